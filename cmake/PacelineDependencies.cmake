@@ -1,0 +1,16 @@
+# Everything here is a Debian 12 package (scripts/packages.txt names them).
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(SIMGRID REQUIRED IMPORTED_TARGET GLOBAL simgrid>=3.32)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Boost 1.74 REQUIRED)
+find_package(dnnl CONFIG QUIET)  # oneDNN: the fast CPU backend; without it the reference kernels serve
+if(PACELINE_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+if(PACELINE_BENCH)
+  find_package(benchmark REQUIRED)
+endif()
