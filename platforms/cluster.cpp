@@ -1,0 +1,244 @@
+#include "platforms/cluster.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+
+#include "base/error.hpp"
+#include "platforms/gpus.hpp"
+#include "platforms/topology.hpp"
+
+namespace paceline {
+namespace {
+
+bool matches(std::string_view pattern, std::string_view name) {
+  const std::size_t star = pattern.find('*');
+  if (star == std::string_view::npos) return pattern == name;
+  if (!name.starts_with(pattern.substr(0, star))) return false;
+  pattern.remove_prefix(star + 1);
+  for (std::size_t skip = star; skip <= name.size(); ++skip)
+    if (matches(pattern, name.substr(skip))) return true;
+  return false;
+}
+
+/// Both directions of one kind of link of a GPU or node.
+struct Cable {
+  Lane up, down;  // away from and towards the GPU or node
+};
+
+/// Links and routes from GPUs to the ports of their nodes, and between ports through a Topology.
+class Router {
+ public:
+  Router(const ClusterSpec& spec, LinkTable& table)
+      : gpus_(spec.gpu_count()), network_overhead_(spec.network.overhead) {
+    for (const NodeGroup& group : spec.nodes)
+      for (std::size_t i = 0; i < group.count; ++i) add_node(group, table);
+    topology_ = make_topology(spec, table);
+    std::size_t node = 0;
+    for (const NodeGroup& group : spec.nodes)
+      for (std::size_t i = 0; i < group.count; ++i) add_port(group, node++, spec.network, table);
+  }
+
+  void route(Endpoint from, Endpoint to, Route& out) const {
+    const std::size_t from_node = node_of(from), to_node = node_of(to);
+    if (from_node == to_node) {
+      route_inside(from, to, nodes_[from_node], out);
+      return;
+    }
+    if (from < gpus_) to_host(from, nodes_[from_node], out);
+    nodes_[from_node].port.up.append_to(out);
+    topology_->append_route(from_node, to_node, out);
+    nodes_[to_node].port.down.append_to(out);
+    if (to < gpus_) from_host(to, nodes_[to_node], out);
+    out.latency += network_overhead_;
+  }
+
+  [[nodiscard]] double bisection_bandwidth(const ClusterSpec& spec) const {
+    if (nodes_.size() < 2) return kInfinity;
+    std::vector<double> ports;
+    for (const NodeGroup& group : spec.nodes)
+      ports.insert(ports.end(), group.count,
+                   group.nic.value_or(spec.network.bandwidth) * spec.network.efficiency);
+    const auto half = static_cast<std::ptrdiff_t>(ports.size() / 2);
+    double first = 0, second = 0;
+    for (auto it = ports.begin(); it != ports.end(); ++it)
+      (it < ports.begin() + half ? first : second) += *it;
+    return std::min({first, second, topology_->bisection_bandwidth()});
+  }
+
+ private:
+  struct Node {
+    Cable port, bridge;
+    double pcie_overhead, nvlink_overhead;
+    bool nvlink, peers_cross_bridge;
+  };
+
+  [[nodiscard]] std::size_t node_of(Endpoint endpoint) const {
+    return endpoint < gpus_ ? gpu_nodes_[endpoint] : endpoint - gpus_;
+  }
+
+  void add_node(const NodeGroup& group, LinkTable& table) {
+    const std::size_t n = nodes_.size();
+    const std::string host = fmt::format("node{}", n);
+    const std::string hub = group.bridge ? fmt::format("pcie{}", n) : host;
+    Node node{{}, {}, group.pcie.overhead, 0, group.nvlink.has_value(), group.peers_cross_bridge};
+    if (group.bridge)
+      node.bridge =
+          cable(hub, host, LinkKind::pcie, *group.bridge * group.pcie.efficiency, 0, table);
+    for (std::size_t g = 0; g < group.gpus; ++g) {
+      const std::string gpu = fmt::format("gpu{}", pcie_.size());
+      pcie_.push_back(cable(gpu, hub, LinkKind::pcie, group.pcie.bandwidth * group.pcie.efficiency,
+                            group.pcie.latency, table));
+      nvlink_.emplace_back();
+      if (group.nvlink)
+        nvlink_.back() =
+            cable(gpu, fmt::format("nvswitch{}", n), LinkKind::nvlink,
+                  group.nvlink->bandwidth * group.nvlink->efficiency, group.nvlink->latency, table);
+      gpu_nodes_.push_back(static_cast<std::uint32_t>(n));
+    }
+    if (group.nvlink) node.nvlink_overhead = group.nvlink->overhead;
+    nodes_.push_back(node);
+  }
+
+  // The latency between two nodes is end to end: each port has half of it.
+  void add_port(const NodeGroup& group, std::size_t node, const NetworkSpec& network,
+                LinkTable& table) {
+    nodes_[node].port = cable(
+        fmt::format("node{}", node), topology_->switch_of(node), LinkKind::nic,
+        group.nic.value_or(network.bandwidth) * network.efficiency, network.latency / 2, table);
+  }
+
+  static Cable cable(const std::string& from, const std::string& to, LinkKind kind,
+                     double bandwidth, double latency, LinkTable& table) {
+    return {table.add(from + '-' + to, kind, bandwidth, latency),
+            table.add(to + '-' + from, kind, bandwidth, latency)};
+  }
+
+  void to_host(Endpoint gpu, const Node& node, Route& out) const {
+    pcie_[gpu].up.append_to(out);
+    node.bridge.up.append_to(out);
+  }
+  void from_host(Endpoint gpu, const Node& node, Route& out) const {
+    node.bridge.down.append_to(out);
+    pcie_[gpu].down.append_to(out);
+  }
+
+  void route_inside(Endpoint from, Endpoint to, const Node& node, Route& out) const {
+    const bool peers = from < gpus_ && to < gpus_;
+    if (peers && node.nvlink) {
+      nvlink_[from].up.append_to(out);
+      nvlink_[to].down.append_to(out);
+      out.latency += node.nvlink_overhead;
+      return;
+    }
+    if (peers && !node.peers_cross_bridge) {
+      pcie_[from].up.append_to(out);
+      pcie_[to].down.append_to(out);
+    } else {
+      if (from < gpus_) to_host(from, node, out);
+      if (to < gpus_) from_host(to, node, out);
+    }
+    out.latency += node.pcie_overhead;
+  }
+
+  std::size_t gpus_;
+  double network_overhead_;
+  std::vector<Node> nodes_;
+  std::vector<Cable> pcie_, nvlink_;  // per GPU
+  std::vector<std::uint32_t> gpu_nodes_;
+  std::unique_ptr<Topology> topology_;
+};
+
+}  // namespace
+
+Cluster::Cluster(ClusterSpec spec, std::vector<Link> links, RouteFunction route,
+                 double bisection_bandwidth)
+    : spec_(std::move(spec)),
+      links_(std::move(links)),
+      route_(std::move(route)),
+      bisection_bandwidth_(bisection_bandwidth) {
+  validate(spec_);
+  for (std::size_t g = 0; g < spec_.nodes.size(); ++g) {
+    const NodeGroup& group = spec_.nodes[g];
+    Device device;
+    if (group.gpus > 0)
+      device = {0, group.gpu, group.speed,
+                group.gpu_memory.value_or(find_gpu(group.gpu).memory_bytes)};
+    for (std::size_t i = 0; i < group.count; ++i) {
+      device.node = static_cast<std::uint32_t>(host_groups_.size());
+      devices_.insert(devices_.end(), group.gpus, device);
+      host_groups_.push_back(static_cast<std::uint32_t>(g));
+    }
+  }
+  for (const std::size_t node : spec_.servers) servers_.push_back(host_of(node));
+  if (servers_.empty())
+    for (std::size_t node = 0; node < nodes(); ++node) servers_.push_back(host_of(node));
+  std::sort(servers_.begin(), servers_.end());
+
+  for (std::size_t i = 0; i < spec_.link_events.size(); ++i) {
+    const std::string& pattern = spec_.link_events[i].links;
+    if (!links_matching(pattern).empty()) continue;
+    std::vector<std::string> names;
+    for (const Link& link : links_) names.push_back(link.name);
+    const std::string nearest = nearest_name(pattern, names);
+    throw InputError(
+        fmt::format("{}: $.link_events[{}].links: no link matches '{}'{}", spec_.file, i, pattern,
+                    !nearest.empty() ? fmt::format("; did you mean '{}'?", nearest)
+                    : names.empty()  ? "; this cluster has no links of finite bandwidth"
+                                     : fmt::format("; links are named like '{}'", names.front())));
+  }
+}
+
+const HostSpec& Cluster::host(std::size_t node) const {
+  return spec_.nodes[host_groups_.at(node)].host;
+}
+
+std::size_t Cluster::node_of(Endpoint endpoint) const {
+  if (endpoint < gpus()) return devices_[endpoint].node;
+  if (endpoint < endpoints()) return endpoint - gpus();
+  throw std::out_of_range(fmt::format("endpoint {} of {}", endpoint, endpoints()));
+}
+
+Endpoint Cluster::host_of(std::size_t node) const {
+  if (node >= nodes()) throw std::out_of_range(fmt::format("node {} of {}", node, nodes()));
+  return static_cast<Endpoint>(gpus() + node);
+}
+
+std::string Cluster::endpoint_name(Endpoint endpoint) const {
+  return endpoint < gpus() ? fmt::format("gpu{}", endpoint)
+                           : fmt::format("node{}", node_of(endpoint));
+}
+
+std::vector<LinkId> Cluster::links_matching(std::string_view pattern) const {
+  std::vector<LinkId> result;
+  for (std::size_t i = 0; i < links_.size(); ++i)
+    if (matches(pattern, links_[i].name)) result.push_back(static_cast<LinkId>(i));
+  return result;
+}
+
+void Cluster::route(Endpoint from, Endpoint to, Route& out) const {
+  if (std::max(from, to) >= endpoints())
+    throw std::out_of_range(fmt::format("endpoint {} of {}", std::max(from, to), endpoints()));
+  out.links.clear();
+  out.latency = 0;
+  if (from != to) route_(from, to, out);
+}
+
+double Cluster::bandwidth(const Route& route) const {
+  double narrowest = kInfinity;
+  for (const LinkId link : route.links) narrowest = std::min(narrowest, links_[link].bandwidth);
+  return narrowest;
+}
+
+Cluster make_cluster(const ClusterSpec& spec) {
+  validate(spec);
+  LinkTable table;
+  const auto router = std::make_shared<const Router>(spec, table);
+  return {spec, table.take(),
+          [router](Endpoint from, Endpoint to, Route& out) { router->route(from, to, out); },
+          router->bisection_bandwidth(spec)};
+}
+
+}  // namespace paceline

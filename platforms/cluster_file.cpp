@@ -1,0 +1,368 @@
+#include "platforms/cluster_file.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+#include "platforms/gpus.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::string_view kFormat = "paceline-cluster-1";
+
+const std::vector<std::string> kTopologies{"star", "fat_tree", "torus", "dragonfly", "xml"};
+const std::vector<std::string> kDistributions{"none", "normal", "lognormal", "gamma", "profile"};
+
+template <typename Enum>
+Enum enum_of(const std::vector<std::string>& names, const std::string& name) {
+  return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
+}
+
+// ---- reading
+
+LinkSpec read_link(ObjectReader& parent, std::string_view key) {
+  LinkSpec link;
+  if (!parent.raw(key).is_object()) {
+    link.bandwidth = parent.bandwidth(key);
+    return link;
+  }
+  ObjectReader reader = parent.object(key);
+  link.bandwidth = reader.bandwidth("bandwidth");
+  link.latency = reader.duration("latency", link.latency);
+  link.overhead = reader.duration("overhead", link.overhead);
+  link.efficiency = reader.number("efficiency", 0, 1, link.efficiency);
+  reader.finish();
+  return link;
+}
+
+std::optional<double> optional_bandwidth(ObjectReader& reader, std::string_view key) {
+  if (!reader.has(key)) return std::nullopt;
+  return reader.bandwidth(key);
+}
+
+NodeGroup read_group(ObjectReader& reader, std::size_t index) {
+  NodeGroup group;
+  group.name = reader.string("name", fmt::format("group{}", index));
+  group.count = static_cast<std::size_t>(reader.integer("count", 1));
+  group.gpus = static_cast<std::size_t>(reader.integer("gpus", 0));
+  if (group.gpus > 0) {
+    try {
+      group.gpu = find_gpu(reader.string("gpu")).name;
+    } catch (const InputError& error) {
+      if (!reader.has("gpu") || !reader.raw("gpu").is_string()) throw;
+      reader.fail_at("gpu", error.what());
+    }
+    group.speed = reader.number("speed", 0, HUGE_VAL, group.speed);
+    if (reader.has("gpu_memory")) group.gpu_memory = reader.bytes("gpu_memory");
+    group.pcie = read_link(reader, "pcie");
+    if (reader.has("nvlink")) group.nvlink = read_link(reader, "nvlink");
+    group.bridge = optional_bandwidth(reader, "bridge");
+    group.peers_cross_bridge = reader.boolean("peers_cross_bridge", group.peers_cross_bridge);
+  }
+  group.nic = optional_bandwidth(reader, "nic");
+  if (reader.has("host")) {
+    ObjectReader host = reader.object("host");
+    group.host.memory_bandwidth = host.bandwidth("memory_bandwidth", kInfinity);
+    group.host.memory_bytes = host.bytes("memory", kInfinity);
+    host.finish();
+  }
+  reader.finish();
+  return group;
+}
+
+std::vector<std::size_t> sizes(ObjectReader& reader, std::string_view key) {
+  std::vector<std::size_t> result;
+  for (const std::int64_t value : reader.integers(key)) {
+    if (value < 0)
+      reader.fail_at(key, fmt::format("expected whole numbers of 0 or more, found {}", value));
+    result.push_back(static_cast<std::size_t>(value));
+  }
+  return result;
+}
+
+TopologySpec read_topology(ObjectReader& reader) {
+  const auto size = [&](std::string_view key, std::optional<std::int64_t> fallback = {}) {
+    return static_cast<std::size_t>(reader.integer(key, fallback, 1, INT32_MAX));
+  };
+  TopologySpec topology;
+  topology.kind = enum_of<TopologyKind>(kTopologies, reader.choice("kind", kTopologies));
+  switch (topology.kind) {
+    case TopologyKind::star:
+      break;
+    case TopologyKind::fat_tree:
+      topology.levels = static_cast<std::size_t>(reader.integer("levels", 2, 2, 3));
+      topology.nodes_per_leaf = size("nodes_per_leaf");
+      if (topology.levels == 3) topology.leaves_per_pod = size("leaves_per_pod");
+      topology.oversubscription = reader.has("oversubscription")
+                                      ? reader.numbers("oversubscription")
+                                      : std::vector<double>(topology.levels - 1, 1.0);
+      topology.uplinks = reader.has("uplinks") ? sizes(reader, "uplinks")
+                                               : std::vector<std::size_t>(topology.levels - 1, 1);
+      break;
+    case TopologyKind::torus:
+      topology.dimensions = sizes(reader, "dimensions");
+      topology.links_per_direction = size("links_per_direction", 1);
+      topology.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
+      break;
+    case TopologyKind::dragonfly:
+      topology.groups = size("groups");
+      topology.routers = size("routers");
+      topology.nodes_per_router = size("nodes_per_router");
+      topology.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
+      topology.global_bandwidth = optional_bandwidth(reader, "global_bandwidth");
+      break;
+    case TopologyKind::xml: {
+      const std::filesystem::path folder = std::filesystem::path(reader.file()).parent_path();
+      topology.file = (folder / reader.string("file")).string();
+      break;
+    }
+  }
+  reader.finish();
+  return topology;
+}
+
+NetworkSpec read_network(ObjectReader reader) {
+  NetworkSpec network;
+  if (reader.has("topology")) {
+    ObjectReader topology = reader.object("topology");
+    network.topology = read_topology(topology);
+  }
+  // A SimGrid file brings its own bandwidths and latencies.
+  const bool xml = network.topology.kind == TopologyKind::xml;
+  network.bandwidth =
+      xml ? reader.bandwidth("bandwidth", kInfinity) : reader.bandwidth("bandwidth");
+  network.latency = xml ? reader.duration("latency", 0.0) : reader.duration("latency");
+  network.overhead = reader.duration("overhead", network.overhead);
+  network.efficiency = reader.number("efficiency", 0, 1, network.efficiency);
+  network.switch_latency = reader.duration("switch_latency", network.switch_latency);
+  reader.finish();
+  return network;
+}
+
+Endpoint read_endpoint(ObjectReader& reader, std::string_view key, const ClusterSpec& spec) {
+  const std::string text = reader.string(key);
+  for (const auto& [prefix, first, count] :
+       {std::tuple<std::string_view, std::size_t, std::size_t>{"gpu", 0, spec.gpu_count()},
+        {"node", spec.gpu_count(), spec.node_count()}}) {
+    if (!text.starts_with(prefix)) continue;
+    std::size_t index = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + prefix.size(), end, index);
+    if (error != std::errc{} || stop != end) break;
+    if (index >= count)
+      reader.fail_at(key, fmt::format("'{}': the last one is '{}{}'", text, prefix, count - 1));
+    return static_cast<Endpoint>(first + index);
+  }
+  reader.fail_at(key, fmt::format("expected \"gpuN\" or \"nodeN\", found \"{}\"", text));
+}
+
+void read_disturbances(ObjectReader& reader, ClusterSpec& spec) {
+  if (reader.has("stragglers"))
+    for (ObjectReader& item : reader.objects("stragglers")) {
+      Straggler straggler;
+      straggler.worker = static_cast<std::uint32_t>(item.integer("worker", 0, INT32_MAX));
+      straggler.slowdown = item.number("slowdown", 1, HUGE_VAL);
+      straggler.from = item.duration("from", straggler.from);
+      straggler.until = item.duration("until", straggler.until);
+      item.finish();
+      spec.stragglers.push_back(straggler);
+    }
+  if (reader.has("link_events"))
+    for (ObjectReader& item : reader.objects("link_events")) {
+      LinkEvent event;
+      event.links = item.string("links");
+      event.at = item.duration("at");
+      event.factor = item.number("factor", 0, HUGE_VAL);
+      item.finish();
+      spec.link_events.push_back(event);
+    }
+  if (reader.has("background"))
+    for (ObjectReader& item : reader.objects("background")) {
+      BackgroundTraffic traffic;
+      traffic.from = read_endpoint(item, "from", spec);
+      traffic.to = read_endpoint(item, "to", spec);
+      traffic.rate = item.bandwidth("rate");
+      traffic.since = item.duration("since", traffic.since);
+      traffic.until = item.duration("until", traffic.until);
+      item.finish();
+      spec.background.push_back(traffic);
+    }
+  if (reader.has("jitter")) {
+    ObjectReader item = reader.object("jitter");
+    spec.jitter.distribution =
+        enum_of<Jitter::Distribution>(kDistributions, item.choice("distribution", kDistributions));
+    spec.jitter.cv = item.number("cv", 0, HUGE_VAL, 0);
+    item.finish();
+  }
+}
+
+// ---- writing
+
+struct WrittenUnit {
+  std::string_view name;
+  double factor;
+};
+
+/// The shortest text in one of `units` that reads back as the same double.
+template <std::size_t N>
+std::string quantity(double value, const std::array<WrittenUnit, N>& units,
+                     double (*parse)(std::string_view)) {
+  if (std::isinf(value)) return "inf";
+  std::string best;
+  for (const WrittenUnit& unit : units) {
+    for (const std::string& text : {fmt::format("{:.12g}{}", value / unit.factor, unit.name),
+                                    fmt::format("{}{}", value / unit.factor, unit.name)})
+      if ((best.empty() || text.size() < best.size()) && parse(text) == value) best = text;
+  }
+  return best;
+}
+
+std::string bandwidth_text(double value) {
+  return quantity<6>(value,
+                     {{{"Gbps", 1e9 / 8},
+                       {"GB/s", 1e9},
+                       {"GiB/s", 0x1p30},
+                       {"Mbps", 1e6 / 8},
+                       {"MB/s", 1e6},
+                       {"B/s", 1}}},
+                     parse_bandwidth);
+}
+std::string duration_text(double value) {
+  return quantity<4>(value, {{{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}}, parse_duration);
+}
+std::string bytes_text(double value) {
+  return quantity<5>(
+      value, {{{"GiB", 0x1p30}, {"MiB", 0x1p20}, {"GB", 1e9}, {"MB", 1e6}, {"B", 1}}}, parse_bytes);
+}
+
+Json write_link(const LinkSpec& link) {
+  return {{"bandwidth", bandwidth_text(link.bandwidth)},
+          {"latency", duration_text(link.latency)},
+          {"overhead", duration_text(link.overhead)},
+          {"efficiency", link.efficiency}};
+}
+
+Json write_group(const NodeGroup& group) {
+  Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
+  if (group.gpus > 0) {
+    json["gpu"] = group.gpu;
+    json["speed"] = group.speed;
+    if (group.gpu_memory) json["gpu_memory"] = bytes_text(*group.gpu_memory);
+    json["pcie"] = write_link(group.pcie);
+    if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
+    if (group.bridge) json["bridge"] = bandwidth_text(*group.bridge);
+    json["peers_cross_bridge"] = group.peers_cross_bridge;
+  }
+  if (group.nic) json["nic"] = bandwidth_text(*group.nic);
+  json["host"] = {{"memory_bandwidth", bandwidth_text(group.host.memory_bandwidth)},
+                  {"memory", bytes_text(group.host.memory_bytes)}};
+  return json;
+}
+
+Json write_topology(const TopologySpec& topology) {
+  Json json{{"kind", topology_name(topology.kind)}};
+  switch (topology.kind) {
+    case TopologyKind::star:
+      break;
+    case TopologyKind::fat_tree:
+      json["levels"] = topology.levels;
+      json["nodes_per_leaf"] = topology.nodes_per_leaf;
+      if (topology.levels == 3) json["leaves_per_pod"] = topology.leaves_per_pod;
+      json["oversubscription"] = topology.oversubscription;
+      json["uplinks"] = topology.uplinks;
+      break;
+    case TopologyKind::torus:
+      json["dimensions"] = topology.dimensions;
+      json["links_per_direction"] = topology.links_per_direction;
+      break;
+    case TopologyKind::dragonfly:
+      json["groups"] = topology.groups;
+      json["routers"] = topology.routers;
+      json["nodes_per_router"] = topology.nodes_per_router;
+      break;
+    case TopologyKind::xml:
+      json["file"] = std::filesystem::absolute(topology.file).string();
+      break;
+  }
+  if (topology.link_bandwidth) json["link_bandwidth"] = bandwidth_text(*topology.link_bandwidth);
+  if (topology.global_bandwidth)
+    json["global_bandwidth"] = bandwidth_text(*topology.global_bandwidth);
+  return json;
+}
+
+void write_disturbances(const ClusterSpec& spec, Json& json) {
+  const auto endpoint = [&](Endpoint e) {
+    return e < spec.gpu_count() ? fmt::format("gpu{}", e)
+                                : fmt::format("node{}", e - spec.gpu_count());
+  };
+  for (const Straggler& s : spec.stragglers)
+    json["stragglers"].push_back({{"worker", s.worker},
+                                  {"slowdown", s.slowdown},
+                                  {"from", duration_text(s.from)},
+                                  {"until", duration_text(s.until)}});
+  for (const LinkEvent& e : spec.link_events)
+    json["link_events"].push_back(
+        {{"links", e.links}, {"at", duration_text(e.at)}, {"factor", e.factor}});
+  for (const BackgroundTraffic& b : spec.background)
+    json["background"].push_back({{"from", endpoint(b.from)},
+                                  {"to", endpoint(b.to)},
+                                  {"rate", bandwidth_text(b.rate)},
+                                  {"since", duration_text(b.since)},
+                                  {"until", duration_text(b.until)}});
+  json["jitter"] = {
+      {"distribution", kDistributions[static_cast<std::size_t>(spec.jitter.distribution)]},
+      {"cv", spec.jitter.cv}};
+}
+
+}  // namespace
+
+std::string topology_name(TopologyKind kind) {
+  return kTopologies[static_cast<std::size_t>(kind)];
+}
+
+ClusterSpec read_cluster(const Json& json, const std::string& file) {
+  ObjectReader reader(json, file);
+  reader.choice("format", {std::string(kFormat)});
+  ClusterSpec spec;
+  spec.file = file;
+  spec.name = reader.string("name");
+  spec.description = reader.string("description", "");
+  if (reader.has("sources")) {
+    ObjectReader sources = reader.object("sources");
+    for (const std::string& key : sources.keys()) spec.sources[key] = sources.string(key);
+  }
+  for (ObjectReader& group : reader.objects("nodes"))
+    spec.nodes.push_back(read_group(group, spec.nodes.size()));
+  spec.network = read_network(reader.object("network"));
+  if (reader.has("servers")) spec.servers = sizes(reader, "servers");
+  read_disturbances(reader, spec);
+  reader.finish();
+  validate(spec);
+  return spec;
+}
+
+Json write_cluster(const ClusterSpec& spec) {
+  Json json{{"format", kFormat}, {"name", spec.name}, {"description", spec.description}};
+  json["sources"] = Json::object();
+  for (const auto& [subject, source] : spec.sources) json["sources"][subject] = source;
+  json["nodes"] = Json::array();
+  for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
+  json["network"] = {{"bandwidth", bandwidth_text(spec.network.bandwidth)},
+                     {"latency", duration_text(spec.network.latency)},
+                     {"overhead", duration_text(spec.network.overhead)},
+                     {"efficiency", spec.network.efficiency},
+                     {"switch_latency", duration_text(spec.network.switch_latency)},
+                     {"topology", write_topology(spec.network.topology)}};
+  if (!spec.servers.empty()) json["servers"] = spec.servers;
+  write_disturbances(spec, json);
+  return json;
+}
+
+}  // namespace paceline

@@ -1,0 +1,161 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+// What a cluster file says, as plain data: nothing here computes. SI units: seconds, bytes,
+// bytes/s. `read_cluster` (cluster_file.hpp) fills it from JSON; `make_cluster` (cluster.hpp)
+// builds from it.
+namespace paceline {
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// 0..gpus-1: the GPUs in rank order (node-major); gpus..gpus+nodes-1: the hosts (CPU and memory).
+using Endpoint = std::uint32_t;
+
+/// One class of point-to-point link, the same in both directions (each direction is a link of its
+/// own).
+struct LinkSpec {
+  double bandwidth = kInfinity;  ///< line rate of one direction
+  double latency = 0;            ///< of one direction of one link
+  double overhead = 0;    ///< software cost of one message whose slowest class of link is this one
+  double efficiency = 1;  ///< share of the line rate that payload gets, (0, 1]
+  bool operator==(const LinkSpec&) const = default;
+};
+
+/// The CPU and memory of a node, where parameter servers live.
+struct HostSpec {
+  double memory_bandwidth = kInfinity;  ///< what a server's update streams at
+  double memory_bytes = kInfinity;
+  bool operator==(const HostSpec&) const = default;
+};
+
+/// `count` equal nodes.
+struct NodeGroup {
+  std::string name;
+  std::size_t count = 1;
+  std::size_t gpus = 1;  ///< per node; 0 for a machine that only hosts parameter servers
+  std::string gpu;       ///< a name of gpus.hpp; empty when there are none
+  double speed = 1;      ///< of each GPU against its profile: 0.5 is half as fast
+  std::optional<double> gpu_memory;  ///< bytes; default: what gpus.hpp says
+  LinkSpec pcie;                     ///< GPU to its host, per GPU
+  std::optional<LinkSpec> nvlink;    ///< GPU to GPU inside the node, per GPU
+  std::optional<double> bridge;  ///< bandwidth between all GPUs of the node and its host together
+  bool peers_cross_bridge =
+      true;                   ///< GPU to GPU over PCIe goes through the host, not a switch below it
+  std::optional<double> nic;  ///< line rate of the node's port; default: network.bandwidth
+  HostSpec host;
+  bool operator==(const NodeGroup&) const = default;
+};
+
+enum class TopologyKind { star, fat_tree, torus, dragonfly, xml };
+
+/// How the nodes are joined. Only the fields of its kind are read.
+struct TopologySpec {
+  TopologyKind kind = TopologyKind::star;
+
+  // fat_tree: two or three levels of switches.
+  std::size_t levels = 2;
+  std::size_t nodes_per_leaf = 0;
+  std::size_t leaves_per_pod = 0;  ///< three levels only
+  std::vector<double>
+      oversubscription;  ///< per level above the leaves' ports: bandwidth in / out, >= 1
+  std::vector<std::size_t> uplinks;  ///< up-links per switch and level (D-mod-k picks one of them)
+
+  // torus: one router per node; rank order is row-major (the last dimension varies fastest).
+  std::vector<std::size_t> dimensions;  ///< two or three
+  std::size_t links_per_direction =
+      1;  ///< bundled: they act as one link of that many times the rate
+
+  // dragonfly: `groups` all-to-all groups of `routers` routers with `nodes_per_router` nodes each.
+  std::size_t groups = 0;
+  std::size_t routers = 0;
+  std::size_t nodes_per_router = 0;
+
+  // torus and dragonfly: line rates between routers; default: network.bandwidth.
+  std::optional<double> link_bandwidth;    ///< torus links; dragonfly links inside a group
+  std::optional<double> global_bandwidth;  ///< dragonfly links between two groups
+
+  // xml: a SimGrid platform file, which the simulator loads.
+  std::string file;
+  bool operator==(const TopologySpec&) const = default;
+};
+
+struct NetworkSpec {
+  double bandwidth = kInfinity;  ///< line rate of a node's port
+  double latency = 0;     ///< end to end between two nodes under one switch, paid once per message
+  double overhead = 0;    ///< software cost of one message between nodes
+  double efficiency = 1;  ///< share of the line rate that payload gets, of every network link
+  double switch_latency = 0;  ///< of every switch beyond the first
+  TopologySpec topology;
+  bool operator==(const NetworkSpec&) const = default;
+};
+
+// Disturbances: read and checked here, given meaning by the simulator.
+
+/// GPU `worker` runs `slowdown` times slower between two dates.
+struct Straggler {
+  std::uint32_t worker = 0;
+  double slowdown = 1;  ///< >= 1
+  double from = 0;
+  double until = kInfinity;
+  bool operator==(const Straggler&) const = default;
+};
+
+/// From date `at` on, every link whose name matches has `factor` times its described bandwidth.
+struct LinkEvent {
+  std::string links;  ///< a link name; '*' stands for any characters
+  double at = 0;
+  double factor = 1;  ///< > 0; 1 restores the link
+  bool operator==(const LinkEvent&) const = default;
+};
+
+/// Somebody else's traffic.
+struct BackgroundTraffic {
+  Endpoint from = 0;
+  Endpoint to = 0;
+  double rate = 0;  ///< bytes/s it asks for
+  double since = 0;
+  double until = kInfinity;
+  bool operator==(const BackgroundTraffic&) const = default;
+};
+
+/// Spread of the time of one operation about the profile's; `profile` takes the profile's own
+/// quartiles.
+struct Jitter {
+  enum class Distribution { none, normal, lognormal, gamma, profile };
+  Distribution distribution = Distribution::none;
+  double cv = 0;  ///< standard deviation / mean; not used by none and profile
+  bool operator==(const Jitter&) const = default;
+};
+
+struct ClusterSpec {
+  std::string name;
+  std::string description;
+  std::map<std::string, std::string> sources;  ///< where each figure comes from, by subject
+  std::vector<NodeGroup> nodes;
+  NetworkSpec network;
+  std::vector<std::size_t> servers;  ///< nodes that may host a parameter server; empty: all
+  std::vector<Straggler> stragglers;
+  std::vector<LinkEvent> link_events;
+  std::vector<BackgroundTraffic> background;
+  Jitter jitter;
+  std::string file;  ///< where it was read from, for messages
+
+  [[nodiscard]] std::size_t node_count() const;
+  [[nodiscard]] std::size_t gpu_count() const;
+  bool operator==(const ClusterSpec&) const = default;
+};
+
+/// Throws InputError "<file>: $.<path>: ..." for what cannot be built. Links named by link_events
+/// are checked when the cluster is built.
+void validate(const ClusterSpec& spec);
+
+std::string topology_name(TopologyKind kind);  ///< as in the file: "fat_tree"
+
+}  // namespace paceline

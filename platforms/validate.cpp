@@ -1,0 +1,239 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.hpp"
+#include "platforms/gpus.hpp"
+#include "platforms/spec.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 24, kMostLinks = 1 << 24;
+
+/// Checks one spec; paths are those of the JSON form.
+class Validator {
+ public:
+  explicit Validator(const ClusterSpec& spec) : spec_(spec) {}
+
+  void run() const {
+    if (spec_.nodes.empty()) fail("nodes", "a cluster needs at least one group of nodes");
+    std::set<std::string> names;
+    std::size_t nodes = 0, gpus = 0;
+    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) {
+      const std::string path = fmt::format("nodes[{}]", i);
+      check_group(spec_.nodes[i], path);
+      if (!names.insert(spec_.nodes[i].name).second)
+        fail(path + ".name", fmt::format("a group named '{}' comes before", spec_.nodes[i].name));
+      nodes += spec_.nodes[i].count;
+      gpus += spec_.nodes[i].count * spec_.nodes[i].gpus;
+      if (nodes > kMostNodes || gpus > kMostGpus)
+        fail("nodes", fmt::format("more than {} nodes or {} GPUs", kMostNodes, kMostGpus));
+    }
+    if (gpus == 0) fail("nodes", "a cluster needs at least one GPU");
+    check_network();
+    check_disturbances(nodes, gpus);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& path, const std::string& message) const {
+    throw InputError(
+        fmt::format("{}: $.{}: {}", spec_.file.empty() ? spec_.name : spec_.file, path, message));
+  }
+
+  void check_group(const NodeGroup& group, const std::string& path) const {
+    if (group.count < 1) fail(path + ".count", "must be 1 or more, found 0");
+    if (group.count > kMostNodes || group.gpus > kMostGpus)
+      fail(path, fmt::format("more than {} nodes or {} GPUs", kMostNodes, kMostGpus));
+    if (group.gpus > 0) {
+      try {
+        (void)find_gpu(group.gpu);
+      } catch (const InputError& error) {
+        fail(path + ".gpu", error.what());
+      }
+    }
+    check_rate(group.speed, path + ".speed", false);
+    if (group.gpu_memory) check_rate(*group.gpu_memory, path + ".gpu_memory", true);
+    check_link(group.pcie, path + ".pcie");
+    if (group.nvlink) check_link(*group.nvlink, path + ".nvlink");
+    if (group.bridge) check_rate(*group.bridge, path + ".bridge", true);
+    if (group.nic) check_rate(*group.nic, path + ".nic", true);
+    check_rate(group.host.memory_bandwidth, path + ".host.memory_bandwidth", true);
+    check_rate(group.host.memory_bytes, path + ".host.memory", true);
+  }
+
+  void check_rate(double value, const std::string& path, bool infinity_allowed) const {
+    if (!(value > 0) || (std::isinf(value) && !infinity_allowed))
+      fail(path, fmt::format("must be greater than zero{}, found {}",
+                             infinity_allowed ? "" : " and finite", value));
+  }
+
+  void check_delay(double value, const std::string& path) const {
+    if (!(value >= 0) || std::isinf(value))
+      fail(path, fmt::format("must be zero or more and finite, found {}", value));
+  }
+
+  void check_efficiency(double value, const std::string& path) const {
+    if (!(value > 0 && value <= 1))
+      fail(path, fmt::format("must be greater than 0 and at most 1, found {}", value));
+  }
+
+  void check_link(const LinkSpec& link, const std::string& path) const {
+    check_rate(link.bandwidth, path + ".bandwidth", true);
+    check_delay(link.latency, path + ".latency");
+    check_delay(link.overhead, path + ".overhead");
+    check_efficiency(link.efficiency, path + ".efficiency");
+  }
+
+  void check_network() const {
+    const NetworkSpec& network = spec_.network;
+    check_rate(network.bandwidth, "network.bandwidth", true);
+    check_delay(network.latency, "network.latency");
+    check_delay(network.overhead, "network.overhead");
+    check_delay(network.switch_latency, "network.switch_latency");
+    check_efficiency(network.efficiency, "network.efficiency");
+    const TopologySpec& topology = network.topology;
+    if (topology.link_bandwidth)
+      check_rate(*topology.link_bandwidth, kTopology + ".link_bandwidth", true);
+    if (topology.global_bandwidth)
+      check_rate(*topology.global_bandwidth, kTopology + ".global_bandwidth", true);
+    switch (topology.kind) {
+      case TopologyKind::star:
+        break;
+      case TopologyKind::fat_tree:
+        check_fat_tree(topology);
+        break;
+      case TopologyKind::torus:
+        check_torus(topology);
+        break;
+      case TopologyKind::dragonfly:
+        check_dragonfly(topology);
+        break;
+      case TopologyKind::xml:
+        if (topology.file.empty()) fail(kTopology + ".file", "names no file");
+        break;
+    }
+  }
+
+  void check_fat_tree(const TopologySpec& t) const {
+    if (t.levels != 2 && t.levels != 3)
+      fail(kTopology + ".levels", fmt::format("must be 2 or 3, found {}", t.levels));
+    if (t.nodes_per_leaf < 1) fail(kTopology + ".nodes_per_leaf", "must be 1 or more");
+    if (t.levels == 3 && t.leaves_per_pod < 1)
+      fail(kTopology + ".leaves_per_pod", "must be 1 or more with three levels");
+    if (t.oversubscription.size() != t.levels - 1)
+      fail(kTopology + ".oversubscription",
+           fmt::format("{} levels need {} ratio(s), found {}", t.levels, t.levels - 1,
+                       t.oversubscription.size()));
+    for (const double ratio : t.oversubscription)
+      if (!(ratio >= 1) || std::isinf(ratio))
+        fail(kTopology + ".oversubscription",
+             fmt::format("is bandwidth in over bandwidth out: 1 or more, found {}", ratio));
+    if (t.uplinks.size() != t.levels - 1)
+      fail(kTopology + ".uplinks", fmt::format("{} levels need {} number(s), found {}", t.levels,
+                                               t.levels - 1, t.uplinks.size()));
+    for (const std::size_t uplinks : t.uplinks)
+      if (uplinks < 1 || uplinks > 4096)
+        fail(kTopology + ".uplinks", fmt::format("must be between 1 and 4096, found {}", uplinks));
+    const std::size_t leaves = spec_.node_count() / t.nodes_per_leaf + 1;
+    const std::size_t pods = t.levels == 3 ? leaves / t.leaves_per_pod + 1 : 0;
+    std::size_t links = leaves * t.uplinks[0];
+    if (t.levels == 3) links += pods * t.uplinks[0] * t.uplinks[1];
+    check_link_count(2 * links);
+  }
+
+  void check_torus(const TopologySpec& t) const {
+    if (t.dimensions.size() != 2 && t.dimensions.size() != 3)
+      fail(kTopology + ".dimensions",
+           fmt::format("a torus has 2 or 3 dimensions, found {}", t.dimensions.size()));
+    if (t.links_per_direction < 1) fail(kTopology + ".links_per_direction", "must be 1 or more");
+    check_product(t.dimensions, kTopology + ".dimensions");
+  }
+
+  void check_dragonfly(const TopologySpec& t) const {
+    check_product({t.groups, t.routers, t.nodes_per_router}, kTopology);
+    check_link_count(t.groups * t.routers * t.routers + t.groups * t.groups);
+  }
+
+  void check_product(const std::vector<std::size_t>& factors, const std::string& path) const {
+    double product = 1;
+    std::string text;
+    for (const std::size_t factor : factors) {
+      product *= static_cast<double>(factor);
+      text += fmt::format("{}{}", text.empty() ? "" : " x ", factor);
+    }
+    if (product != static_cast<double>(spec_.node_count()))
+      fail(path, fmt::format("{} = {} places for {} nodes", text, product, spec_.node_count()));
+  }
+
+  void check_link_count(std::size_t links) const {
+    if (links > kMostLinks)
+      fail(kTopology, fmt::format("needs {} links; the limit is {}", links, kMostLinks));
+  }
+
+  void check_interval(double from, double until, const std::string& path) const {
+    check_delay(from, path);
+    if (!(until > from)) fail(path + ".until", fmt::format("{} s is not after {} s", until, from));
+  }
+
+  void check_disturbances(std::size_t nodes, std::size_t gpus) const {
+    std::set<std::size_t> servers;
+    for (const std::size_t node : spec_.servers) {
+      if (node >= nodes) fail("servers", fmt::format("node {} of nodes 0 to {}", node, nodes - 1));
+      if (!servers.insert(node).second) fail("servers", fmt::format("node {} appears twice", node));
+    }
+    for (std::size_t i = 0; i < spec_.stragglers.size(); ++i) {
+      const Straggler& straggler = spec_.stragglers[i];
+      const std::string path = fmt::format("stragglers[{}]", i);
+      if (straggler.worker >= gpus)
+        fail(path + ".worker",
+             fmt::format("worker {} of workers 0 to {}", straggler.worker, gpus - 1));
+      if (!(straggler.slowdown >= 1) || std::isinf(straggler.slowdown))
+        fail(path + ".slowdown", fmt::format("must be 1 or more, found {}", straggler.slowdown));
+      check_interval(straggler.from, straggler.until, path);
+    }
+    for (std::size_t i = 0; i < spec_.link_events.size(); ++i) {
+      const std::string path = fmt::format("link_events[{}]", i);
+      check_delay(spec_.link_events[i].at, path + ".at");
+      check_rate(spec_.link_events[i].factor, path + ".factor", false);
+    }
+    for (std::size_t i = 0; i < spec_.background.size(); ++i) {
+      const BackgroundTraffic& traffic = spec_.background[i];
+      const std::string path = fmt::format("background[{}]", i);
+      if (std::max(traffic.from, traffic.to) >= gpus + nodes)
+        fail(path, fmt::format("endpoint {} of 0 to {}", std::max(traffic.from, traffic.to),
+                               gpus + nodes - 1));
+      if (traffic.from == traffic.to) fail(path, "goes from an endpoint to itself");
+      check_rate(traffic.rate, path + ".rate", true);
+      check_interval(traffic.since, traffic.until, path);
+    }
+    using enum Jitter::Distribution;
+    const Jitter& jitter = spec_.jitter;
+    if (jitter.distribution == none || jitter.distribution == profile) return;
+    check_rate(jitter.cv, "jitter.cv", false);
+  }
+
+  inline static const std::string kTopology = "network.topology";
+  const ClusterSpec& spec_;
+};
+
+}  // namespace
+
+std::size_t ClusterSpec::node_count() const {
+  std::size_t count = 0;
+  for (const NodeGroup& group : nodes) count += group.count;
+  return count;
+}
+
+std::size_t ClusterSpec::gpu_count() const {
+  std::size_t count = 0;
+  for (const NodeGroup& group : nodes) count += group.count * group.gpus;
+  return count;
+}
+
+void validate(const ClusterSpec& spec) {
+  Validator(spec).run();
+}
+
+}  // namespace paceline
