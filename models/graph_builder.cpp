@@ -1,0 +1,143 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.hpp"
+#include "models/graph.hpp"
+#include "models/operation_costs.hpp"
+
+namespace paceline {
+
+GraphBuilder::GraphBuilder(std::string name, std::string title, std::string notes) {
+  model_.name_ = std::move(name);
+  model_.title_ = title.empty() ? model_.name_ : std::move(title);
+  model_.notes_ = std::move(notes);
+}
+
+std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
+                                        std::vector<std::size_t> inputs, Attributes attributes) {
+  Operation op;
+  op.name = std::move(name);
+  op.kind = kind;
+  op.inputs = std::move(inputs);
+  op.attributes = std::move(attributes);
+  op.auxiliary = auxiliary_;
+  const std::size_t index = model_.operations_.size();
+  std::vector<const Operation*> sources;
+  for (const std::size_t input : op.inputs) {
+    if (input >= index) throw std::logic_error("an operation may read earlier ones only");
+    sources.push_back(&model_.operations_[input]);
+  }
+  try {
+    if (op.name.empty()) throw InputError("an operation needs a name");
+    for (const Operation& other : model_.operations_)
+      if (other.name == op.name) throw InputError("another operation has the same name");
+    infer_shape(op, sources);
+    set_costs(op, sources);
+    model_.operations_.push_back(std::move(op));
+    register_tensors(index);
+  } catch (const InputError& error) {
+    throw InputError(
+        fmt::format("operation '{}': {}",
+                    index < model_.operations_.size() ? model_.operations_[index].name : op.name,
+                    error.what()));
+  }
+  return index;
+}
+
+void GraphBuilder::register_tensors(std::size_t index) {
+  const Operation& op = model_.operations_[index];
+  const auto* dense = std::get_if<DenseAttributes>(&op.attributes);
+  std::vector<std::size_t> used;
+  for (const ParameterTensor& parameter : op.parameters) {
+    auto& tensors = model_.tensors_;
+    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const ModelTensor& tensor) {
+      return tensor.name == parameter.name;
+    });
+    const bool tied = dense != nullptr && dense->tied_to == parameter.name;
+    used.push_back(static_cast<std::size_t>(found - tensors.begin()));
+    if (found == tensors.end()) {
+      if (tied) {
+        std::vector<std::string> names;
+        for (const ModelTensor& tensor : tensors) names.push_back(tensor.name);
+        throw InputError(unknown_name("tensor to tie to", parameter.name, names));
+      }
+      tensors.push_back({parameter, {index}});
+    } else if (!tied) {
+      throw InputError(fmt::format("another tensor is called '{}'", parameter.name));
+    } else if (found->shape != parameter.shape) {
+      throw InputError(fmt::format("is tied to '{}' of shape {}, but needs {}", parameter.name,
+                                   shape_text(found->shape), shape_text(parameter.shape)));
+    } else {
+      found->operations.push_back(index);
+    }
+  }
+  model_.tensors_of_.push_back(std::move(used));
+}
+
+Model GraphBuilder::build() {
+  if (model_.operations_.empty())
+    throw InputError(fmt::format("model '{}' has no operation", model_.name_));
+  auto& consumers = model_.consumers_;
+  consumers.resize(model_.operations_.size());
+  for (std::size_t i = 0; i < model_.operations_.size(); ++i)
+    for (const std::size_t input : model_.operations_[i].inputs) consumers[input].push_back(i);
+  for (std::size_t i = 0; i < model_.operations_.size(); ++i)
+    add_fan_out_costs(model_.operations_[i], consumers[i].size());
+  return std::exchange(model_, Model());
+}
+
+std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
+                                        std::vector<std::size_t> inputs) {
+  return add_operation(std::move(name), kind, std::move(inputs), default_attributes(kind));
+}
+std::size_t GraphBuilder::input(std::string name, std::vector<std::int64_t> shape,
+                                std::int64_t entries) {
+  return add_operation(std::move(name), OpKind::input, {},
+                       InputAttributes{std::move(shape), entries});
+}
+std::size_t GraphBuilder::conv2d(std::string name, std::size_t x, ConvAttributes attributes) {
+  return add_operation(std::move(name), OpKind::conv2d, {x}, attributes);
+}
+std::size_t GraphBuilder::dense(std::string name, std::size_t x, DenseAttributes attributes) {
+  return add_operation(std::move(name), OpKind::dense, {x}, std::move(attributes));
+}
+std::size_t GraphBuilder::batch_norm(std::string name, std::size_t x, NormAttributes attributes) {
+  return add_operation(std::move(name), OpKind::batch_norm, {x}, attributes);
+}
+std::size_t GraphBuilder::layer_norm(std::string name, std::size_t x, NormAttributes attributes) {
+  return add_operation(std::move(name), OpKind::layer_norm, {x}, attributes);
+}
+std::size_t GraphBuilder::relu(std::string name, std::size_t x) {
+  return add_operation(std::move(name), OpKind::relu, {x});
+}
+std::size_t GraphBuilder::max_pool(std::string name, std::size_t x, PoolAttributes attributes) {
+  return add_operation(std::move(name), OpKind::max_pool, {x}, attributes);
+}
+std::size_t GraphBuilder::avg_pool(std::string name, std::size_t x, PoolAttributes attributes) {
+  return add_operation(std::move(name), OpKind::avg_pool, {x}, attributes);
+}
+std::size_t GraphBuilder::global_avg_pool(std::string name, std::size_t x) {
+  return add_operation(std::move(name), OpKind::global_avg_pool, {x});
+}
+std::size_t GraphBuilder::lrn(std::string name, std::size_t x, LrnAttributes attributes) {
+  return add_operation(std::move(name), OpKind::lrn, {x}, attributes);
+}
+std::size_t GraphBuilder::add(std::string name, std::vector<std::size_t> inputs) {
+  return add_operation(std::move(name), OpKind::add, std::move(inputs));
+}
+std::size_t GraphBuilder::concat(std::string name, std::vector<std::size_t> inputs) {
+  return add_operation(std::move(name), OpKind::concat, std::move(inputs));
+}
+std::size_t GraphBuilder::dropout(std::string name, std::size_t x, double p) {
+  return add_operation(std::move(name), OpKind::dropout, {x}, DropoutAttributes{p});
+}
+std::size_t GraphBuilder::flatten(std::string name, std::size_t x) {
+  return add_operation(std::move(name), OpKind::flatten, {x});
+}
+std::size_t GraphBuilder::softmax_loss(std::string name, std::size_t x, double weight) {
+  return add_operation(std::move(name), OpKind::softmax_loss, {x}, LossAttributes{weight});
+}
+
+}  // namespace paceline

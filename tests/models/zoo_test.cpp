@@ -1,0 +1,94 @@
+#include "models/zoo.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Row {
+  const char* name;
+  std::int64_t parameters;
+  std::size_t tensors;
+  const char* gmac;  ///< as printed; "" where no published figure is at hand
+};
+
+// torchvision 0.14.1 / PyTorch 1.13 for what exists there, else the papers' definitions.
+const Row kRows[] = {
+    {"mlp", 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10, 6, ""},
+    {"lenet5", 61'706, 10, ""},
+    {"lenet-caffe", 431'080, 8, ""},
+    {"alexnet", 61'100'840, 16, "0.714"},
+    {"alexnet-caffe", 60'965'224, 16, "0.724"},
+    {"vgg16", 138'357'544, 32, "15.470"},
+    {"vgg19", 143'667'240, 38, "19.632"},
+    {"vgg16-cifar", 14'728'266, 54, "0.313"},
+    {"vgg16-cifar-no-conv-bias", 14'724'042, 41, "0.313"},
+    {"vgg16-cifar-no-bn", 14'719'818, 28, "0.313"},
+    {"resnet18", 11'689'512, 62, "1.814"},
+    {"resnet34", 21'797'672, 110, "3.664"},
+    {"resnet50", 25'557'032, 161, "4.089"},
+    {"resnet101", 44'549'160, 314, "7.801"},
+    {"resnet152", 60'192'808, 467, "11.514"},
+    {"resnet18-cifar", 11'173'962, 62, "0.555"},
+    {"resnet20-cifar", 269'722, 59, "0.041"},
+    {"resnet20-cifar-conv-bn", 272'474, 65, "0.041"},
+    {"resnet20-cifar-conv", 272'282, 61, "0.041"},
+};
+
+std::string printed(double value, const std::string& like) {
+  return fmt::format("{:.{}f}", value, like.size() - like.find('.') - 1);
+}
+
+TEST(Zoo, TotalsAreThePublishedOnes) {
+  for (const Row& row : kRows) {
+    const Model model = make_model(row.name);
+    EXPECT_EQ(model.parameters(), row.parameters) << row.name;
+    EXPECT_EQ(model.tensors().size(), row.tensors) << row.name;
+    const double gmac = model.forward_macs() / static_cast<double>(model.time_steps()) / 1e9;
+    if (*row.gmac != '\0') {
+      EXPECT_EQ(printed(gmac, row.gmac), row.gmac) << row.name;
+    }
+  }
+}
+
+TEST(Zoo, EveryModelHasARow) {
+  std::vector<std::string> rows;
+  for (const Row& row : kRows) rows.emplace_back(row.name);
+  EXPECT_THAT(rows, ::testing::UnorderedElementsAreArray(model_names()));
+}
+
+TEST(Zoo, SpellingVariantsAreOneModel) {
+  EXPECT_EQ(make_model("ResNet-50").name(), "resnet50");
+  EXPECT_EQ(make_model("VGG_16").name(), "vgg16");
+  EXPECT_EQ(make_model("resnet20").name(), "resnet20-cifar");
+}
+
+TEST(Zoo, UnknownNameNamesTheNearest) {
+  try {
+    make_model("resent50");
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("did you mean 'resnet50'"));
+  }
+}
+
+TEST(Zoo, ResNet50NamesItsTensorsAsTorchvision) {
+  const Model model = make_model("resnet50");
+  const auto& tensors = model.tensors();
+  EXPECT_EQ(tensors.front().name, "conv1.weight");
+  EXPECT_EQ(tensors[1].name, "bn1.weight");
+  EXPECT_EQ(tensors[12].name, "layer1.0.downsample.0.weight");
+  EXPECT_EQ(tensors.back().name, "fc.bias");
+  EXPECT_EQ(tensors.front().shape, (std::vector<std::int64_t>{64, 3, 7, 7}));
+  EXPECT_EQ(model.input_shape(), (std::vector<std::int64_t>{3, 224, 224}));
+  EXPECT_EQ(model.classes(), 1000);
+  EXPECT_EQ(model.time_steps(), 1);
+}
+
+}  // namespace
+}  // namespace paceline
