@@ -33,7 +33,7 @@ struct Route {
 
 struct Device {
   std::uint32_t node = 0;
-  std::string gpu;   ///< a name of gpus.hpp
+  std::string gpu;   ///< a name of gpus.hpp, or the file's own for a GPU that is not there
   double speed = 1;  ///< 1: as profiled; 0.5: half as fast
   double memory_bytes = 0;
 };

@@ -47,20 +47,33 @@ std::optional<double> optional_bandwidth(ObjectReader& reader, std::string_view 
   return reader.bandwidth(key);
 }
 
+/// A name of the table, or {"name", "memory"} for a GPU that the table does not have.
+void read_gpu(ObjectReader& reader, NodeGroup& group) {
+  if (reader.has("gpu") && reader.raw("gpu").is_object()) {
+    ObjectReader gpu = reader.object("gpu");
+    group.gpu = gpu.string("name");
+    group.gpu_memory = gpu.bytes("memory");
+    gpu.finish();
+    return;
+  }
+  const std::string name = reader.string("gpu");
+  try {
+    group.gpu = find_gpu(name).name;
+  } catch (const InputError& error) {
+    reader.fail_at("gpu", std::string(error.what()) +
+                              "; describe another GPU as {\"name\": ..., \"memory\": \"24GiB\"}");
+  }
+}
+
 NodeGroup read_group(ObjectReader& reader, std::size_t index) {
   NodeGroup group;
   group.name = reader.string("name", fmt::format("group{}", index));
-  group.count = static_cast<std::size_t>(reader.integer("count", 1));
+  group.count =
+      static_cast<std::size_t>(reader.integer("count", std::optional<std::int64_t>(1), 1));
   group.gpus = static_cast<std::size_t>(reader.integer("gpus", 0));
   if (group.gpus > 0) {
-    try {
-      group.gpu = find_gpu(reader.string("gpu")).name;
-    } catch (const InputError& error) {
-      if (!reader.has("gpu") || !reader.raw("gpu").is_string()) throw;
-      reader.fail_at("gpu", error.what());
-    }
+    read_gpu(reader, group);
     group.speed = reader.number("speed", 0, HUGE_VAL, group.speed);
-    if (reader.has("gpu_memory")) group.gpu_memory = reader.bytes("gpu_memory");
     group.pcie = read_link(reader, "pcie");
     if (reader.has("nvlink")) group.nvlink = read_link(reader, "nvlink");
     group.bridge = optional_bandwidth(reader, "bridge");
@@ -252,9 +265,11 @@ Json write_link(const LinkSpec& link) {
 Json write_group(const NodeGroup& group) {
   Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
   if (group.gpus > 0) {
-    json["gpu"] = group.gpu;
+    if (group.gpu_memory)
+      json["gpu"] = {{"name", group.gpu}, {"memory", bytes_text(*group.gpu_memory)}};
+    else
+      json["gpu"] = group.gpu;
     json["speed"] = group.speed;
-    if (group.gpu_memory) json["gpu_memory"] = bytes_text(*group.gpu_memory);
     json["pcie"] = write_link(group.pcie);
     if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
     if (group.bridge) json["bridge"] = bandwidth_text(*group.bridge);
@@ -342,6 +357,7 @@ ClusterSpec read_cluster(const Json& json, const std::string& file) {
     spec.nodes.push_back(read_group(group, spec.nodes.size()));
   spec.network = read_network(reader.object("network"));
   if (reader.has("servers")) spec.servers = sizes(reader, "servers");
+  validate(spec);  // disturbances name its GPUs and nodes
   read_disturbances(reader, spec);
   reader.finish();
   validate(spec);

@@ -84,7 +84,9 @@ ClusterSpec load_cluster_spec(const std::string& name_or_path,
   (void)read_cluster(found.json, found.file);
   for (const std::string& override : overrides) apply_override(found.json, override);
   try {
-    return read_cluster(found.json, found.file);
+    ClusterSpec spec = read_cluster(found.json, found.file);
+    spec.sources["overridden"] = fmt::format("{}", fmt::join(overrides, ", "));
+    return spec;
   } catch (const InputError& error) {
     throw InputError(
         fmt::format("{} (after --set {})", error.what(), fmt::join(overrides, " --set ")));

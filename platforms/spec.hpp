@@ -40,9 +40,9 @@ struct NodeGroup {
   std::string name;
   std::size_t count = 1;
   std::size_t gpus = 1;  ///< per node; 0 for a machine that only hosts parameter servers
-  std::string gpu;       ///< a name of gpus.hpp; empty when there are none
-  double speed = 1;      ///< of each GPU against its profile: 0.5 is half as fast
-  std::optional<double> gpu_memory;  ///< bytes; default: what gpus.hpp says
+  std::string gpu;       ///< a name of gpus.hpp or, with gpu_memory, any other; empty without GPUs
+  std::optional<double> gpu_memory;  ///< bytes of a GPU that gpus.hpp does not have
+  double speed = 1;                  ///< of each GPU against its profile: 0.5 is half as fast
   LinkSpec pcie;                     ///< GPU to its host, per GPU
   std::optional<LinkSpec> nvlink;    ///< GPU to GPU inside the node, per GPU
   std::optional<double> bridge;  ///< bandwidth between all GPUs of the node and its host together

@@ -46,7 +46,7 @@ class Validator {
     if (group.count < 1) fail(path + ".count", "must be 1 or more, found 0");
     if (group.count > kMostNodes || group.gpus > kMostGpus)
       fail(path, fmt::format("more than {} nodes or {} GPUs", kMostNodes, kMostGpus));
-    if (group.gpus > 0) {
+    if (group.gpus > 0 && !group.gpu_memory) {
       try {
         (void)find_gpu(group.gpu);
       } catch (const InputError& error) {
@@ -54,7 +54,7 @@ class Validator {
       }
     }
     check_rate(group.speed, path + ".speed", false);
-    if (group.gpu_memory) check_rate(*group.gpu_memory, path + ".gpu_memory", true);
+    if (group.gpu_memory) check_rate(*group.gpu_memory, path + ".gpu.memory", true);
     check_link(group.pcie, path + ".pcie");
     if (group.nvlink) check_link(*group.nvlink, path + ".nvlink");
     if (group.bridge) check_rate(*group.bridge, path + ".bridge", true);
