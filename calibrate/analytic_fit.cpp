@@ -1,0 +1,214 @@
+#include "calibrate/analytic_fit.hpp"
+
+#include <fmt/format.h>
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <stdexcept>
+
+#include "base/error.hpp"
+#include "calibrate/csv.hpp"
+#include "calibrate/statistics.hpp"
+
+namespace paceline {
+namespace {
+
+struct Point {
+  double flops = 0;
+  double bytes = 0;
+  double steps = 1;
+  double seconds = 0;
+};
+using Points = std::map<std::string, std::vector<Point>>;
+
+constexpr double kBytesPerElement = 4;
+struct Pass {
+  const char* column;
+  const char* name;
+};
+constexpr std::array<Pass, 3> kPasses{
+    {{"fwd", "forward"}, {"bwd_in", "backward data"}, {"bwd_par", "backward weight"}}};
+
+void add_convolutions(const std::filesystem::path& folder, std::string_view gpu, Points& points) {
+  const CsvTable table(folder / "conv.csv");
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (table.text(row, "gpu") != gpu) continue;
+    const auto at = [&](std::string_view column) { return table.number(row, column); };
+    const double out_w = std::floor((at("W") + 2 * at("pw") - at("S")) / at("sw")) + 1;
+    const double out_h = std::floor((at("H") + 2 * at("ph") - at("R")) / at("sh")) + 1;
+    const double filter = at("C") * at("R") * at("S");
+    const double outputs = at("N") * at("K") * out_h * out_w;
+    const double elements = at("N") * at("C") * at("H") * at("W") + outputs + at("K") * filter;
+    const bool pointwise = at("R") == 1 && at("S") == 1;
+    const bool three = at("R") == 3 && at("S") == 3;
+    const std::string kind = pointwise ? "conv 1x1 " : three ? "conv 3x3 " : "conv other ";
+    for (const Pass& pass : kPasses)
+      if (table.is_number(row, pass.column))
+        points[kind + pass.name].push_back(
+            {2 * outputs * filter, kBytesPerElement * elements, 1, at(pass.column) * 1e-3});
+  }
+}
+
+void add_matrix_products(const std::filesystem::path& folder, std::string_view gpu,
+                         Points& points) {
+  const CsvTable table(folder / "gemm.csv");
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (table.text(row, "gpu") != gpu || !table.is_number(row, "ms")) continue;
+    const double m = table.number(row, "M"), n = table.number(row, "N"), k = table.number(row, "K");
+    points["gemm"].push_back({2 * m * n * k, kBytesPerElement * (m * n + m * k + n * k), 1,
+                              table.number(row, "ms") * 1e-3});
+  }
+}
+
+void add_recurrent_layers(const std::filesystem::path& folder, std::string_view gpu,
+                          Points& points) {
+  static const std::map<std::string, double> gates{{"Vanilla", 1}, {"GRU", 3}, {"LSTM", 4}};
+  const CsvTable table(folder / "rnn.csv");
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (table.text(row, "gpu") != gpu) continue;
+    const double hidden = table.number(row, "hidden"), batch = table.number(row, "N");
+    const double steps = table.number(row, "T");
+    // Input and recurrent matrix, both hidden x hidden per gate; without persistent kernels the
+    // weights are read again in every step.
+    const double weights = 2 * gates.at(table.text(row, "kind")) * hidden * hidden;
+    for (const Pass& pass : kPasses)
+      if (table.is_number(row, pass.column))
+        points[std::string("rnn ") + pass.name].push_back(
+            {2 * batch * weights * steps, kBytesPerElement * (weights + 2 * batch * hidden) * steps,
+             steps, table.number(row, pass.column) * 1e-3});
+  }
+}
+
+PowerLaw fit(const std::vector<Point>& points, const FitCeilings& ceilings, bool with_steps) {
+  const auto rows = static_cast<Eigen::Index>(points.size());
+  Eigen::MatrixXd features(rows, with_steps ? 4 : 3);
+  Eigen::VectorXd logs(rows);
+  for (Eigen::Index row = 0; row < rows; ++row) {
+    const Point& point = points[static_cast<std::size_t>(row)];
+    features(row, 0) = 1;
+    features(row, 1) = std::log(point.flops / ceilings.sgemm_flops);
+    features(row, 2) = std::log(point.bytes / ceilings.memory_bandwidth);
+    if (with_steps) features(row, 3) = std::log(point.steps);
+    logs(row) = std::log(point.seconds);
+  }
+  const Eigen::VectorXd solution = features.colPivHouseholderQr().solve(logs);
+  return {solution(0), solution(1), solution(2), with_steps ? solution(3) : 0};
+}
+
+FitQuality quality_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
+  FitQuality quality;
+  quality.points = predicted.size();
+  std::vector<double> absolute;
+  double total = 0, total_measured = 0, log_sum = 0, log_squares = 0;
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    absolute.push_back(std::abs(predicted[i] / measured[i] - 1));
+    total += predicted[i];
+    total_measured += measured[i];
+    const double log_error = std::log(predicted[i] / measured[i]);
+    log_sum += log_error;
+    log_squares += log_error * log_error;
+    quality.mean_absolute_error += absolute.back();
+  }
+  const auto n = static_cast<double>(predicted.size());
+  quality.mean_absolute_error /= n;
+  quality.median_absolute_error = median(absolute);
+  quality.total_bias = total / total_measured - 1;
+  quality.log_sigma = std::sqrt(std::max(0.0, log_squares / n - (log_sum / n) * (log_sum / n)));
+  return quality;
+}
+
+void append(const std::vector<Point>& points, const PowerLaw& law, const FitCeilings& ceilings,
+            std::vector<double>& predicted, std::vector<double>& measured) {
+  for (const Point& point : points) {
+    predicted.push_back(law(point.flops / ceilings.sgemm_flops,
+                            point.bytes / ceilings.memory_bandwidth, point.steps));
+    measured.push_back(point.seconds);
+  }
+}
+
+[[noreturn]] void no_rows(const std::filesystem::path& folder, std::string_view gpu) {
+  throw InputError(
+      fmt::format("{}: the DeepBench tables have no rows of GPU '{}'", folder.string(), gpu));
+}
+
+}  // namespace
+
+double PowerLaw::operator()(double compute_s, double memory_s, double steps) const {
+  return std::exp(constant + compute_exponent * std::log(compute_s) +
+                  memory_exponent * std::log(memory_s) + steps_exponent * std::log(steps));
+}
+
+FitCeilings deepbench_reference_ceilings() {
+  return {12.12e12, 0.8 * 484e9};
+}
+
+double deepbench_sgemm_ceiling(const std::filesystem::path& folder, std::string_view gpu) {
+  Points points;
+  add_matrix_products(folder, gpu, points);
+  if (points.empty()) no_rows(folder, gpu);
+  double best = 0;
+  for (const Point& point : points["gemm"]) best = std::max(best, point.flops / point.seconds);
+  return best;
+}
+
+std::vector<FittedLaw> fit_deepbench(const std::filesystem::path& folder, std::string_view gpu,
+                                     const FitCeilings& ceilings) {
+  Points points;
+  add_convolutions(folder, gpu, points);
+  add_matrix_products(folder, gpu, points);
+  add_recurrent_layers(folder, gpu, points);
+  if (points.empty()) no_rows(folder, gpu);
+  std::vector<FittedLaw> laws;
+  for (const auto& [name, of_law] : points) {
+    const PowerLaw law = fit(of_law, ceilings, name.starts_with("rnn"));
+    std::vector<double> predicted, measured;
+    append(of_law, law, ceilings, predicted, measured);
+    laws.push_back({name, law, quality_of(predicted, measured)});
+  }
+  return laws;
+}
+
+FitQuality transfer_quality(const std::vector<FittedLaw>& laws, const std::filesystem::path& folder,
+                            std::string_view gpu, const FitCeilings& ceilings) {
+  Points points;
+  add_convolutions(folder, gpu, points);
+  if (points.empty()) no_rows(folder, gpu);
+  std::vector<double> predicted, measured;
+  for (const FittedLaw& law : laws)
+    if (const auto found = points.find(law.name); found != points.end())
+      append(found->second, law.law, ceilings, predicted, measured);
+  return quality_of(predicted, measured);
+}
+
+const PowerLaw& committed_law(std::string_view name) {
+  for (const FittedLaw& law : committed_laws())
+    if (law.name == name) return law.law;
+  throw std::logic_error(fmt::format("there is no law '{}'", name));
+}
+
+std::string fit_table(const std::vector<FittedLaw>& laws) {
+  std::string text =
+      fmt::format("{:<28}{:>8}{:>9}{:>9}{:>9}{:>8}{:>8}{:>9}{:>8}\n", "law", "constant", "compute",
+                  "memory", "steps", "points", "mape %", "median %", "bias %");
+  for (const auto& [name, law, quality] : laws)
+    text += fmt::format("{:<28}{:>8.3f}{:>9.3f}{:>9.3f}{:>9.3f}{:>8}{:>8.1f}{:>9.1f}{:>+8.1f}\n",
+                        name, law.constant, law.compute_exponent, law.memory_exponent,
+                        law.steps_exponent, quality.points, 100 * quality.mean_absolute_error,
+                        100 * quality.median_absolute_error, 100 * quality.total_bias);
+  return text;
+}
+
+std::string fit_initialisers(const std::vector<FittedLaw>& laws) {
+  std::string text;
+  for (const auto& [name, law, q] : laws)
+    text += fmt::format(
+        "    {{\"{}\",\n     {{{}, {}, {}, {}}},\n     {{{}, {:.4f}, {:.4f}, {:.4f}, {:.4f}}}}},\n",
+        name, law.constant, law.compute_exponent, law.memory_exponent, law.steps_exponent, q.points,
+        q.mean_absolute_error, q.median_absolute_error, q.total_bias, q.log_sigma);
+  return text;
+}
+
+}  // namespace paceline

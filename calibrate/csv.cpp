@@ -1,0 +1,71 @@
+#include "calibrate/csv.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <fstream>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+std::vector<std::string> split(std::string_view line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '"')
+      quoted = !quoted;
+    else if (c == ',' && !quoted)
+      fields.emplace_back();
+    else if (c != '\r')
+      fields.back() += c;
+  }
+  return fields;
+}
+
+bool parse(const std::string& text, double& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size() && std::isfinite(value);
+}
+
+}  // namespace
+
+CsvTable::CsvTable(const std::filesystem::path& file) : file_(file.string()) {
+  std::ifstream in(file);
+  std::string line;
+  if (!std::getline(in, line))
+    throw InputError(fmt::format("{}: cannot be read or is empty", file_));
+  const std::vector<std::string> header = split(line);
+  for (std::size_t i = 0; i < header.size(); ++i) columns_[header[i]] = i;
+  while (std::getline(in, line)) {
+    if (line.empty()) continue;
+    rows_.push_back(split(line));
+    if (rows_.back().size() != header.size())
+      throw InputError(fmt::format("{}:{}: {} fields, but the header has {}", file_,
+                                   rows_.size() + 1, rows_.back().size(), header.size()));
+  }
+}
+
+const std::string& CsvTable::text(std::size_t row, std::string_view column) const {
+  const auto found = columns_.find(column);
+  if (found == columns_.end())
+    throw InputError(fmt::format("{}: there is no column '{}'", file_, column));
+  return rows_.at(row)[found->second];
+}
+
+double CsvTable::number(std::size_t row, std::string_view column) const {
+  double value = 0;
+  if (!parse(text(row, column), value))
+    throw InputError(fmt::format("{}:{}: '{}' of column '{}' is not a number", file_, row + 2,
+                                 text(row, column), column));
+  return value;
+}
+
+bool CsvTable::is_number(std::size_t row, std::string_view column) const {
+  double value = 0;
+  return parse(text(row, column), value);
+}
+
+}  // namespace paceline

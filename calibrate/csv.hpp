@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace paceline {
+
+/// A comma-separated table with a header line; fields may be quoted ("10.45,22.3").
+class CsvTable {
+ public:
+  /// Throws InputError naming file and line if a row has not the header's number of fields.
+  explicit CsvTable(const std::filesystem::path& file);
+
+  [[nodiscard]] std::size_t rows() const { return rows_.size(); }
+  /// Throws InputError for an unknown column.
+  [[nodiscard]] const std::string& text(std::size_t row, std::string_view column) const;
+  /// Throws InputError naming file and line if the field is not a finite number.
+  [[nodiscard]] double number(std::size_t row, std::string_view column) const;
+  [[nodiscard]] bool is_number(std::size_t row, std::string_view column) const;
+
+ private:
+  std::string file_;
+  std::map<std::string, std::size_t, std::less<>> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace paceline

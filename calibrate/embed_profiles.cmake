@@ -1,0 +1,12 @@
+# cmake -DOUTPUT=shipped_profiles.cpp -DFOLDER=profiles -P embed_profiles.cmake
+file(GLOB files "${FOLDER}/*.json")
+set(text "#include \"calibrate/shipped.hpp\"\n\nnamespace paceline {\n\n")
+string(APPEND text "const std::map<std::string, std::string_view>& shipped_profile_texts() {\n")
+string(APPEND text "  static const std::map<std::string, std::string_view> texts{\n")
+foreach(file IN LISTS files)
+  cmake_path(GET file STEM name)
+  file(READ "${file}" json)
+  string(APPEND text "      {\"${name}\", R\"json(${json})json\"},\n")
+endforeach()
+string(APPEND text "  };\n  return texts;\n}\n\n}  // namespace paceline\n")
+file(WRITE "${OUTPUT}" "${text}")

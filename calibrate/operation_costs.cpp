@@ -1,0 +1,174 @@
+#include "calibrate/operation_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "calibrate/gpu_ceilings.hpp"
+#include "calibrate/profile.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::array<const char*, 5> kTopKNames{"torch_legacy", "sort", "radix_select",
+                                                "dgc_sample", "gaussian_k"};
+constexpr double kElement = 4;      // bytes of fp32
+constexpr double kPair = 8;         // 32-bit index and fp32 value
+constexpr double kSector = 32;      // least DRAM transfer of a scattered access
+constexpr double kAccumulate = 12;  // bytes per element of r += g: reads 8, writes 4
+constexpr double kSortPass = 20;   // bytes per pair of one radix pass: histogram 4, read 8, write 8
+constexpr double kSortPasses = 4;  // 8-bit digits of 32-bit keys
+constexpr double kSampleShare = 0.01;  // Deep Gradient Compression samples 0.1 to 1 %
+constexpr double kGaussianCorrections = 3;
+
+double copy_time(const CopyCost& cost, double bytes) {
+  return cost.latency_s + bytes / cost.bandwidth;
+}
+
+void check_complete(const OperationModel& m) {
+  if (!m.launch_s || !m.memory_bandwidth || !m.select_efficiency || !m.torch_legacy_s ||
+      !m.host_to_device_pinned || !m.host_to_device_pageable || !m.device_to_host_pinned ||
+      !m.device_to_host_pageable || !m.host_bandwidth || !m.top_k)
+    throw InputError("the operation costs of the profile are incomplete");
+}
+
+template <class T>
+void fill(std::optional<T>& field, const std::optional<T>& fallback) {
+  if (!field) field = fallback;
+}
+
+}  // namespace
+
+std::string to_string(TopKModel model) {
+  return kTopKNames.at(static_cast<std::size_t>(model));
+}
+
+std::vector<std::string> top_k_model_names() {
+  return {kTopKNames.begin(), kTopKNames.end()};
+}
+
+TopKModel top_k_model_from_string(std::string_view name) {
+  for (std::size_t i = 0; i < kTopKNames.size(); ++i)
+    if (name == kTopKNames[i]) return static_cast<TopKModel>(i);
+  throw InputError(unknown_name("top-k model", name, top_k_model_names()));
+}
+
+OperationCosts::OperationCosts(OperationModel model, std::string description)
+    : model_(model), description_(std::move(description)) {
+  check_complete(model_);
+}
+
+double OperationCosts::elementwise(double bytes_moved) const {
+  return launch() + bytes_moved / *model_.memory_bandwidth;
+}
+
+double OperationCosts::sgd_update(double elements, bool momentum) const {
+  return elementwise((momentum ? 5 : 3) * kElement * elements);
+}
+
+double OperationCosts::top_k_floor(double elements) const {
+  return (kAccumulate + kElement) * elements / *model_.memory_bandwidth;
+}
+
+double OperationCosts::top_k(double elements, double k, TopKModel model) const {
+  if (!(elements >= 1 && k >= 0 && k <= elements))
+    throw InputError(fmt::format("top-k of {} elements cannot select {}", elements, k));
+  const auto selecting = [&](double kernels, double bytes) {
+    return kernels * launch() + bytes / (*model_.memory_bandwidth * *model_.select_efficiency);
+  };
+  const double accumulate_and_filter = (kAccumulate + kElement) * elements + kPair * k;
+  const double sort_bytes = kSortPasses * kSortPass;
+  switch (model) {
+    case TopKModel::torch_legacy:
+      return *model_.torch_legacy_s * elements * std::log2(elements);
+    case TopKModel::sort:
+      return selecting(1 + 2 * kSortPasses, (kAccumulate + sort_bytes) * elements + kPair * k);
+    case TopKModel::radix_select:
+      return selecting(4, accumulate_and_filter);
+    case TopKModel::dgc_sample:
+      return selecting(3 + 2 * kSortPasses,
+                       accumulate_and_filter + kSampleShare * elements * (kSector + sort_bytes));
+    case TopKModel::gaussian_k:
+      return selecting(3 + kGaussianCorrections,
+                       accumulate_and_filter + (1 + kGaussianCorrections) * kElement * elements);
+  }
+  throw std::logic_error("unknown top-k model");
+}
+
+double OperationCosts::scatter_add(double pairs) const {
+  return launch() + pairs * (kPair + 2 * kSector) / *model_.memory_bandwidth;
+}
+
+double OperationCosts::quantize(double elements, double bits) const {
+  return elementwise(elements * (3 * kElement + bits / 8));
+}
+
+double OperationCosts::dequantize(double elements, double bits) const {
+  return elementwise(elements * (kElement + bits / 8));
+}
+
+double OperationCosts::copy_h2d(double bytes, bool pinned) const {
+  return copy_time(pinned ? *model_.host_to_device_pinned : *model_.host_to_device_pageable, bytes);
+}
+
+double OperationCosts::copy_d2h(double bytes, bool pinned) const {
+  return copy_time(pinned ? *model_.device_to_host_pinned : *model_.device_to_host_pageable, bytes);
+}
+
+double OperationCosts::host_update(double bytes_moved) const {
+  return bytes_moved / *model_.host_bandwidth;
+}
+
+OperationModel analytic_operations(const GpuSpec& gpu) {
+  // Rules of thumb, replaced by a measured profile: 5 us to launch a kernel, 10 us to start a copy,
+  // 78 % of the PCIe line rate from pinned memory (12.3 GB/s of 3.0 x16, 0.8 of 1.0 x4), half of it
+  // from pageable memory, 70 % of the streaming bandwidth in selection kernels (60 to 80 % is
+  // usual), one host core.
+  constexpr double kCopyLatency = 10e-6, kPcieShare = 0.78;
+  const double link = kPcieShare * pcie_bandwidth(gpu.pcie_generation, gpu.pcie_lanes);
+  OperationModel model;
+  model.launch_s = 5e-6;
+  model.memory_bandwidth = gpu_ceilings(gpu).memory_bandwidth;
+  model.select_efficiency = 0.7;
+  model.torch_legacy_s = torch_legacy_top_k(gpu);
+  model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
+  model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
+  model.host_bandwidth = 10e9;
+  model.top_k = TopKModel::radix_select;
+  return model;
+}
+
+OperationCosts operation_costs(const GpuSpec& gpu) {
+  return {analytic_operations(gpu), fmt::format("analytic: {}", gpu.name)};
+}
+
+OperationCosts operation_costs(const Profile& profile) {
+  OperationModel model = profile.operations;
+  const bool given = model.launch_s && model.memory_bandwidth && model.select_efficiency &&
+                     model.torch_legacy_s && model.host_to_device_pinned &&
+                     model.host_to_device_pageable && model.device_to_host_pinned &&
+                     model.device_to_host_pageable && model.host_bandwidth && model.top_k;
+  std::string description = fmt::format("{}: {}", to_string(profile.source), profile.device);
+  if (!given) {
+    const OperationModel fallback = analytic_operations(find_gpu(profile.device));
+    if (model != OperationModel{})
+      description += ", completed analytically";
+    else
+      description = fmt::format("analytic: {}", profile.device);
+    fill(model.launch_s, fallback.launch_s);
+    fill(model.memory_bandwidth, fallback.memory_bandwidth);
+    fill(model.select_efficiency, fallback.select_efficiency);
+    fill(model.torch_legacy_s, fallback.torch_legacy_s);
+    fill(model.host_to_device_pinned, fallback.host_to_device_pinned);
+    fill(model.host_to_device_pageable, fallback.host_to_device_pageable);
+    fill(model.device_to_host_pinned, fallback.device_to_host_pinned);
+    fill(model.device_to_host_pageable, fallback.device_to_host_pageable);
+    fill(model.host_bandwidth, fallback.host_bandwidth);
+    fill(model.top_k, fallback.top_k);
+  }
+  return {model, description};
+}
+
+}  // namespace paceline

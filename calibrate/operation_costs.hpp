@@ -1,0 +1,104 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace paceline {
+
+/// The ways to find the k largest of n that papers and frameworks used. Their costs differ by a
+/// factor of 100, which changes what a sparsified schedule is worth, so a result names the one it
+/// used.
+enum class TopKModel {
+  torch_legacy,  ///< torch.topk before 2022: one thread block, t = s n log2 n
+  sort,          ///< radix sort of all (key, index) pairs
+  radix_select,  ///< two-pass radix select fused with the accumulation
+  dgc_sample,    ///< Deep Gradient Compression: threshold from a 1 % sample, then one filter pass
+  gaussian_k     ///< threshold from mean and deviation, with up to three corrections
+};
+std::string to_string(TopKModel model);
+/// Throws InputError with the nearest name.
+TopKModel top_k_model_from_string(std::string_view name);
+std::vector<std::string> top_k_model_names();
+
+/// t = latency + bytes / bandwidth.
+struct CopyCost {
+  double latency_s = 0;
+  double bandwidth = 0;  ///< B/s
+  bool operator==(const CopyCost&) const = default;
+};
+
+/// What a profile knows of the device's operations; anything absent comes from the GPU
+/// specification.
+struct OperationModel {
+  std::optional<double> launch_s;          ///< per kernel
+  std::optional<double> memory_bandwidth;  ///< B/s reached by streaming kernels, reads plus writes
+  std::optional<double>
+      select_efficiency;                 ///< share of it that selection and sorting kernels reach
+  std::optional<double> torch_legacy_s;  ///< s of t = s n log2 n
+  std::optional<CopyCost> host_to_device_pinned;
+  std::optional<CopyCost> host_to_device_pageable;
+  std::optional<CopyCost> device_to_host_pinned;
+  std::optional<CopyCost> device_to_host_pageable;
+  std::optional<double> host_bandwidth;  ///< B/s of updates in the memory of the host
+  std::optional<TopKModel> top_k;        ///< the selector that the profile's software used
+  bool operator==(const OperationModel&) const = default;
+};
+
+struct Profile;
+struct GpuSpec;
+
+/// Seconds that the operations of schedules take on one device, as functions of their sizes.
+/// Elements are fp32 unless bytes are given.
+class OperationCosts {
+ public:
+  /// Every field of `model` must be set.
+  OperationCosts(OperationModel model, std::string description);
+
+  [[nodiscard]] double launch() const { return *model_.launch_s; }
+  /// A streaming kernel that reads and writes `bytes_moved` in all.
+  [[nodiscard]] double elementwise(double bytes_moved) const;
+  /// SGD in place: 3 passes (read parameter and gradient, write parameter); with momentum 5.
+  [[nodiscard]] double sgd_update(double elements, bool momentum = true) const;
+
+  /// The sparsification of one tensor with error feedback: accumulate, find the k largest, extract
+  /// them. torch_legacy is s n log2 n and nothing else, the model that the papers' times follow.
+  [[nodiscard]] double top_k(double elements, double k, TopKModel model) const;
+  /// The selector of the profile's software (radix_select unless the profile says otherwise).
+  [[nodiscard]] TopKModel default_top_k() const { return *model_.top_k; }
+  /// No exact top-k with error feedback can be faster: 16 bytes per element (accumulate reads 8 and
+  /// writes 4, one pass reads 4) at the streaming bandwidth.
+  [[nodiscard]] double top_k_floor(double elements) const;
+
+  /// Adds `pairs` (32-bit index, fp32 value) into a dense tensor. Each pair costs 8 bytes read and
+  /// a 32-byte sector read and written.
+  [[nodiscard]] double scatter_add(double pairs) const;
+  /// To `bits` per element with error feedback: reads gradient and residual, writes residual and
+  /// code.
+  [[nodiscard]] double quantize(double elements, double bits) const;
+  /// Reads the code, writes fp32.
+  [[nodiscard]] double dequantize(double elements, double bits) const;
+
+  [[nodiscard]] double copy_h2d(double bytes, bool pinned = true) const;
+  [[nodiscard]] double copy_d2h(double bytes, bool pinned = true) const;
+  /// An update on the host (a parameter server's) that reads and writes `bytes_moved` in all.
+  [[nodiscard]] double host_update(double bytes_moved) const;
+
+  [[nodiscard]] const OperationModel& model() const { return model_; }
+  [[nodiscard]] const std::string& description() const { return description_; }
+
+ private:
+  OperationModel model_;
+  std::string description_;
+};
+
+/// From the data sheet and the measured ceilings of `gpu` where there are any (analytic.hpp).
+OperationModel analytic_operations(const GpuSpec& gpu);
+OperationCosts operation_costs(const GpuSpec& gpu);
+/// What the profile gives, completed from the specification of its device. Throws InputError if
+/// something is missing and the device is not in the table.
+OperationCosts operation_costs(const Profile& profile);
+
+}  // namespace paceline

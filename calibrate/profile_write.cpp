@@ -1,0 +1,124 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "base/units.hpp"
+#include "calibrate/profile.hpp"
+
+namespace paceline {
+namespace {
+
+using Scale = std::pair<const char*, double>;
+
+// The most readable unit in which the text reads back as the same number.
+template <std::size_t N>
+std::string exact(double value, const std::array<Scale, N>& units,
+                  double (*parse)(std::string_view)) {
+  for (const auto& [unit, factor] : units) {
+    if (value < factor && &unit != &units.back().first) continue;
+    std::string text = fmt::format("{}{}", value / factor, unit);
+    if (parse(text) == value) return text;
+  }
+  return fmt::format("{}{}", value, units.back().first);
+}
+
+std::string duration(double seconds) {
+  static constexpr std::array<Scale, 4> units{{{"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"s", 1}}};
+  return exact(seconds, units, parse_duration);
+}
+std::string bandwidth(double bytes_per_second) {
+  static constexpr std::array<Scale, 3> units{{{"GB/s", 1e9}, {"MB/s", 1e6}, {"B/s", 1}}};
+  return exact(bytes_per_second, units, parse_bandwidth);
+}
+std::string flops(double flop_per_second) {
+  static constexpr std::array<Scale, 3> units{{{"TFLOPS", 1e12}, {"GFLOPS", 1e9}, {"FLOPS", 1}}};
+  return exact(flop_per_second, units, parse_flops);
+}
+
+Json timing(const Timing& timing) {
+  if (!timing.p25_s) return duration(timing.median_s);
+  return {{"median", duration(timing.median_s)},
+          {"p25", duration(*timing.p25_s)},
+          {"p75", duration(*timing.p75_s)}};
+}
+
+Json batch(const BatchTimes& times) {
+  Json json = Json::object();
+  if (times.batch) json["batch"] = *times.batch;
+  if (times.whole_net) {
+    Json& whole = json["whole_net"];
+    if (times.whole_net->step) whole["step"] = timing(*times.whole_net->step);
+    if (times.whole_net->forward) whole["forward"] = timing(*times.whole_net->forward);
+    if (times.whole_net->backward) whole["backward"] = timing(*times.whole_net->backward);
+    if (times.whole_net->backward_per_tensor)
+      whole["backward_per_tensor"] = timing(*times.whole_net->backward_per_tensor);
+    whole["spread"] = times.whole_net->spread == Spread::uniform ? "uniform" : "analytic";
+  } else {
+    Json& layers = json["layers"] = Json::array();
+    for (const LayerTimes& layer : times.layers)
+      layers.push_back({{"name", layer.name},
+                        {"forward", timing(layer.forward)},
+                        {"backward_data", timing(layer.backward_data)},
+                        {"backward_weight", timing(layer.backward_weight)}});
+  }
+  if (times.iteration) json["iteration"] = timing(*times.iteration);
+  if (times.closure_ratio) json["closure_ratio"] = *times.closure_ratio;
+  if (times.input_pipeline_s > 0) json["input_pipeline"] = duration(times.input_pipeline_s);
+  return json;
+}
+
+void put_copy(Json& json, const char* key, const std::optional<CopyCost>& cost) {
+  if (cost)
+    json[key] = {{"latency", duration(cost->latency_s)}, {"bandwidth", bandwidth(cost->bandwidth)}};
+}
+
+Json operations(const OperationModel& model) {
+  Json json = Json::object();
+  if (model.launch_s) json["launch"] = duration(*model.launch_s);
+  if (model.memory_bandwidth) json["memory_bandwidth"] = bandwidth(*model.memory_bandwidth);
+  if (model.select_efficiency) json["select_efficiency"] = *model.select_efficiency;
+  if (model.torch_legacy_s) json["torch_legacy"] = duration(*model.torch_legacy_s);
+  put_copy(json, "host_to_device_pinned", model.host_to_device_pinned);
+  put_copy(json, "host_to_device_pageable", model.host_to_device_pageable);
+  put_copy(json, "device_to_host_pinned", model.device_to_host_pinned);
+  put_copy(json, "device_to_host_pageable", model.device_to_host_pageable);
+  if (model.host_bandwidth) json["host_bandwidth"] = bandwidth(*model.host_bandwidth);
+  if (model.top_k) json["top_k"] = to_string(*model.top_k);
+  return json;
+}
+
+Json ceilings(const Ceilings& ceilings) {
+  Json json = Json::object();
+  if (ceilings.sgemm_flops) json["sgemm"] = flops(*ceilings.sgemm_flops);
+  if (ceilings.memory_bandwidth) json["memory_bandwidth"] = bandwidth(*ceilings.memory_bandwidth);
+  if (ceilings.l2_bandwidth) json["l2_bandwidth"] = bandwidth(*ceilings.l2_bandwidth);
+  return json;
+}
+
+}  // namespace
+
+Json profile_json(const Profile& profile) {
+  Json json{{"format", "paceline-profile-1"},
+            {"source", to_string(profile.source)},
+            {"uncertainty", profile.uncertainty},
+            {"device", profile.device},
+            {"model", profile.model},
+            {"precision", profile.precision},
+            {"description", profile.description}};
+  if (!profile.software.empty()) {
+    json["software"] = Json::object();
+    for (const auto& [name, version] : profile.software) json["software"][name] = version;
+  }
+  if (profile.parent) json["parent"] = *profile.parent;
+  if (profile.host_overhead_per_op_s > 0)
+    json["host_overhead_per_op"] = duration(profile.host_overhead_per_op_s);
+  if (profile.ceilings != Ceilings{}) json["ceilings"] = ceilings(profile.ceilings);
+  if (profile.operations != OperationModel{}) json["operations"] = operations(profile.operations);
+  Json& batches = json["batches"] = Json::array();
+  for (const BatchTimes& times : profile.batches) batches.push_back(batch(times));
+  if (!profile.metadata.empty()) json["metadata"] = profile.metadata;
+  return json;
+}
+
+}  // namespace paceline

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace paceline {
+
+/// Name -> JSON text of calibrate/profiles/*.json; generated at build time by embed_profiles.cmake.
+const std::map<std::string, std::string_view>& shipped_profile_texts();
+
+}  // namespace paceline
