@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "models/operation.hpp"
@@ -127,14 +128,17 @@ class GraphBuilder {
 
   /// What is added from now on does or does not belong to heads used in training only.
   void auxiliary(bool on) { auxiliary_ = on; }
+  [[nodiscard]] const std::string& name() const { return model_.name_; }
   [[nodiscard]] const Operation& operation(std::size_t i) const { return model_.operations_[i]; }
   /// Finishes; the builder is empty afterwards. Throws InputError if there is no operation.
   Model build();
 
  private:
-  void register_tensors(std::size_t index);
+  void register_tensors(const Operation& op, std::size_t index);
+  void register_tensor(const ParameterTensor& parameter, bool tied, std::size_t index);
 
   Model model_;
+  std::unordered_map<std::string, std::size_t> operation_names_, tensor_names_;
   bool auxiliary_ = false;
 };
 

@@ -31,49 +31,46 @@ std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
   }
   try {
     if (op.name.empty()) throw InputError("an operation needs a name");
-    for (const Operation& other : model_.operations_)
-      if (other.name == op.name) throw InputError("another operation has the same name");
+    if (!operation_names_.emplace(op.name, index).second)
+      throw InputError("another operation has the same name");
     infer_shape(op, sources);
     set_costs(op, sources);
-    model_.operations_.push_back(std::move(op));
-    register_tensors(index);
+    register_tensors(op, index);
   } catch (const InputError& error) {
-    throw InputError(
-        fmt::format("operation '{}': {}",
-                    index < model_.operations_.size() ? model_.operations_[index].name : op.name,
-                    error.what()));
+    throw InputError(fmt::format("operation '{}': {}", op.name, error.what()));
   }
+  model_.operations_.push_back(std::move(op));
   return index;
 }
 
-void GraphBuilder::register_tensors(std::size_t index) {
-  const Operation& op = model_.operations_[index];
+void GraphBuilder::register_tensors(const Operation& op, std::size_t index) {
   const auto* dense = std::get_if<DenseAttributes>(&op.attributes);
-  std::vector<std::size_t> used;
+  model_.tensors_of_.emplace_back();
   for (const ParameterTensor& parameter : op.parameters) {
-    auto& tensors = model_.tensors_;
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const ModelTensor& tensor) {
-      return tensor.name == parameter.name;
-    });
-    const bool tied = dense != nullptr && dense->tied_to == parameter.name;
-    used.push_back(static_cast<std::size_t>(found - tensors.begin()));
-    if (found == tensors.end()) {
-      if (tied) {
-        std::vector<std::string> names;
-        for (const ModelTensor& tensor : tensors) names.push_back(tensor.name);
-        throw InputError(unknown_name("tensor to tie to", parameter.name, names));
-      }
-      tensors.push_back({parameter, {index}});
-    } else if (!tied) {
-      throw InputError(fmt::format("another tensor is called '{}'", parameter.name));
-    } else if (found->shape != parameter.shape) {
-      throw InputError(fmt::format("is tied to '{}' of shape {}, but needs {}", parameter.name,
-                                   shape_text(found->shape), shape_text(parameter.shape)));
-    } else {
-      found->operations.push_back(index);
-    }
+    register_tensor(parameter, dense != nullptr && dense->tied_to == parameter.name, index);
+    model_.tensors_of_.back().push_back(tensor_names_.at(parameter.name));
   }
-  model_.tensors_of_.push_back(std::move(used));
+}
+
+void GraphBuilder::register_tensor(const ParameterTensor& parameter, bool tied, std::size_t index) {
+  const auto found = tensor_names_.find(parameter.name);
+  if (!tied) {
+    if (found != tensor_names_.end())
+      throw InputError(fmt::format("another tensor is called '{}'", parameter.name));
+    tensor_names_.emplace(parameter.name, model_.tensors_.size());
+    model_.tensors_.push_back({parameter, {index}});
+    return;
+  }
+  if (found == tensor_names_.end()) {
+    std::vector<std::string> names;
+    for (const ModelTensor& tensor : model_.tensors_) names.push_back(tensor.name);
+    throw InputError(unknown_name("tensor to tie to", parameter.name, names));
+  }
+  ModelTensor& owner = model_.tensors_[found->second];
+  if (owner.shape != parameter.shape)
+    throw InputError(fmt::format("is tied to '{}' of shape {}, but needs {}", parameter.name,
+                                 shape_text(owner.shape), shape_text(parameter.shape)));
+  owner.operations.push_back(index);
 }
 
 Model GraphBuilder::build() {

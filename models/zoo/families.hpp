@@ -24,5 +24,10 @@ Entries alexnets();
 Entries vggs();
 Entries resnets();
 Entries cifar_resnets();
+Entries googlenets();
+Entries inceptions();
+Entries densenets();
+Entries lstms();
+Entries berts();
 
 }  // namespace paceline::zoo

@@ -13,7 +13,8 @@ const zoo::Entries& all_entries() {
   static const zoo::Entries entries = [] {
     zoo::Entries all;
     for (auto* family :
-         {zoo::small_networks, zoo::alexnets, zoo::vggs, zoo::resnets, zoo::cifar_resnets})
+         {zoo::small_networks, zoo::alexnets, zoo::vggs, zoo::resnets, zoo::cifar_resnets,
+          zoo::googlenets, zoo::inceptions, zoo::densenets, zoo::lstms, zoo::berts})
       for (zoo::Entry& entry : family()) all.push_back(std::move(entry));
     return all;
   }();
