@@ -75,8 +75,10 @@ class Cluster {
   /// Bytes/s of the narrowest link on the way; infinity for a route without links.
   [[nodiscard]] double bandwidth(const Route& route) const;
 
-  /// Bytes/s that one half of the nodes can send the other half, by the closed form of the topology
-  /// (two halves in rank order; one direction). Infinity for one node; NaN where unknown (XML).
+  /// Bytes/s that one half of the nodes can send the other half (in rank order, one direction): the
+  /// lesser of the ports of a half and the topology's closed form. For a fat tree that is half of
+  /// what its narrowest level of switches passes on. Infinity for one node; NaN where unknown
+  /// (XML).
   [[nodiscard]] double bisection_bandwidth() const { return bisection_bandwidth_; }
 
  private:

@@ -59,7 +59,8 @@ enum class TopologyKind { star, fat_tree, torus, dragonfly, xml };
 struct TopologySpec {
   TopologyKind kind = TopologyKind::star;
 
-  // fat_tree: two or three levels of switches.
+  // fat_tree: two or three levels of switches, laid out for ports of network.bandwidth. The last
+  // leaf and pod may be partly filled.
   std::size_t levels = 2;
   std::size_t nodes_per_leaf = 0;
   std::size_t leaves_per_pod = 0;  ///< three levels only

@@ -10,7 +10,7 @@
 namespace paceline {
 namespace {
 
-constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 24, kMostLinks = 1 << 24;
+constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 20, kMostLinks = 1 << 24;
 
 /// Checks one spec; paths are those of the JSON form.
 class Validator {
