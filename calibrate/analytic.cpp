@@ -14,7 +14,6 @@ namespace {
 
 constexpr double kFrameworkFactor = 1.24;
 constexpr double kWinogradSaving = 2.25;  // F(2x2, 3x3)
-constexpr double kRecurrentSigma = 0.35;  // the recurrent laws miss DeepBench's rows by 21 to 37 %
 constexpr double kBytesPerElement = 4;
 
 struct PassSeconds {
@@ -26,7 +25,8 @@ struct PassSeconds {
 class LayerModel {
  public:
   LayerModel(const GpuSpec& gpu, std::int64_t batch)
-      : ceilings_(gpu_ceilings(gpu)),
+      : laws_(laws_for(gpu)),
+        ceilings_(gpu_ceilings(gpu)),
         launch_s_(*analytic_operations(gpu).launch_s),
         batch_(static_cast<double>(batch)) {}
 
@@ -58,8 +58,7 @@ class LayerModel {
                               double steps) const {
     const double compute = flops / ceilings_.sgemm_flops,
                  memory = bytes / ceilings_.memory_bandwidth;
-    return std::max(
-        {committed_law(name)(compute, memory, steps), compute / saving, memory, launch_s_});
+    return std::max({laws_.law(name)(compute, memory, steps), compute / saving, memory, launch_s_});
   }
 
   // The laws know the FLOPs of the forward matrix products; both backward passes do as many.
@@ -114,6 +113,7 @@ class LayerModel {
                      operation.backward_weight_bytes * batch_ + operation.gradient_bytes)};
   }
 
+  const LawSet& laws_;
   GpuCeilings ceilings_;
   double launch_s_;
   double batch_;
@@ -156,12 +156,12 @@ Profile analytic_profile(const Model& model, const GpuSpec& gpu, std::int64_t ba
   const GpuCeilings ceilings = gpu_ceilings(gpu);
   Profile profile;
   profile.source = ProfileSource::analytic;
-  profile.uncertainty = has_recurrent_layer(model)
-                            ? std::max(kRecurrentSigma, ceilings.relative_sigma)
-                            : ceilings.relative_sigma;
+  profile.uncertainty = ceilings.relative_sigma;
+  if (has_recurrent_layer(model))
+    profile.uncertainty = std::max(profile.uncertainty, laws_for(gpu).worst_error("rnn"));
   profile.device = gpu.name;
   profile.model = model.name();
-  profile.description = fmt::format("fitted on DeepBench's GTX 1080 Ti, {} ceilings",
+  profile.description = fmt::format("fitted on DeepBench's {}, {} ceilings", laws_for(gpu).gpu,
                                     ceilings.measured ? "measured" : "data-sheet");
   BatchTimes times;
   times.batch = batch;

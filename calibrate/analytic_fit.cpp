@@ -82,6 +82,10 @@ void add_recurrent_layers(const std::filesystem::path& folder, std::string_view 
   }
 }
 
+Eigen::VectorXd least_squares(const Eigen::MatrixXd& features, const Eigen::VectorXd& values) {
+  return features.colPivHouseholderQr().solve(values);
+}
+
 PowerLaw fit(const std::vector<Point>& points, const FitCeilings& ceilings, bool with_steps) {
   const auto rows = static_cast<Eigen::Index>(points.size());
   Eigen::MatrixXd features(rows, with_steps ? 4 : 3);
@@ -94,8 +98,14 @@ PowerLaw fit(const std::vector<Point>& points, const FitCeilings& ceilings, bool
     if (with_steps) features(row, 3) = std::log(point.steps);
     logs(row) = std::log(point.seconds);
   }
-  const Eigen::VectorXd solution = features.colPivHouseholderQr().solve(logs);
-  return {solution(0), solution(1), solution(2), with_steps ? solution(3) : 0};
+  const Eigen::VectorXd solution = least_squares(features, logs);
+  if (with_steps) return {solution(0), solution(1), solution(2), solution(3)};
+  if (solution(1) + solution(2) <= 1) return {solution(0), solution(1), solution(2), 0};
+  // Efficiency does not fall with size: hold the exponents' sum at one, log t - m = a + b (c - m).
+  Eigen::MatrixXd held(rows, 2);
+  held << features.col(0), features.col(1) - features.col(2);
+  const Eigen::VectorXd constrained = least_squares(held, logs - features.col(2));
+  return {constrained(0), constrained(1), 1 - constrained(1), 0};
 }
 
 FitQuality quality_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
@@ -141,10 +151,6 @@ double PowerLaw::operator()(double compute_s, double memory_s, double steps) con
                   memory_exponent * std::log(memory_s) + steps_exponent * std::log(steps));
 }
 
-FitCeilings deepbench_reference_ceilings() {
-  return {12.12e12, 0.8 * 484e9};
-}
-
 double deepbench_sgemm_ceiling(const std::filesystem::path& folder, std::string_view gpu) {
   Points points;
   add_matrix_products(folder, gpu, points);
@@ -183,10 +189,25 @@ FitQuality transfer_quality(const std::vector<FittedLaw>& laws, const std::files
   return quality_of(predicted, measured);
 }
 
-const PowerLaw& committed_law(std::string_view name) {
-  for (const FittedLaw& law : committed_laws())
-    if (law.name == name) return law.law;
+const PowerLaw& LawSet::law(std::string_view name) const {
+  for (const FittedLaw& fitted : laws)
+    if (fitted.name == name) return fitted.law;
   throw std::logic_error(fmt::format("there is no law '{}'", name));
+}
+
+double LawSet::worst_error(std::string_view prefix) const {
+  double worst = 0;
+  for (const FittedLaw& fitted : laws)
+    if (fitted.name.starts_with(prefix))
+      worst = std::max(worst, fitted.quality.mean_absolute_error);
+  return worst;
+}
+
+const LawSet& laws_for(const GpuSpec& gpu) {
+  const std::string_view wanted = gpu.cc_major >= 7 ? "V100 SXM2" : "GTX 1080 Ti";
+  for (const LawSet& set : committed_laws())
+    if (set.gpu == wanted) return set;
+  throw std::logic_error(fmt::format("there are no laws of the {}", wanted));
 }
 
 std::string fit_table(const std::vector<FittedLaw>& laws) {

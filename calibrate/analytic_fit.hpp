@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "platforms/gpus.hpp"
+
 namespace paceline {
 
 /// t = exp(constant) * compute^compute_exponent * memory^memory_exponent * steps^steps_exponent, in
@@ -43,9 +45,6 @@ struct FitCeilings {
   double memory_bandwidth = 0;  ///< B/s
 };
 
-/// The GTX 1080 Ti: fastest DeepBench SGEMM, and 0.8 of the 484 GB/s of the data sheet.
-FitCeilings deepbench_reference_ceilings();
-
 /// The fastest fp32 matrix product of `gpu` in DeepBench's gemm.csv, FLOP/s.
 double deepbench_sgemm_ceiling(const std::filesystem::path& folder, std::string_view gpu);
 
@@ -61,11 +60,24 @@ std::vector<FittedLaw> fit_deepbench(const std::filesystem::path& folder, std::s
 FitQuality transfer_quality(const std::vector<FittedLaw>& laws, const std::filesystem::path& folder,
                             std::string_view gpu, const FitCeilings& ceilings);
 
-/// The laws of the GTX 1080 Ti as committed: fit_deepbench(..., "1080Ti",
-/// deepbench_reference_ceilings()).
-const std::vector<FittedLaw>& committed_laws();
-/// The committed law of that name; the name must exist.
-const PowerLaw& committed_law(std::string_view name);
+/// Laws of one GPU, fitted with its ceilings.
+struct LawSet {
+  std::string gpu;     ///< name in the GPU specification table
+  std::string column;  ///< name in DeepBench's tables
+  FitCeilings ceilings;
+  std::vector<FittedLaw> laws;
+
+  /// The law of that name, which must exist.
+  [[nodiscard]] const PowerLaw& law(std::string_view name) const;
+  /// Largest mean absolute error of the laws whose name starts with `prefix`.
+  [[nodiscard]] double worst_error(std::string_view prefix) const;
+};
+
+/// The committed fits: GTX 1080 Ti (cuDNN 6) and V100 (cuDNN 7). fit_deepbench() with their column
+/// and ceilings gives them again.
+const std::vector<LawSet>& committed_laws();
+/// The one nearer in architecture and libraries: the V100's from compute capability 7 on.
+const LawSet& laws_for(const GpuSpec& gpu);
 
 /// A table of the laws and their errors for people, and the initialisers of analytic_constants.cpp.
 std::string fit_table(const std::vector<FittedLaw>& laws);

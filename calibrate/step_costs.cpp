@@ -26,8 +26,7 @@ std::string letters_and_digits(std::string_view name) {
 }
 
 void check_model(const Model& model, const Profile& profile) {
-  const std::string wanted = letters_and_digits(profile.model);
-  if (wanted != letters_and_digits(model.name()) && wanted != letters_and_digits(model.title()))
+  if (letters_and_digits(profile.model) != letters_and_digits(model.name()))
     throw InputError(fmt::format("the profile is of model '{}' on {}, not of '{}'", profile.model,
                                  profile.device, model.name()));
 }

@@ -143,7 +143,7 @@ TEST(Fold, ModelWithoutParametersIsRefused) {
 }
 
 Model small_model() {
-  GraphBuilder builder("small", "Small-Net");
+  GraphBuilder builder("small");
   const std::size_t conv =
       builder.conv2d("conv", builder.input("x", {3, 8, 8}), {.channels = 4, .kernel = 3});
   const std::size_t pooled = builder.global_avg_pool("pool", builder.relu("relu", conv));
@@ -239,7 +239,7 @@ TEST(StepCosts, MismatchNamesTheFirstDifference) {
   profile.model = "other";
   EXPECT_THAT([&] { step_costs(model, profile, 8); },
               ThrowsMessage<InputError>(AllOf(HasSubstr("'other'"), HasSubstr("'small'"))));
-  profile.model = "small net";  // the title, spelt freely
+  profile.model = "Small";
   EXPECT_NO_THROW(step_costs(model, profile, 8));
   profile.batches[0].layers[2].name = "poll";
   EXPECT_THAT(
