@@ -27,11 +27,10 @@ double copy_time(const CopyCost& cost, double bytes) {
   return cost.latency_s + bytes / cost.bandwidth;
 }
 
-void check_complete(const OperationModel& m) {
-  if (!m.launch_s || !m.memory_bandwidth || !m.select_efficiency || !m.torch_legacy_s ||
-      !m.host_to_device_pinned || !m.host_to_device_pageable || !m.device_to_host_pinned ||
-      !m.device_to_host_pageable || !m.host_bandwidth || !m.top_k)
-    throw InputError("the operation costs of the profile are incomplete");
+bool complete(const OperationModel& m) {
+  return m.launch_s && m.memory_bandwidth && m.select_efficiency && m.torch_legacy_s &&
+         m.host_to_device_pinned && m.host_to_device_pageable && m.device_to_host_pinned &&
+         m.device_to_host_pageable && m.host_bandwidth && m.top_k;
 }
 
 template <class T>
@@ -57,7 +56,7 @@ TopKModel top_k_model_from_string(std::string_view name) {
 
 OperationCosts::OperationCosts(OperationModel model, std::string description)
     : model_(model), description_(std::move(description)) {
-  check_complete(model_);
+  if (!complete(model_)) throw InputError("the operation costs of the profile are incomplete");
 }
 
 double OperationCosts::elementwise(double bytes_moved) const {
@@ -146,12 +145,8 @@ OperationCosts operation_costs(const GpuSpec& gpu) {
 
 OperationCosts operation_costs(const Profile& profile) {
   OperationModel model = profile.operations;
-  const bool given = model.launch_s && model.memory_bandwidth && model.select_efficiency &&
-                     model.torch_legacy_s && model.host_to_device_pinned &&
-                     model.host_to_device_pageable && model.device_to_host_pinned &&
-                     model.device_to_host_pageable && model.host_bandwidth && model.top_k;
   std::string description = fmt::format("{}: {}", to_string(profile.source), profile.device);
-  if (!given) {
+  if (!complete(model)) {
     const OperationModel fallback = analytic_operations(find_gpu(profile.device));
     if (model != OperationModel{})
       description += ", completed analytically";

@@ -75,8 +75,20 @@ struct Ceilings {
 };
 
 /// Seconds per layer and per operation of one model on one device in one precision and software:
-/// one JSON file, "format": "paceline-profile-1". docs/profile-format in the user guide describes
-/// the keys.
+/// one JSON file. Times are strings with units, or objects of a median and quartiles:
+///
+///     {"format": "paceline-profile-1", "source": "measured", "uncertainty": 0.02, "device": "T4",
+///      "model": "lenet5", "precision": "fp32", "software": {"cuDNN": "9.1.0"},
+///      "host_overhead_per_op": "3us", "ceilings": {"sgemm": "4.67TFLOPS", "memory_bandwidth":
+///      "245GB/s"}, "operations": {"launch": "4us", "top_k": "radix_select",
+///                     "host_to_device_pinned": {"latency": "9us", "bandwidth": "12GB/s"}},
+///      "batches": [{"batch": 32, "closure_ratio": 0.98, "input_pipeline": "0s", "layers": [
+///        {"name": "conv1", "forward": {"median": "70us", "p25": "69us", "p75": "72us"},
+///         "backward_data": "0s", "backward_weight": "110us"}, ...]}],
+///      "metadata": {...}}
+///
+/// Layers are the model's timed_operations() (analytic.hpp). In place of "layers" a batch may have
+/// "whole_net": {"forward": "90ms", "backward": "120ms", "spread": "analytic"}.
 struct Profile {
   ProfileSource source = ProfileSource::analytic;
   double uncertainty = 0;  ///< relative sigma of the time of a step

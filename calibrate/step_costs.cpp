@@ -16,6 +16,8 @@ namespace {
 
 // What interpolation between two batches adds: libraries change algorithms between them.
 constexpr double kInterpolationSigma = 0.05;
+// Layers that do not sum to the iteration were timed badly or leave something out.
+constexpr double kClosureTolerance = 0.05;
 
 std::string letters_and_digits(std::string_view name) {
   std::string result;
@@ -183,6 +185,9 @@ std::string describe(const Profile& profile, const StepCosts& costs, const Brack
   if (const auto& whole = bracket.low->whole_net)
     text += whole->spread == Spread::uniform ? ", spread evenly over the tensors"
                                              : ", spread in proportion to analytic times";
+  if (const auto closure = bracket.low->closure_ratio;
+      closure && std::abs(*closure - 1) > kClosureTolerance)
+    text += fmt::format(", the layers sum to {:.2f} of the iteration", *closure);
   return text + fmt::format(", sigma {:.0f} %", 100 * costs.relative_uncertainty);
 }
 

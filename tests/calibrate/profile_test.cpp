@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <random>
 
 #include "base/error.hpp"
@@ -172,6 +174,58 @@ TEST(Profile, ShippedOnesAreAllReadable) {
   const Profile lags = load_profile("lags-resnet50");
   EXPECT_EQ(lags.operations.top_k, TopKModel::torch_legacy);
   EXPECT_DOUBLE_EQ(*lags.operations.torch_legacy_s, 2.18896957e-10);
+}
+
+Json published(const char* file) {
+  return load_json(std::string(PACELINE_SOURCE_DIR "/calibrate/data/published/") + file);
+}
+
+TEST(Profile, ShippedLagsTimesAreThePapers) {
+  const std::map<std::string, std::string> names{{"ResNet-50", "lags-resnet50"},
+                                                 {"Inception-v4", "lags-inception-v4"},
+                                                 {"LSTM-PTB", "lags-lstm-ptb"}};
+  for (const Json& row : published("lags-2020.json")["rows"]) {
+    const BatchTimes times = load_profile(names.at(row["model"])).batches.at(0);
+    EXPECT_FALSE(times.batch);
+    EXPECT_NEAR(times.whole_net->forward->median_s, row["forward"].get<double>(), 1e-12);
+    EXPECT_NEAR(times.whole_net->backward->median_s, row["backward"].get<double>(), 1e-12);
+  }
+}
+
+TEST(Profile, ShippedGTopKTimesAreThePapers) {
+  const std::map<std::string, std::string> names{{"VGG-16", "gtopk-vgg16-cifar"},
+                                                 {"ResNet-20", "gtopk-resnet20"},
+                                                 {"ResNet-50", "gtopk-resnet50"}};
+  const Json rows = published("gtopk-2019.json")["rows"];
+  for (const auto& [model, name] : names) {
+    const BatchTimes times = load_profile(name).batches.at(0);
+    const double rate = static_cast<double>(*times.batch) / times.whole_net->step->median_s;
+    EXPECT_NEAR(rate / rows[model]["Dense"][0].get<double>(), 1, 1e-5) << name;
+  }
+}
+
+TEST(Profile, ShippedMgWfbpTimesAreThePapers) {
+  for (const Json& row : published("mgwfbp-2021.json")["rows"]) {
+    const std::string name =
+        row["model"] == "ResNet-152" ? "mgwfbp-resnet152" : "mgwfbp-inception-v4";
+    for (const auto& [key, suffix] : {std::pair{"fp32", ""}, std::pair{"fp16", "-fp16"}}) {
+      const Profile profile = load_profile(name + suffix);
+      EXPECT_EQ(profile.precision, key);
+      EXPECT_EQ(profile.batches.at(0).batch, row["batch_per_gpu"].get<std::int64_t>());
+      EXPECT_NEAR(profile.batches.at(0).whole_net->step->median_s,
+                  row[key]["compute"].get<double>(), 1e-12);
+    }
+  }
+}
+
+TEST(Profile, ReferenceOperationsAreFreeAndSurviveWriting) {
+  const Profile profile = load_profile("reference-wfbp");
+  const OperationCosts costs = operation_costs(profile);
+  EXPECT_EQ(costs.sgd_update(25e6), 0);
+  EXPECT_EQ(costs.top_k(1e6, 1000, costs.default_top_k()), 0);
+  EXPECT_EQ(costs.copy_h2d(1e9), 0);
+  EXPECT_EQ(costs.host_update(1e9), 0);
+  EXPECT_EQ(read(parse_json(profile_json(profile).dump(), "text")), profile);
 }
 
 TEST(Profile, UnknownNameSuggestsAndAFileWins) {

@@ -17,6 +17,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::ThrowsMessage;
 
 // A random DAG of dense, batch-norm, ReLU, add and dropout operations on vectors of one width.
@@ -285,6 +286,15 @@ TEST(StepCosts, BackwardPerTensor) {
   const StepCosts costs = step_costs(model, profile, 32);
   EXPECT_DOUBLE_EQ(costs.forward_s(), 35e-3);
   EXPECT_DOUBLE_EQ(costs.backward_s(), 4 * 434e-6);
+}
+
+TEST(StepCosts, BadClosureIsSaid) {
+  const Model model = small_model();
+  Profile profile = small_profile(model);
+  profile.batches[0].closure_ratio = 0.97;
+  EXPECT_THAT(step_costs(model, profile, 8).description, Not(HasSubstr("of the iteration")));
+  profile.batches[0].closure_ratio = 0.9;
+  EXPECT_THAT(step_costs(model, profile, 8).description, HasSubstr("sum to 0.90 of the iteration"));
 }
 
 TEST(StepCosts, HostOverheadCountsBothPasses) {
