@@ -1,0 +1,81 @@
+#include "algorithms/buckets.hpp"
+
+#include <algorithm>
+
+namespace paceline {
+namespace {
+
+// A bucket of the tensors order[first..last] of the backward order.
+Bucket make_bucket(const ModelShape& model, std::size_t first, std::size_t last) {
+  const auto begin = model.backward_order.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = model.backward_order.begin() + static_cast<std::ptrdiff_t>(last) + 1;
+  const auto [low, high] = std::minmax_element(begin, end);
+  return {{*low, *high}, model.backward_order[last]};
+}
+
+// A run of the backward order can be one message only if its tensors are neighbours in the flat gradient (branches
+// yield theirs out of order).
+bool contiguous(const ModelShape& model, std::size_t first, std::size_t last) {
+  const Bucket bucket = make_bucket(model, first, last);
+  return bucket.range.last - bucket.range.first == last - first;
+}
+
+}  // namespace
+
+std::vector<Bucket> one_bucket(const ModelShape& model) {
+  return {make_bucket(model, 0, model.backward_order.size() - 1)};
+}
+
+std::vector<Bucket> bucket_per_tensor(const ModelShape& model) {
+  std::vector<Bucket> buckets;
+  for (std::size_t i = 0; i < model.backward_order.size(); ++i) buckets.push_back(make_bucket(model, i, i));
+  return buckets;
+}
+
+std::vector<Bucket> buckets_by_size(const ModelShape& model, double bytes, double first_bytes,
+                                    double bytes_per_element) {
+  std::vector<Bucket> buckets;
+  double filled = 0;
+  std::size_t first = 0;
+  const std::size_t count = model.backward_order.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    filled += bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
+    const double limit = buckets.empty() ? first_bytes : bytes;
+    if ((filled >= limit && contiguous(model, first, i)) || i + 1 == count) {
+      buckets.push_back(make_bucket(model, first, i));
+      first = i + 1;
+      filled = 0;
+    }
+  }
+  return buckets;
+}
+
+std::vector<Bucket> buckets_mg_wfbp(const ModelShape& model, double bytes_per_element,
+                                    const std::function<double(double bytes)>& all_reduce_s) {
+  const std::size_t count = model.backward_order.size();
+  const double startup = all_reduce_s(0);
+  std::vector<double> ready(count);  // date at which the gradient is there, from the start of backward
+  double date = 0;
+  for (std::size_t i = 0; i < count; ++i) ready[i] = date += model.tensors[model.backward_order[i]].backward_s;
+
+  std::vector<Bucket> buckets;
+  std::size_t first = 0;
+  double bytes = 0, channel_free = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    bytes += bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
+    if (i + 1 < count) {
+      const double begins = std::max(channel_free, ready[i]);
+      const double ends = begins + all_reduce_s(bytes);
+      const double next = ready[i + 1];
+      const bool merge = next < ends && (begins > next || next - begins < startup);
+      if (merge || !contiguous(model, first, i)) continue;
+    }
+    buckets.push_back(make_bucket(model, first, i));
+    channel_free = std::max(channel_free, ready[i]) + all_reduce_s(bytes);
+    first = i + 1;
+    bytes = 0;
+  }
+  return buckets;
+}
+
+}  // namespace paceline

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "algorithms/completion.hpp"
+
+// Coroutines in cluster time. House rules (g++ 12 miscompiles other forms; tests/lint checks them): one co_await
+// per statement, never inside a condition or a ?:, awaitables and options have constructors, options by value.
+namespace paceline {
+
+/// What a schedule is: a coroutine that runs one worker (or one server, or a part of either). Started lazily by
+/// the runtime or by Worker::spawn; an exception ends the whole run.
+class [[nodiscard]] Program {
+ public:
+  struct promise_type {
+    Executor* executor = nullptr;
+    void (*on_end)(promise_type&) = nullptr;  // told when the program returns
+    void* context = nullptr;                  // of on_end
+
+    Program get_return_object() {
+      return Program(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    auto final_suspend() noexcept {
+      struct Last {
+        bool await_ready() noexcept { return false; }
+        void await_suspend(std::coroutine_handle<promise_type> handle) noexcept {
+          promise_type& promise = handle.promise();
+          if (promise.on_end != nullptr) promise.on_end(promise);
+        }
+        void await_resume() noexcept {}
+      };
+      return Last{};
+    }
+    void return_void() {}
+    void unhandled_exception() { executor->program_failed(std::current_exception()); }
+  };
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Program() = default;
+  explicit Program(Handle handle) : handle_(handle) {}
+  Program(Program&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  Program& operator=(Program&& other) noexcept {
+    if (this != &other) {
+      if (handle_) handle_.destroy();
+      handle_ = std::exchange(other.handle_, {});
+    }
+    return *this;
+  }
+  ~Program() {
+    if (handle_) handle_.destroy();
+  }
+
+  [[nodiscard]] Handle handle() const { return handle_; }
+
+ private:
+  Handle handle_;
+};
+
+/// A value (or just the end) of something under way. `co_await` waits in cluster time; a dropped Pending still
+/// runs. Copies refer to the same operation.
+template <class T = void>
+class Pending {
+ public:
+  Pending() = default;
+  Pending(boost::intrusive_ptr<Result<T>> result, TensorDevice* device)
+      : result_(std::move(result)), device_(device) {}
+
+  [[nodiscard]] bool done() const { return !result_ || result_->done(); }
+  [[nodiscard]] T get() const { return result_->value(device_); }  ///< shape at once, data when done
+  [[nodiscard]] CompletionRef completion() const { return result_; }
+
+ private:
+  boost::intrusive_ptr<Result<T>> result_;
+  TensorDevice* device_ = nullptr;
+};
+
+template <>
+class Pending<void> {
+ public:
+  Pending() = default;
+  explicit Pending(CompletionRef completion) : completion_(std::move(completion)) {}
+  template <class T>
+  Pending(const Pending<T>& other) : completion_(other.completion()) {}  // NOLINT: any Pending is one
+
+  [[nodiscard]] bool done() const { return !completion_ || completion_->done(); }
+  void get() const {}
+  [[nodiscard]] const CompletionRef& completion() const { return completion_; }
+
+ private:
+  CompletionRef completion_;
+};
+
+namespace detail {
+
+template <class T>
+class PendingAwaiter : Completion::Waiter {
+ public:
+  explicit PendingAwaiter(Pending<T> pending) : pending_(std::move(pending)) {}
+  [[nodiscard]] bool await_ready() const { return pending_.done(); }
+  void await_suspend(Program::Handle program) {
+    program_ = program;
+    notify = [](Completion::Waiter* self) {
+      const auto* awaiter = static_cast<PendingAwaiter*>(self);
+      awaiter->program_.promise().executor->resume_soon(awaiter->program_);
+    };
+    pending_.completion()->wait(*this);
+  }
+  T await_resume() const { return pending_.get(); }
+
+ private:
+  Pending<T> pending_;
+  Program::Handle program_;
+};
+
+template <class T>
+class AllAwaiter : Completion::Waiter {
+ public:
+  explicit AllAwaiter(const std::vector<Pending<T>>& pendings)
+      : pendings_(&pendings), open_(pendings.size()) {}
+  [[nodiscard]] bool await_ready() {
+    // From the back: on a FIFO stream the last one finishes last, and one wait is enough.
+    while (open_ > 0 && (*pendings_)[open_ - 1].done()) --open_;
+    return open_ == 0;
+  }
+  void await_suspend(Program::Handle program) {
+    program_ = program;
+    notify = [](Completion::Waiter* self) { static_cast<AllAwaiter*>(self)->next(); };
+    (*pendings_)[open_ - 1].completion()->wait(*this);
+  }
+  void await_resume() const {}
+
+ private:
+  void next() {
+    if (await_ready())
+      program_.promise().executor->resume_soon(program_);
+    else
+      (*pendings_)[open_ - 1].completion()->wait(*this);
+  }
+
+  const std::vector<Pending<T>>* pendings_;
+  std::size_t open_;
+  Program::Handle program_;
+};
+
+}  // namespace detail
+
+template <class T>
+detail::PendingAwaiter<T> operator co_await(Pending<T> pending) {
+  return detail::PendingAwaiter<T>(std::move(pending));
+}
+
+/// `co_await all(pendings)`: until every one is done. `pendings` must outlive the wait (name it).
+template <class T>
+detail::AllAwaiter<T> all(const std::vector<Pending<T>>& pendings) {
+  return detail::AllAwaiter<T>(pendings);
+}
+template <class T>
+detail::AllAwaiter<T> all(const std::vector<Pending<T>>&&) = delete;
+
+}  // namespace paceline

@@ -1,0 +1,89 @@
+// S-SGD: synchronous data-parallel SGD, the baseline of all the papers. Every iteration each worker computes a
+// gradient, all take the mean, all apply the same update.
+
+#include <fmt/format.h>
+
+#include "algorithms/buckets.hpp"
+#include "algorithms/registry.hpp"
+#include "base/units.hpp"
+
+namespace paceline {
+namespace {
+
+using BucketRule = std::function<std::vector<Bucket>(const Worker&)>;
+
+// Wait-free back-propagation: a bucket's all-reduce leaves as soon as backward has produced its last gradient,
+// while backward goes on. One bucket for the whole model is "single"; one per tensor is plain WFBP.
+Program s_sgd(Worker& w, BucketRule rule) {
+  const std::vector<Bucket> buckets = rule(w);
+  std::vector<Pending<Tensor>> means(buckets.size());
+  for ([[maybe_unused]] const Step step : w.steps()) {
+    w.forward();
+    for (std::size_t i = 0; i < buckets.size(); ++i) {
+      co_await w.backward(buckets[i].last_ready);
+      means[i] = w.all_reduce_mean(w.gradient(buckets[i].range));
+    }
+    co_await all(means);
+    co_await w.update(means);
+  }
+}
+
+std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in) {
+  const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
+  PaperBound linear{"linear speedup", "c", "definition: communication is free", c, 0, ""};
+  PaperBound single{"no overlap", "c + m", "S-SGD with one all-reduce after backward [derived]", c + m, 0, ""};
+  PaperBound overlap{"perfect overlap", "max(t_f + t_b, t_f + m) + update",
+                     "everything but forward hidden behind one merged all-reduce [derived]",
+                     in.forward_s + std::max(in.backward_s, m) + in.update_s, 0, ""};
+  return {linear, single, overlap};
+}
+
+Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
+  const std::string overlap =
+      options.choice("overlap", {"none", "wfbp", "mg-wfbp", "ddp", "horovod"}, "wfbp");
+  Schedule s;
+  s.name = "s-sgd";
+  s.bounds = s_sgd_bounds;
+  s.rounds_formula = "T (every iteration) [paper]";
+  BucketRule rule;
+  if (overlap == "none") {
+    s.description = "one all-reduce after backward";
+    rule = [](const Worker& w) { return one_bucket(w.model()); };
+  } else if (overlap == "wfbp") {
+    s.description = "wait-free back-propagation, one all-reduce per tensor";
+    rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
+  } else if (overlap == "mg-wfbp") {
+    s.description = "MG-WFBP: tensors merged by the optimal rule";
+    rule = [](const Worker& w) {
+      return buckets_mg_wfbp(w.model(), w.payload_bytes(), [&w](double bytes) { return w.all_reduce_s(bytes); });
+    };
+  } else if (overlap == "ddp") {
+    const double bytes = options.bytes("bucket", 25.0 * 1024 * 1024);
+    const double first = options.bytes("first_bucket", 1024.0 * 1024);
+    s.description = fmt::format("static buckets of {} (first {}), as PyTorch DDP", format_bytes(bytes), format_bytes(first));
+    rule = [bytes, first](const Worker& w) { return buckets_by_size(w.model(), bytes, first, w.payload_bytes()); };
+  } else {
+    ChannelOptions& stream = s.streams.front();
+    stream.coordinated = true;
+    stream.fusion_bytes = options.bytes("fusion", 64.0 * 1024 * 1024);
+    stream.cycle_s = options.duration("cycle", 1e-3);
+    stream.negotiation_s = options.duration("negotiation", 0.0);
+    s.description = fmt::format("tensor fusion up to {} every {}, as Horovod", format_bytes(stream.fusion_bytes),
+                                format_duration(stream.cycle_s));
+    rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
+  }
+  options.finish();
+  s.worker = [rule](Worker& w) { return s_sgd(w, rule); };
+  return s;
+}
+
+}  // namespace
+
+extern const ScheduleEntry s_sgd_entry{
+    "s-sgd", "S-SGD: synchronous SGD over all-reduce",
+    "wait-free back-propagation: Zhang et al. 2017 (Poseidon); MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
+    "overlap: none | wfbp | mg-wfbp | ddp | horovod (wfbp); ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
+    "fusion (64MiB), cycle (1ms), negotiation (0s)",
+    make_s_sgd};
+
+}  // namespace paceline

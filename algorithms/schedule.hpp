@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "algorithms/bounds.hpp"
+#include "algorithms/worker.hpp"
+
+namespace paceline {
+
+class Server;
+
+/// How one communication stream of the workers orders its collectives.
+struct ChannelOptions {
+  /// false: in the order of each worker's calls. true: by a coordinator, as Horovod and ByteScheduler do: what all
+  /// workers have asked for, highest priority first.
+  bool coordinated = false;
+  double negotiation_s = 0;  ///< coordinator's cost before each start
+  double cycle_s = 0;        ///< coordinator looks only at multiples of this; 0: at once
+  double fusion_bytes = 0;   ///< asked-for tensors are fused up to this size; 0: never
+};
+
+/// A schedule with its options filled in: ready to run, and to be bounded.
+struct Schedule {
+  std::string name;         ///< as in the registry
+  std::string description;  ///< one line with the options that matter
+  std::function<Program(Worker&)> worker;
+  std::function<Program(Server&)> server;  ///< empty: runs without parameter servers
+  std::function<std::vector<PaperBound>(const BoundInputs&)> bounds;
+  std::vector<ChannelOptions> streams{ChannelOptions{}};
+  std::int64_t cycle = 1;      ///< steps after which it repeats itself
+  std::int64_t warm_up = 0;    ///< first steps that are not measured
+  bool synchronous = true;     ///< false: never extrapolated
+  std::string rounds_formula;  ///< communication rounds against T and N, with its source
+  /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 = one fp32 copy).
+  double extra_copies = 0;
+};
+
+}  // namespace paceline

@@ -1,0 +1,214 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "algorithms/schedule.hpp"
+#include "sim/clock.hpp"
+#include "sim/transport.hpp"
+
+namespace paceline {
+
+/// Is a worker on the wire, and for how long was it: the union over its communication streams.
+class WireTime {
+ public:
+  /// Called when the worker goes on or off the wire (compute may be slower meanwhile).
+  class Listener {
+   public:
+    virtual void wire_changed(bool on) = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+  void listen(Listener* listener) { listener_ = listener; }
+  void began(double now) {
+    if (active_++ > 0) return;
+    since_ = now;
+    if (listener_ != nullptr) listener_->wire_changed(true);
+  }
+  void ended(double now) {
+    if (--active_ > 0) return;
+    total_ += now - since_;
+    if (listener_ != nullptr) listener_->wire_changed(false);
+  }
+  [[nodiscard]] double total(double now) const { return active_ > 0 ? total_ + (now - since_) : total_; }
+
+ private:
+  int active_ = 0;
+  double since_ = 0;
+  double total_ = 0;
+  Listener* listener_ = nullptr;
+};
+
+/// What a communication stream holds: told when it is its turn on one worker's stream.
+class CommItem {
+ public:
+  virtual void at_head(std::uint32_t worker) = 0;
+  [[nodiscard]] virtual std::string describe() const = 0;
+
+ protected:
+  ~CommItem() = default;
+};
+
+/// One worker's FIFO of communications. An item waits for its data, then for the item before it.
+class CommStream final : Completion::Waiter {
+ public:
+  CommStream(Clock& clock, WireTime& wire, std::uint32_t worker);
+  void enqueue(CommItem& item, const CompletionRef& after);
+  void began() { wire_->began(clock_->now()); }  ///< the head is on the wire now
+  void ended();                                  ///< the head is through: next one
+  [[nodiscard]] bool empty() const { return head_ == tail_; }
+  [[nodiscard]] const CommItem* head() const { return empty() ? nullptr : ring_[head_ & mask_].item; }
+
+ private:
+  struct Entry {
+    CommItem* item = nullptr;
+    CompletionRef after;
+  };
+  void try_head();
+
+  Clock* clock_;
+  WireTime* wire_;
+  std::uint32_t worker_;
+  std::vector<Entry> ring_;
+  std::size_t head_ = 0, tail_ = 0, mask_ = 0;
+};
+
+enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
+const char* to_string(CollectiveKind kind);
+
+/// What has to be equal on all workers for their calls to be one collective.
+struct CollectiveCall {
+  CollectiveKind kind;
+  std::int64_t offset;    // in the flat parameter vector
+  std::int64_t elements;
+  double bits;            // per element on the wire
+  int priority = 0;
+  bool operator==(const CollectiveCall&) const = default;
+};
+
+class Channel;
+
+/// One collective under way; made by the first worker that calls it.
+class Collective : public CommItem {
+ public:
+  Collective(Channel& on, CollectiveCall what, std::uint64_t number, std::uint32_t first)
+      : channel(on), call(what), sequence(number), first_worker(first) {}
+  virtual ~Collective() = default;
+  void at_head(std::uint32_t worker) override;
+  [[nodiscard]] std::string describe() const override;
+  [[nodiscard]] virtual CompletionRef completion() = 0;
+  virtual void finish() = 0;  // makes the result and tells the waiters
+
+  Channel& channel;
+  const CollectiveCall call;
+  const std::uint64_t sequence;
+  const std::uint32_t first_worker;
+  std::uint32_t joined = 0;  // workers that have called
+  std::uint32_t ready = 0;   // workers whose turn it is and whose data are there
+  double bytes = 0;          // on the wire, of the whole collective
+  double started = 0;
+};
+
+/// All workers' streams of one number, as one ordered channel of collectives.
+class Channel {
+ public:
+  using Ended = std::function<void(const Collective&)>;  ///< trace
+  /// `labels(offset, elements)` names a range of parameters in messages.
+  using Labels = std::function<std::string(std::int64_t, std::int64_t)>;
+  Channel(Clock& clock, Transport& transport, std::vector<CommStream*> streams, std::vector<WireTime*> wires,
+          ChannelOptions options, Labels labels);
+  ~Channel();
+
+  void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
+  void trace(Ended ended) { ended_ = std::move(ended); }
+
+  /// Worker `worker` calls its next collective here. `make` builds it if this worker is the first. Throws
+  /// InputError naming both calls if another worker's call of the same rank in order is a different one.
+  template <class C>
+  C& join(std::uint32_t worker, const CollectiveCall& call) {
+    const std::uint64_t sequence = next_[worker]++;
+    if (sequence - base_ == open_.size())
+      open_.push_back(boost::intrusive_ptr<Completion>(new C(*this, call, sequence, worker))),
+          items_.push_back(static_cast<C*>(open_.back().get()));
+    Collective& found = *items_[sequence - base_];
+    if (!(found.call == call)) mismatch(worker, call, found);
+    ++found.joined;
+    return static_cast<C&>(found);
+  }
+  /// After join: the worker's data are there once `after` is done (null: now).
+  void submit(std::uint32_t worker, Collective& collective, const CompletionRef& after);
+
+  [[nodiscard]] std::size_t workers() const { return next_.size(); }
+  [[nodiscard]] std::string describe(const CollectiveCall& call) const;
+  /// Who waits for whom, one line per open collective, for the deadlock report.
+  void describe_open(std::vector<std::string>& lines) const;
+  [[nodiscard]] std::size_t open() const { return open_.size() - retired_; }
+
+ private:
+  friend class Collective;
+  [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call, const Collective& found) const;
+  void is_ready(Collective& collective);
+  void begin(Collective& collective);
+  void end(Collective& collective);
+  void retire();
+  void consider();  // coordinated: start the next if idle
+  void start_batch();
+  void end_batch();
+
+  Clock& clock_;
+  Transport& transport_;
+  std::vector<CommStream*> streams_;
+  std::vector<WireTime*> wires_;
+  ChannelOptions options_;
+  Labels labels_;
+  PreparedPlan* plans_[4] = {};
+  Ended ended_;
+  std::vector<std::uint64_t> next_;     // by worker: number of its next call
+  std::uint64_t base_ = 0;              // number of open_.front()
+  std::deque<CompletionRef> open_;      // in order of calls; keeps them alive
+  std::deque<Collective*> items_;       // the same, as collectives; null once ended
+  std::size_t retired_ = 0;             // ended but behind an older open one
+  std::vector<Collective*> waiting_;    // coordinated: ready on all workers, not started
+  std::vector<Collective*> batch_;      // coordinated: on the wire now
+  bool considering_ = false;
+};
+
+class AllReduceCall final : public Result<Tensor>, public Collective {
+ public:
+  using Collective::Collective;
+  [[nodiscard]] Tensor value(TensorDevice* device) const override {
+    return {device, call.elements, call.offset, {}, values};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override { complete(); }
+  ValuesRef values;
+};
+
+class GatherCall final : public Result<Gathered>, public Collective {
+ public:
+  using Collective::Collective;
+  [[nodiscard]] Gathered value(TensorDevice*) const override {
+    return {blocks, call.offset, call.elements, selected};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override { complete(); }
+  std::shared_ptr<std::vector<Sparse>> blocks;
+  double selected = 0;
+};
+
+class GlobalTopKCall final : public Result<Sparse>, public Collective {
+ public:
+  using Collective::Collective;
+  [[nodiscard]] Sparse value(TensorDevice* device) const override {
+    return {Tensor(device, static_cast<std::int64_t>(selected), call.offset, {}, values), call.elements, selected};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override { complete(); }
+  ValuesRef values;
+  double selected = 0;
+};
+
+}  // namespace paceline

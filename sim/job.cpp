@@ -1,0 +1,167 @@
+#include "sim/job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "sim/worker_runtime.hpp"
+
+namespace paceline {
+
+Account& Account::operator+=(const Account& other) {
+  for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] += other.busy[i];
+  exposed_wire += other.exposed_wire;
+  exposed_copy += other.exposed_copy;
+  waiting += other.waiting;
+  return *this;
+}
+
+Account& Account::operator-=(const Account& other) {
+  for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] -= other.busy[i];
+  exposed_wire -= other.exposed_wire;
+  exposed_copy -= other.exposed_copy;
+  waiting -= other.waiting;
+  return *this;
+}
+
+Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport, Recorder* recorder,
+         Listener& listener)
+    : spec_(std::move(spec)),
+      cluster_(cluster),
+      clock_(clock),
+      transport_(transport),
+      recorder_(recorder),
+      listener_(listener),
+      backward_position_(spec_.model.tensors.size()),
+      running_(spec_.gpus.size()) {
+  const ModelShape& model = spec_.model;
+  forward_sum_.push_back(0);
+  for (const ModelShape::Item& tensor : model.tensors) forward_sum_.push_back(forward_sum_.back() + tensor.forward_s);
+  backward_sum_.push_back(0);
+  for (std::uint32_t i = 0; i < model.backward_order.size(); ++i) {
+    backward_position_[model.backward_order[i]] = i;
+    backward_sum_.push_back(backward_sum_.back() + model.tensors[model.backward_order[i]].backward_s);
+  }
+  const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
+  log_.measured_from = std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
+
+  std::vector<std::uint32_t> nodes;
+  for (const Endpoint gpu : spec_.gpus) nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
+  const auto ranks = static_cast<std::uint32_t>(spec_.gpus.size());
+  all_reduce_plan_ = std::make_unique<PreparedPlan>(plan_all_reduce(spec_.all_reduce, nodes), cluster, spec_.gpus);
+  gather_plan_ = std::make_unique<PreparedPlan>(plan_all_gather(ranks), cluster, spec_.gpus);
+  gtop_k_plan_ = std::make_unique<PreparedPlan>(plan_gtop_k(ranks), cluster, spec_.gpus);
+  barrier_plan_ = std::make_unique<PreparedPlan>(plan_barrier(ranks), cluster, spec_.gpus);
+
+  for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+    workers_.push_back(std::make_unique<WorkerRuntime>(*this, rank));
+    if (recorder != nullptr)
+      recorder->name_worker(spec_.gpus[rank], fmt::format("{} worker {} ({})", spec_.name, rank,
+                                                          cluster.endpoint_name(spec_.gpus[rank])));
+  }
+  for (std::size_t s = 0; s < spec_.schedule.streams.size(); ++s) {
+    std::vector<CommStream*> streams;
+    std::vector<WireTime*> wires;
+    for (const auto& worker : workers_) {
+      streams.push_back(&worker->comm(s));
+      wires.push_back(&worker->wire());
+    }
+    auto channel = std::make_unique<Channel>(
+        clock, transport, std::move(streams), std::move(wires), spec_.schedule.streams[s],
+        [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
+    channel->set_plan(CollectiveKind::all_reduce, all_reduce_plan_.get());
+    channel->set_plan(CollectiveKind::all_gather, gather_plan_.get());
+    channel->set_plan(CollectiveKind::gtop_k, gtop_k_plan_.get());
+    channel->set_plan(CollectiveKind::barrier, barrier_plan_.get());
+    if (recorder != nullptr)
+      channel->trace([this, s](const Collective& collective) {
+        for (const Endpoint gpu : spec_.gpus)
+          recorder_->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s), collective.describe(),
+                          to_string(collective.call.kind), collective.started, clock_.now());
+      });
+    channels_.push_back(std::move(channel));
+  }
+}
+
+Job::~Job() {
+  for (const auto& worker : workers_) worker->stop();
+}
+
+void Job::start() {
+  for (const auto& worker : workers_) worker->start();
+}
+
+std::string Job::label(std::int64_t offset, std::int64_t elements) const {
+  const auto& tensors = spec_.model.tensors;
+  const auto first = std::upper_bound(tensors.begin(), tensors.end(), offset,
+                                      [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; });
+  if (first == tensors.begin()) return fmt::format("[{}, {})", offset, offset + elements);
+  const ModelShape::Item& from = *(first - 1);
+  if (elements == spec_.model.elements) return "the whole model";
+  if (offset == from.offset && elements == from.elements) return from.name;
+  const auto last = std::upper_bound(tensors.begin(), tensors.end(), offset + elements - 1,
+                                     [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; }) - 1;
+  if (&*last == &from) return fmt::format("{}[{}, {})", from.name, offset - from.offset, offset - from.offset + elements);
+  return fmt::format("{} .. {}", from.name, last->name);
+}
+
+void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
+  const auto at = static_cast<std::size_t>(completed - passed_base_);
+  if (passed_.size() <= at) passed_.resize(at + 1, 0);
+  ++passed_[at];
+  // Borders are passed in order by every worker, so the oldest open one is the next to be complete.
+  std::size_t complete = 0;
+  while (complete < passed_.size() && passed_[complete] == workers_.size()) ++complete;
+  for (std::size_t i = 0; i < complete; ++i) {
+    const double now = clock_.now();
+    const std::int64_t border = passed_base_++;
+    if (border == log_.measured_from) log_.first_date = now;
+    if (border > log_.measured_from) {
+      if (log_.durations.size() < IterationLog::kKept)
+        log_.durations.push_back(now - log_.last_date);
+      else
+        log_.durations[static_cast<std::size_t>(border) % IterationLog::kKept] = now - log_.last_date;
+    }
+    log_.last_date = now;
+    log_.completed = border;
+    listener_.iteration_ended(*this, border);
+  }
+  passed_.erase(passed_.begin(), passed_.begin() + static_cast<std::ptrdiff_t>(complete));
+}
+
+void Job::worker_ended() {
+  if (--running_ > 0) return;
+  end_date_ = clock_.now();
+  listener_.job_ended(*this);
+}
+
+Account Job::measured_account() const {
+  Account sum;
+  for (const auto& worker : workers_) {
+    sum += worker->account_now();
+    sum -= worker->account_at_measuring();
+  }
+  return sum;
+}
+
+void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages, std::vector<double>& links) const {
+  for (const PreparedPlan* plan : {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()})
+    plan->add_totals(sent, messages, links);
+}
+
+std::vector<std::string> Job::describe_waiting() const {
+  std::vector<std::string> lines;
+  for (const auto& channel : channels_) channel->describe_open(lines);
+  for (const auto& worker : workers_)
+    if (std::string line = worker->describe_waiting(); !line.empty() && lines.size() < 12) lines.push_back(std::move(line));
+  return lines;
+}
+
+std::size_t Job::open_operations() const {
+  std::size_t open = pool_.live();
+  for (const auto& channel : channels_) open += channel->open();
+  return open;
+}
+
+}  // namespace paceline

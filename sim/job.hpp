@@ -1,0 +1,127 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "algorithms/schedule.hpp"
+#include "calibrate/operation_costs.hpp"
+#include "platforms/cluster.hpp"
+#include "sim/communication.hpp"
+#include "sim/operation.hpp"
+#include "sim/trace.hpp"
+
+namespace paceline {
+
+class WorkerRuntime;
+
+/// One training job: a schedule over a set of GPUs.
+struct JobSpec {
+  std::string name = "job";
+  Schedule schedule;
+  ModelShape model;                             ///< with the profile's times per tensor
+  std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
+  std::vector<Endpoint> gpus;                   ///< by rank
+  std::vector<double> weights;                  ///< share of each worker in means; empty: equal
+  std::vector<double> batch_share;              ///< compute time relative to the profile's batch; empty: 1
+  std::int64_t steps = 1;
+  std::int64_t accumulation = 1;                ///< micro-batches per step
+  AllReduceOptions all_reduce;
+  double payload_bits = 32;                     ///< per dense element on the wire
+  bool momentum = true;                         ///< optimiser keeps one slot
+  double step_overhead_s = 0;                   ///< input pipeline, once per step, before forward
+  double slow_while_sending = 0;                ///< CoCoD's "a": share of compute lost while on the wire
+  Selector selector = Selector::radix_select;
+  Jitter jitter;
+  double p25_over_median = 1, p75_over_median = 1;  ///< for jitter from the profile
+  std::uint64_t seed = 1;
+};
+
+/// What a run of one worker added up, in seconds unless said otherwise.
+struct Account {
+  double busy[7] = {};        ///< by Activity, on the compute stream (host: on the host's)
+  double exposed_wire = 0;    ///< compute idle while this worker is on the wire
+  double exposed_copy = 0;    ///< compute idle while a host copy or host operation runs
+  double waiting = 0;         ///< compute idle otherwise: for other workers or the server
+
+  [[nodiscard]] double compute() const {
+    return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
+  }
+  Account& operator+=(const Account& other);
+  Account& operator-=(const Account& other);
+};
+
+/// The iterations of a job as they went by: dates at which the last worker had passed each border.
+struct IterationLog {
+  std::vector<double> durations;  ///< the last kept ones, at most `kKept`
+  static constexpr std::size_t kKept = 4096;
+  std::int64_t completed = 0;
+  double first_date = 0;   ///< border where measuring began
+  double last_date = 0;
+  std::int64_t measured_from = 0;
+};
+
+/// The workers of one job, their channels, and what they report.
+class Job {
+ public:
+  class Listener {
+   public:
+    virtual void job_ended(Job& job) = 0;
+    /// Every worker has passed the border before step `completed`.
+    virtual void iteration_ended(Job& job, std::int64_t completed) = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+
+  Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport, Recorder* recorder,
+      Listener& listener);
+  ~Job();
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  void start();
+
+  [[nodiscard]] const JobSpec& spec() const { return spec_; }
+  [[nodiscard]] const IterationLog& log() const { return log_; }
+  [[nodiscard]] bool ended() const { return running_ == 0; }
+  [[nodiscard]] double end_date() const { return end_date_; }
+  /// Sum over the workers, of the measured iterations.
+  [[nodiscard]] Account measured_account() const;
+  [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const { return workers_; }
+  [[nodiscard]] double all_reduce_s(double bytes) { return all_reduce_plan_->closed_s(bytes); }
+  [[nodiscard]] double all_gather_s(double bytes) { return gather_plan_->closed_s(bytes); }
+  [[nodiscard]] std::string label(std::int64_t offset, std::int64_t elements) const;
+  /// Adds this job's collectives to the totals by endpoint and link.
+  void add_totals(std::vector<double>& sent, std::vector<double>& messages, std::vector<double>& links) const;
+  /// Who waits for what, for the deadlock report.
+  [[nodiscard]] std::vector<std::string> describe_waiting() const;
+  [[nodiscard]] std::size_t open_operations() const;
+
+ private:
+  friend class WorkerRuntime;
+  void step_passed(WorkerRuntime& worker, std::int64_t completed);
+  void worker_ended();
+
+  JobSpec spec_;
+  const Cluster& cluster_;
+  Clock& clock_;
+  Transport& transport_;
+  Recorder* recorder_;
+  Listener& listener_;
+  std::vector<double> forward_sum_;   // [i]: seconds of forward through tensors 0..i-1
+  std::vector<double> backward_sum_;  // [i]: seconds of backward over the first i of backward_order
+  std::vector<std::uint32_t> backward_position_;  // of each tensor
+  OperationPool pool_;
+  std::vector<std::unique_ptr<WorkerRuntime>> workers_;
+  std::unique_ptr<PreparedPlan> all_reduce_plan_, gather_plan_, gtop_k_plan_, barrier_plan_;
+  std::vector<std::unique_ptr<Channel>> channels_;
+  std::vector<std::uint32_t> passed_;  // ring: how many workers have passed border base + i
+  std::int64_t passed_base_ = 1;
+  IterationLog log_;
+  std::size_t running_ = 0;
+  double end_date_ = 0;
+};
+
+}  // namespace paceline

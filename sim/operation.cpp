@@ -1,0 +1,111 @@
+#include "sim/operation.hpp"
+
+#include <limits>
+
+namespace paceline {
+
+void Operation::destroy() { pool_->recycle(this); }
+
+OperationPool::~OperationPool() {
+  for (Operation* operation : all_) delete operation;
+}
+
+boost::intrusive_ptr<Operation> OperationPool::make() {
+  Operation* operation = free_;
+  if (operation != nullptr) {
+    free_ = operation->next_;
+  } else {
+    operation = new Operation;
+    operation->pool_ = this;
+    all_.push_back(operation);
+  }
+  ++live_;
+  operation->next_ = nullptr;
+  operation->tag = -1;
+  return {operation};
+}
+
+void OperationPool::recycle(Operation* operation) {
+  operation->rearm();
+  operation->result = Tensor();
+  operation->after.clear();
+  if (operation->values) operation->values = nullptr;
+  operation->next_ = free_;
+  free_ = operation;
+  --live_;
+}
+
+Stream::Stream(Clock& clock, StreamListener& listener, std::uint32_t id)
+    : clock_(clock), listener_(listener), id_(id) {
+  notify = [](Completion::Waiter* self) { static_cast<Stream*>(self)->start_head(); };
+}
+
+void Stream::enqueue(const boost::intrusive_ptr<Operation>& operation) {
+  intrusive_ptr_add_ref(operation.get());  // the stream's own, given back in finish_head
+  if (head_ == nullptr) {
+    head_ = tail_ = operation.get();
+    start_head();
+  } else {
+    tail_->next_ = operation.get();
+    tail_ = operation.get();
+  }
+}
+
+void Stream::start_head() {
+  Operation& operation = *head_;
+  while (!operation.after.empty()) {
+    if (!operation.after.back()->done()) {
+      operation.after.back()->wait(*this);
+      return;
+    }
+    operation.after.pop_back();
+  }
+  running_ = true;
+  operation.started = clock_.now();
+  operation.remaining_ = operation.work;
+  operation.rated_at_ = operation.started;
+  listener_.operation_started(*this, operation);
+  schedule_finish();
+}
+
+void Stream::schedule_finish() {
+  Operation& operation = *head_;
+  if (rate_ <= 0) return;  // stalled until the rate changes
+  // At full rate the date is exactly start + work: closed forms hold to the last digit.
+  operation.finish_ = operation.rated_at_ + (rate_ == 1 ? operation.remaining_ : operation.remaining_ / rate_);
+  clock_.at(
+      operation.finish_,
+      [](void* self, std::uint64_t generation) {
+        auto* stream = static_cast<Stream*>(self);
+        if (stream->running_ && stream->head_->generation_ == generation) stream->finish_head();
+      },
+      this, ++operation.generation_);
+}
+
+void Stream::finish_head() {
+  Operation* operation = head_;
+  ++operation->generation_;
+  head_ = operation->next_;
+  operation->next_ = nullptr;
+  if (head_ == nullptr) tail_ = nullptr;
+  running_ = false;
+  ++completed_;
+  listener_.operation_finished(*this, *operation);
+  operation->complete();
+  intrusive_ptr_release(static_cast<Completion*>(operation));
+  if (head_ != nullptr && !running_) start_head();
+}
+
+void Stream::set_rate(double rate) {
+  if (rate == rate_) return;
+  if (running_) {
+    Operation& operation = *head_;
+    operation.remaining_ = std::max(0.0, operation.remaining_ - (clock_.now() - operation.rated_at_) * rate_);
+    operation.rated_at_ = clock_.now();
+    ++operation.generation_;
+  }
+  rate_ = rate;
+  if (running_) schedule_finish();
+}
+
+}  // namespace paceline

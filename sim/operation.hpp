@@ -1,0 +1,101 @@
+#pragma once
+
+#include <boost/container/small_vector.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "sim/clock.hpp"
+
+namespace paceline {
+
+class Stream;
+class Operation;
+
+/// Told when operations of a stream start and end: accounting, trace, values.
+class StreamListener {
+ public:
+  virtual void operation_started(Stream& stream, Operation& operation) = 0;
+  virtual void operation_finished(Stream& stream, Operation& operation) = 0;
+
+ protected:
+  ~StreamListener() = default;
+};
+
+/// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool.
+class Operation final : public Result<Tensor> {
+ public:
+  [[nodiscard]] Tensor value(TensorDevice*) const override { return result; }
+  [[nodiscard]] const char* what() const override { return name; }
+
+  const char* name = "";  ///< interned or literal
+  Activity activity = Activity::arithmetic;
+  std::int32_t tag = -1;  ///< parameter tensor it belongs to, or -1
+  double work = 0;
+  double started = 0;
+  Tensor result;
+  boost::container::small_vector<CompletionRef, 2> after;  ///< must be done before the start
+  std::function<void()> values;                            ///< what it computes; empty in time-only runs
+
+ private:
+  friend class Stream;
+  friend class OperationPool;
+  void destroy() override;
+
+  class OperationPool* pool_ = nullptr;
+  Operation* next_ = nullptr;  // in its stream, or in the pool
+  double remaining_ = 0;       // at rate 1, as of `rated_at_`
+  double rated_at_ = 0;
+  double finish_ = 0;
+  std::uint64_t generation_ = 0;  // of its finish event: re-rating makes older events stale
+};
+
+/// Operations are reused last-in-first-out, so a worker in steady state keeps touching the same few.
+class OperationPool {
+ public:
+  ~OperationPool();
+  boost::intrusive_ptr<Operation> make();
+  [[nodiscard]] std::size_t live() const { return live_; }
+
+ private:
+  friend class Operation;
+  void recycle(Operation* operation);
+  Operation* free_ = nullptr;
+  std::vector<Operation*> all_;
+  std::size_t live_ = 0;
+};
+
+/// A FIFO of operations, one at a time, at a rate that may change while one runs (CoCoD's "a %", stragglers).
+class Stream final : Completion::Waiter {
+ public:
+  Stream(Clock& clock, StreamListener& listener, std::uint32_t id);
+
+  void enqueue(const boost::intrusive_ptr<Operation>& operation);
+  [[nodiscard]] bool idle() const { return head_ == nullptr; }
+  [[nodiscard]] bool running() const { return running_; }
+  [[nodiscard]] const Operation* head() const { return head_; }
+  [[nodiscard]] double rate() const { return rate_; }
+  void set_rate(double rate);
+  [[nodiscard]] std::uint32_t id() const { return id_; }
+
+  // Totals for accounting and for the recognition of steady state
+  [[nodiscard]] std::uint64_t completed() const { return completed_; }
+
+ private:
+  void start_head();
+  void schedule_finish();
+  void finish_head();
+
+  Clock& clock_;
+  StreamListener& listener_;
+  Operation* head_ = nullptr;
+  Operation* tail_ = nullptr;
+  bool running_ = false;
+  double rate_ = 1;
+  std::uint32_t id_;
+  std::uint64_t completed_ = 0;
+};
+
+}  // namespace paceline

@@ -1,0 +1,260 @@
+#include "sim/simulation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+#include "calibrate/statistics.hpp"
+#include "sim/network.hpp"
+#include "sim/steady_state.hpp"
+#include "sim/worker_runtime.hpp"
+
+namespace paceline {
+namespace {
+
+// Bytes and messages so far, by endpoint and by link.
+struct Traffic {
+  std::vector<double> sent, messages, links;
+};
+
+class Simulation final : Job::Listener {
+ public:
+  Simulation(const SimulationSpec& spec, Fidelity fidelity, Recorder* recorder)
+      : spec_(spec),
+        cluster_(*spec.cluster),
+        network_(fidelity == Fidelity::flow || fidelity == Fidelity::step ? make_simgrid_network(cluster_, clock_)
+                                                                         : nullptr),
+        transport_(cluster_, clock_, fidelity, network_.get()) {
+    for (const JobSpec& job : spec.jobs)
+      jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder, static_cast<Job::Listener&>(*this)));
+    if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
+    schedule_disturbances();
+  }
+
+  void run() {
+    for (const auto& job : jobs_) job->start();
+    if (network_ != nullptr)
+      network_->run();
+    else
+      clock_.run();
+    clock_.rethrow_failure();
+    if (!transport_.contention().empty()) return;
+    if (!jobs_.front()->ended() && !extrapolated_) report_deadlock();
+  }
+
+  [[nodiscard]] const std::string& contention() const { return transport_.contention(); }
+  [[nodiscard]] SimulationResult result() const;
+
+ private:
+  [[nodiscard]] bool may_extrapolate() const {
+    const JobSpec& job = spec_.jobs.front();
+    const ClusterSpec& cluster = cluster_.spec();
+    return spec_.extrapolate && spec_.jobs.size() == 1 && job.schedule.synchronous &&
+           job.jitter.distribution == Jitter::Distribution::none && cluster.stragglers.empty() &&
+           cluster.link_events.empty() && cluster.background.empty();
+  }
+
+  void job_ended(Job& job) override {
+    if (&job == jobs_.front().get()) clock_.stop();
+  }
+
+  void iteration_ended(Job& job, std::int64_t completed) override {
+    if (&job != jobs_.front().get()) return;
+    if (completed == job.log().measured_from) at_measuring_ = traffic();
+    last_traffic_border_ = completed;
+    if (steady_ && steady_->passed(completed, clock_.now())) {
+      extrapolated_ = true;
+      clock_.stop();
+    }
+  }
+
+  [[nodiscard]] Traffic traffic() const {
+    Traffic t{transport_.sent_bytes(), transport_.sent_messages(), transport_.link_bytes()};
+    for (const auto& job : jobs_) job->add_totals(t.sent, t.messages, t.links);
+    return t;
+  }
+
+  void schedule_disturbances();
+  [[noreturn]] void report_deadlock() const;
+  [[nodiscard]] JobResult job_result(const Job& job, const Traffic& now) const;
+
+  // A dated change of a worker's or a link's speed.
+  struct Disturbance {
+    Simulation* simulation;
+    std::function<void()> apply;
+  };
+  void at(double date, std::function<void()> apply) {
+    if (std::isinf(date)) return;
+    disturbances_.push_back(std::make_unique<Disturbance>(Disturbance{this, std::move(apply)}));
+    clock_.at(
+        date, [](void* self, std::uint64_t) { static_cast<Disturbance*>(self)->apply(); }, disturbances_.back().get());
+  }
+
+  const SimulationSpec& spec_;
+  const Cluster& cluster_;
+  Clock clock_;
+  std::unique_ptr<FluidNetwork> network_;
+  Transport transport_;
+  std::vector<std::unique_ptr<Job>> jobs_;
+  std::unique_ptr<SteadyState> steady_;
+  std::vector<std::unique_ptr<Disturbance>> disturbances_;
+  std::vector<double> link_factor_, reserved_;
+  Traffic at_measuring_;
+  std::int64_t last_traffic_border_ = 0;
+  bool extrapolated_ = false;
+};
+
+void Simulation::schedule_disturbances() {
+  const ClusterSpec& cluster = cluster_.spec();
+  for (const Straggler& straggler : cluster.stragglers)
+    for (const auto& job : jobs_)
+      for (const auto& worker : job->workers()) {
+        if (job->spec().gpus[worker->rank()] != straggler.worker) continue;
+        WorkerRuntime* slowed = worker.get();
+        at(straggler.from, [slowed, by = straggler.slowdown] { slowed->set_straggling(by); });
+        at(straggler.until, [slowed] { slowed->set_straggling(1); });
+      }
+  if (cluster.link_events.empty() && cluster.background.empty()) return;
+  link_factor_.assign(cluster_.links().size(), 1);
+  reserved_.assign(cluster_.links().size(), 0);
+  const auto refresh = [this](LinkId link) {
+    const double bandwidth = cluster_.links()[link].bandwidth * link_factor_[link];
+    // Background traffic does not give way (it is somebody else's); at least 1 % is always left for us.
+    const double left = std::max(0.01 * bandwidth, bandwidth - reserved_[link]);
+    transport_.scale_link(link, left / cluster_.links()[link].bandwidth);
+  };
+  for (const LinkEvent& event : cluster.link_events)
+    for (const LinkId link : cluster_.links_matching(event.links))
+      at(event.at, [this, refresh, link, factor = event.factor] {
+        link_factor_[link] = factor;
+        refresh(link);
+      });
+  for (const BackgroundTraffic& traffic : cluster.background) {
+    Route route;
+    cluster_.route(traffic.from, traffic.to, route);
+    for (const LinkId link : route.links) {
+      at(traffic.since, [this, refresh, link, rate = traffic.rate] {
+        reserved_[link] += rate;
+        refresh(link);
+      });
+      at(traffic.until, [this, refresh, link, rate = traffic.rate] {
+        reserved_[link] -= rate;
+        refresh(link);
+      });
+    }
+  }
+}
+
+void Simulation::report_deadlock() const {
+  const Job& job = *jobs_.front();
+  std::string message = fmt::format("schedule '{}' deadlocks at {} after {} iterations:", job.spec().schedule.name,
+                                    format_duration(clock_.now()), job.log().completed);
+  for (const std::string& line : job.describe_waiting()) message += "\n  " + line;
+  throw InputError(message);
+}
+
+JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
+  const IterationLog& log = job.log();
+  JobResult r;
+  r.name = job.spec().name;
+  r.workers = job.workers().size();
+  r.steps = job.spec().steps;
+  r.simulated_steps = log.completed;
+  r.measured_from = log.measured_from;
+  const auto measured = static_cast<double>(std::max<std::int64_t>(1, log.completed - log.measured_from));
+  const bool first = &job == jobs_.front().get();
+  if (first && extrapolated_) {
+    const auto cycle = static_cast<double>(std::max<std::int64_t>(1, job.spec().schedule.cycle));
+    r.iteration_time_s = steady_->cycle_s() / cycle;
+    r.total_time_s = log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s;
+  } else {
+    r.iteration_time_s = (log.last_date - log.first_date) / measured;
+    r.total_time_s = job.ended() ? job.end_date() : log.last_date;
+  }
+  if (!log.durations.empty()) {
+    r.median_s = quantile(log.durations, 0.5);
+    r.p25_s = quantile(log.durations, 0.25);
+    r.p75_s = quantile(log.durations, 0.75);
+  }
+  r.per_iteration = job.measured_account();
+  const double scale = 1 / (measured * static_cast<double>(r.workers));
+  for (double& seconds : r.per_iteration.busy) seconds *= scale;
+  r.per_iteration.exposed_wire *= scale;
+  r.per_iteration.exposed_copy *= scale;
+  r.per_iteration.waiting *= scale;
+
+  r.fastest_compute_s = 1e300;
+  for (const auto& worker : job.workers()) {
+    Account account = worker->account_now();
+    account -= worker->account_at_measuring();
+    const auto own = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed() - log.measured_from));
+    double busy = 0;
+    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += account.busy[a];
+    r.fastest_compute_s = std::min(r.fastest_compute_s, busy / own);
+    r.slowest_compute_s = std::max(r.slowest_compute_s, busy / own);
+    const Endpoint gpu = job.spec().gpus[worker->rank()];
+    const double before = at_measuring_.sent.empty() ? 0 : at_measuring_.sent[gpu];
+    const double sent = (now.sent[gpu] - before) / measured;
+    r.sent_bytes += sent / static_cast<double>(r.workers);
+    r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
+    const double messages_before = at_measuring_.messages.empty() ? 0 : at_measuring_.messages[gpu];
+    r.messages += (now.messages[gpu] - messages_before) / measured / static_cast<double>(r.workers);
+    const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
+    r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
+                static_cast<double>(r.workers);
+    r.worker_iteration_s.push_back(worker->steps_passed() > 0 ? worker->last_step_date() / simulated : 0);
+  }
+  return r;
+}
+
+SimulationResult Simulation::result() const {
+  SimulationResult r;
+  const Traffic now = traffic();
+  for (const auto& job : jobs_) r.jobs.push_back(job_result(*job, now));
+  r.fidelity = transport_.fidelity();
+  r.flow_error_bound = transport_.flow_error_bound();
+  r.ignored_conflicts = transport_.ignored_conflicts();
+  r.events = clock_.fired();
+  r.end_date_s = clock_.now();
+  const auto iterations = static_cast<double>(std::max<std::int64_t>(1, jobs_.front()->log().completed));
+  for (LinkId link = 0; link < now.links.size(); ++link)
+    if (now.links[link] > 0)
+      r.links.push_back({cluster_.links()[link].name, now.links[link] / iterations,
+                         r.end_date_s > 0 ? now.links[link] / (cluster_.links()[link].bandwidth * r.end_date_s) : 0});
+  std::stable_sort(r.links.begin(), r.links.end(),
+                   [](const LinkUse& a, const LinkUse& b) { return a.utilisation > b.utilisation; });
+  return r;
+}
+
+}  // namespace
+
+SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder) {
+  const auto once = [&](Fidelity fidelity, std::string* contention) {
+    Recorder attempt;  // a discarded run must leave nothing in the caller's recorder
+    Simulation simulation(spec, fidelity, recorder != nullptr ? &attempt : nullptr);
+    simulation.run();
+    if (contention != nullptr) *contention = simulation.contention();
+    if (recorder != nullptr) *recorder = std::move(attempt);
+    return simulation.result();
+  };
+  if (spec.fidelity != Fidelity::automatic) {
+    SimulationResult result = once(spec.fidelity, nullptr);
+    result.fidelity_reason = "asked for";
+    return result;
+  }
+  std::string contention;
+  SimulationResult result = once(Fidelity::automatic, &contention);
+  if (contention.empty()) {
+    result.fidelity = Fidelity::closed;
+    result.fidelity_reason = "no two transfers shared a link";
+    return result;
+  }
+  result = once(Fidelity::flow, nullptr);
+  result.fidelity_reason = contention;
+  return result;
+}
+
+}  // namespace paceline

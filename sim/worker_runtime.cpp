@@ -1,0 +1,495 @@
+#include "sim/worker_runtime.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.hpp"
+#include "sim/jitter.hpp"
+
+namespace paceline {
+
+// A sub-program of this worker: its frame, and the completion that its end tells.
+struct WorkerRuntime::Child {
+  class End final : public Completion {
+   public:
+    void finish() { complete(); }
+    [[nodiscard]] const char* what() const override { return "sub-program"; }
+  };
+  Program program;
+  boost::intrusive_ptr<End> end;
+  WorkerRuntime* worker = nullptr;
+};
+
+namespace {
+
+class Delay final : public Completion {
+ public:
+  static Pending<> start(Clock& clock, double seconds) {
+    boost::intrusive_ptr<Delay> delay(new Delay);
+    intrusive_ptr_add_ref(static_cast<Completion*>(delay.get()));  // the clock's
+    clock.after(
+        seconds,
+        [](void* self, std::uint64_t) {
+          auto* ended = static_cast<Delay*>(self);
+          ended->complete();
+          intrusive_ptr_release(static_cast<Completion*>(ended));
+        },
+        delay.get());
+    return Pending<>(CompletionRef(delay));
+  }
+  [[nodiscard]] const char* what() const override { return "delay"; }
+};
+
+}  // namespace
+
+WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
+    : job_(job),
+      clock_(job.clock_),
+      rank_(rank),
+      gpu_(job.spec().gpus[rank]),
+      speed_(job.cluster_.device(gpu_).speed),
+      compute_(clock_, *this, kCompute),
+      copy_in_(clock_, *this, kCopyIn),
+      copy_out_(clock_, *this, kCopyOut),
+      host_(clock_, *this, kHost) {
+  for (std::size_t i = 0; i < job.spec().schedule.streams.size(); ++i)
+    comms_.push_back(std::make_unique<CommStream>(clock_, wire_, rank));
+  if (job.spec().slow_while_sending > 0) wire_.listen(this);
+  parameters_ = Tensor(this, model().elements);
+  step_factor_ = sample_step_factor();
+  update_rate();
+}
+
+WorkerRuntime::~WorkerRuntime() = default;
+
+void WorkerRuntime::start() {
+  program_ = job_.spec().schedule.worker(*this);
+  auto& promise = program_.handle().promise();
+  promise.executor = &clock_;
+  promise.context = this;
+  promise.on_end = [](Program::promise_type& ended) {
+    static_cast<WorkerRuntime*>(ended.context)->program_ended();
+  };
+  clock_.resume_soon(program_.handle());
+}
+
+void WorkerRuntime::stop() {
+  children_.clear();
+  program_ = Program();
+}
+
+Pending<> WorkerRuntime::spawn(Program program) {
+  // Frames of ended children are freed here, not inside their own last breath.
+  std::erase_if(children_, [](const std::unique_ptr<Child>& child) { return child->end->done(); });
+  auto child = std::make_unique<Child>();
+  child->program = std::move(program);
+  child->end = new Child::End;
+  child->worker = this;
+  auto& promise = child->program.handle().promise();
+  promise.executor = &clock_;
+  promise.context = child.get();
+  promise.on_end = [](Program::promise_type& ended) {
+    auto* finished = static_cast<Child*>(ended.context);
+    finished->end->finish();
+    finished->worker->maybe_ended();
+  };
+  clock_.resume_soon(child->program.handle());
+  Pending<> end{CompletionRef(child->end)};
+  children_.push_back(std::move(child));
+  return end;
+}
+
+Pending<> WorkerRuntime::delay(double seconds) { return Delay::start(clock_, seconds); }
+
+void WorkerRuntime::program_ended() {
+  program_done_ = true;
+  maybe_ended();
+}
+
+// A worker has ended when its programs have and its GPU has nothing left to do.
+void WorkerRuntime::maybe_ended() {
+  if (!program_done_ || ended_ || !compute_.idle()) return;
+  for (const auto& child : children_)
+    if (!child->end->done()) return;
+  ended_ = true;
+  end_date_ = clock_.now();
+  account_gap(end_date_);
+  job_.worker_ended();
+}
+
+// ---- iterations -----------------------------------------------------------------------------------------------
+
+double WorkerRuntime::weight() const {
+  const auto& weights = job_.spec().weights;
+  return weights.empty() ? 1.0 / static_cast<double>(world_size()) : weights[rank_];
+}
+
+double WorkerRuntime::sample_step_factor() {
+  const JobSpec& spec = job_.spec();
+  const double share = spec.batch_share.empty() ? 1.0 : spec.batch_share[rank_];
+  return share * jitter_factor(spec.jitter, spec.p25_over_median, spec.p75_over_median, spec.seed, rank_,
+                               static_cast<std::uint64_t>(steps_passed_));
+}
+
+void WorkerRuntime::step_done() {
+  ++steps_passed_;
+  last_step_date_ = clock_.now();
+  if (communicated_) ++rounds_;
+  communicated_ = false;
+  forward_position_ = backward_position_ = 0;
+  if (job_.spec().jitter.distribution != Jitter::Distribution::none) step_factor_ = sample_step_factor();
+  if (steps_passed_ == job_.log_.measured_from) measuring_ = account_now();
+  job_.step_passed(*this, steps_passed_);
+}
+
+double WorkerRuntime::take_fingerprint(double origin) {
+  const double relative = fingerprint_ - static_cast<double>(fingerprint_count_) * origin;
+  fingerprint_ = 0;
+  fingerprint_count_ = 0;
+  return relative;
+}
+
+// ---- streams and accounting -----------------------------------------------------------------------------------
+
+boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(Stream& stream, const char* name, Activity activity,
+                                                       std::int32_t tag, double seconds, Tensor result,
+                                                       std::span<const Tensor> reads) {
+  boost::intrusive_ptr<Operation> operation = job_.pool_.make();
+  operation->name = name;
+  operation->activity = activity;
+  operation->tag = tag;
+  operation->work = seconds;
+  operation->result = std::move(result);
+  for (const Tensor& read : reads)
+    if (!read.ready()) operation->after.push_back(read.producer());
+  stream.enqueue(operation);
+  return operation;
+}
+
+Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements,
+                                std::int64_t offset) {
+  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
+}
+
+void WorkerRuntime::account_gap(double now) {
+  const double gap = now - idle_since_;
+  if (gap > 0) {
+    const double wire = std::min(gap, wire_.total(now) - wire_at_idle_);
+    const double copies = std::min(gap - wire, local_.total(now) - local_at_idle_);
+    account_.exposed_wire += wire;
+    account_.exposed_copy += copies;
+    account_.waiting += gap - wire - copies;
+  }
+  idle_since_ = now;
+  wire_at_idle_ = wire_.total(now);
+  local_at_idle_ = local_.total(now);
+}
+
+Account WorkerRuntime::account_now() {
+  const double now = clock_.now();
+  if (!compute_.running()) account_gap(now);
+  Account account = account_;
+  if (compute_.running())  // the part of the running operation that has gone by
+    account.busy[static_cast<int>(compute_.head()->activity)] += now - compute_.head()->started;
+  return account;
+}
+
+void WorkerRuntime::operation_started(Stream& stream, Operation&) {
+  if (&stream == &compute_)
+    account_gap(clock_.now());
+  else
+    local_.began(clock_.now());
+}
+
+void WorkerRuntime::operation_finished(Stream& stream, Operation& operation) {
+  const double now = clock_.now();
+  fingerprint_ += now;
+  ++fingerprint_count_;
+  if (&stream == &compute_) {
+    account_.busy[static_cast<int>(operation.activity)] += now - operation.started;
+    idle_since_ = now;
+    wire_at_idle_ = wire_.total(now);
+    local_at_idle_ = local_.total(now);
+    if (program_done_) maybe_ended();
+  } else {
+    local_.ended(now);
+    if (&stream == &host_) account_.busy[static_cast<int>(Activity::host)] += now - operation.started;
+  }
+  if (job_.recorder_ != nullptr) {
+    std::string name = operation.name;
+    if (operation.tag >= 0) name += " " + model().tensors[static_cast<std::size_t>(operation.tag)].name;
+    job_.recorder_->span(gpu_, stream.id(), std::move(name), to_string(operation.activity), operation.started, now);
+  }
+}
+
+void WorkerRuntime::wire_changed(bool on) {
+  on_wire_ = on;
+  update_rate();
+}
+
+void WorkerRuntime::set_straggling(double slowdown) {
+  straggling_ = slowdown;
+  update_rate();
+}
+
+void WorkerRuntime::update_rate() {
+  compute_.set_rate(speed_ / straggling_ * (on_wire_ ? 1 - job_.spec().slow_while_sending : 1));
+}
+
+std::string WorkerRuntime::describe_waiting() const {
+  if (program_done_) return "";
+  if (const Operation* head = compute_.head(); head != nullptr && !compute_.running())
+    return fmt::format("worker {}: '{}' on its compute stream waits for '{}'", rank_, head->name,
+                       head->after.empty() ? "?" : head->after.back()->what());
+  for (const auto& comm : comms_)
+    if (const CommItem* head = comm->head(); head != nullptr)
+      return fmt::format("worker {}: {} waits at the head of its communication stream", rank_, head->describe());
+  return fmt::format("worker {}: its program waits in step {}", rank_, steps_passed_);
+}
+
+const char* WorkerRuntime::intern(std::string_view name) {
+  static std::set<std::string, std::less<>> names;  // few: schedules name their operations with literals
+  const auto found = names.find(name);
+  return (found != names.end() ? found : names.emplace(name).first)->c_str();
+}
+
+// ---- training -------------------------------------------------------------------------------------------------
+
+Pending<> WorkerRuntime::forward() { return forward_until(static_cast<std::uint32_t>(model().tensors.size())); }
+
+Pending<> WorkerRuntime::forward(TensorId through) { return forward_until(through + 1); }
+
+Pending<> WorkerRuntime::forward_until(std::uint32_t position) {
+  if (position < forward_position_) position = forward_position_;
+  double seconds = (job_.forward_sum_[position] - job_.forward_sum_[forward_position_]) * step_factor_;
+  if (forward_position_ == 0 && position > 0) {
+    const JobSpec& spec = job_.spec();
+    // Earlier micro-batches of an accumulated step yield no gradient anybody waits for: they run in one piece.
+    if (spec.accumulation > 1)
+      seconds += static_cast<double>(spec.accumulation - 1) *
+                 (job_.forward_sum_.back() + job_.backward_sum_.back()) * step_factor_;
+    seconds += spec.step_overhead_s;
+  }
+  const std::int32_t tag =
+      position - forward_position_ == 1 ? static_cast<std::int32_t>(forward_position_) : -1;
+  forward_position_ = position;
+  const Tensor weights = parameters_;  // reads them: waits for whatever writes them
+  return Pending<>(CompletionRef(
+      enqueue(compute_, "forward", Activity::forward, tag, seconds, Tensor(), std::span(&weights, 1))));
+}
+
+Pending<Tensor> WorkerRuntime::backward() {
+  return backward_until(static_cast<std::uint32_t>(model().tensors.size()), Tensor(this, model().elements));
+}
+
+Pending<Tensor> WorkerRuntime::backward(TensorId down_to) {
+  const ModelShape::Item& item = model().tensors[down_to];
+  return backward_until(job_.backward_position_[down_to] + 1, Tensor(this, item.elements, item.offset));
+}
+
+Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Tensor result) {
+  if (position <= backward_position_ && !last_backward_.done()) {
+    // Already on its way as part of a longer operation: the same date, another range.
+    const Tensor after(this, 0, 0, last_backward_.completion());
+    return {enqueue(compute_, "backward", Activity::backward, -1, 0, std::move(result), std::span(&after, 1)), this};
+  }
+  position = std::max(position, backward_position_);
+  const double seconds =
+      (job_.backward_sum_[position] - job_.backward_sum_[backward_position_]) * step_factor_;
+  const std::int32_t tag = position - backward_position_ == 1
+                               ? static_cast<std::int32_t>(model().backward_order[backward_position_])
+                               : -1;
+  backward_position_ = position;
+  Pending<Tensor> pending(
+      enqueue(compute_, "backward", Activity::backward, tag, seconds, std::move(result), {}), this);
+  last_backward_ = pending;
+  return pending;
+}
+
+Tensor WorkerRuntime::gradient(TensorRange range) {
+  const ModelShape::Item& first = model().tensors[range.first];
+  return {this, model().range_elements(range), first.offset,
+          last_backward_.done() ? CompletionRef() : last_backward_.completion()};
+}
+
+Pending<> WorkerRuntime::local_step(Step) {
+  forward();
+  const Pending<Tensor> gradient = backward();
+  return update(Tensor(this, model().elements, 0, gradient.completion()));
+}
+
+Pending<> WorkerRuntime::update(const Tensor& gradient) {
+  const double seconds =
+      job_.spec().costs->sgd_update(static_cast<double>(gradient.elements()), job_.spec().momentum);
+  const auto operation = enqueue(compute_, "update", Activity::update, -1, seconds, Tensor(), std::span(&gradient, 1));
+  return Pending<>(CompletionRef(operation));
+}
+
+Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
+  std::int64_t elements = 0;
+  std::vector<Tensor> waits;
+  for (const Pending<Tensor>& gradient : gradients) {
+    elements += gradient.get().elements();
+    if (!gradient.done()) waits.emplace_back(this, 0, 0, gradient.completion());
+  }
+  const double seconds = job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
+  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, Tensor(), waits)));
+}
+
+Tensor WorkerRuntime::parameters() { return parameters_; }
+
+Tensor WorkerRuntime::parameters(TensorRange range) {
+  return parameters_.slice(model().tensors[range.first].offset, model().range_elements(range));
+}
+
+void WorkerRuntime::set_parameters(const Tensor& values) {
+  // The forward pass reads the parameters as a whole: it waits for the latest writer.
+  if (!values.ready()) parameters_ = Tensor(this, model().elements, 0, values.producer());
+}
+
+// ---- own operations -------------------------------------------------------------------------------------------
+
+Tensor WorkerRuntime::op(std::string_view name, Activity activity, std::span<const Tensor> reads,
+                         std::int64_t elements, double seconds, ValueFunction) {
+  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
+  return result_of(enqueue(compute_, intern(name), activity, -1, seconds, Tensor(), reads), elements, offset);
+}
+
+double WorkerRuntime::elementwise_s(double bytes) const { return job_.spec().costs->elementwise(bytes); }
+
+Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) { return {this, elements, offset}; }
+
+Pending<> WorkerRuntime::finished(const Tensor& tensor) { return Pending<>(tensor.producer()); }
+
+Tensor WorkerRuntime::combine(double, const Tensor& x, double, const Tensor& y) {
+  const Tensor reads[] = {x, y};
+  return result_of(enqueue(compute_, "combine", Activity::arithmetic, -1, elementwise_s(3 * x.bytes()), Tensor(), reads),
+                   x.elements(), x.offset());
+}
+
+Tensor WorkerRuntime::scale(double, const Tensor& x) {
+  return result_of(enqueue(compute_, "scale", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), Tensor(),
+                           std::span(&x, 1)),
+                   x.elements(), x.offset());
+}
+
+Tensor WorkerRuntime::copy(const Tensor& x) {
+  return result_of(enqueue(compute_, "copy", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), Tensor(),
+                           std::span(&x, 1)),
+                   x.elements(), x.offset());
+}
+
+double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
+  return job_.spec().costs->top_k(elements, k, static_cast<TopKModel>(selector));
+}
+
+Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gradient, double k, Selector selector) {
+  const Tensor reads[] = {residual, gradient};
+  const auto operation =
+      enqueue(compute_, "top-k", Activity::sparsify, -1,
+              select_s(static_cast<double>(gradient.elements()), k, selector), Tensor(), reads);
+  const Tensor pairs = result_of(operation, static_cast<std::int64_t>(k), gradient.offset());
+  const Tensor rest = result_of(operation, gradient.elements(), gradient.offset());
+  return {Sparse(pairs, gradient.elements(), k), rest};
+}
+
+Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
+  const double seconds = job_.spec().costs->scatter_add(blocks.selected());
+  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, Tensor(), {}),
+                   blocks.dense_elements(), blocks.offset());
+}
+
+Tensor WorkerRuntime::scatter(const Sparse& block) {
+  const double seconds = job_.spec().costs->scatter_add(block.selected());
+  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, Tensor(),
+                           std::span(&block.pairs(), 1)),
+                   block.dense_elements(), block.pairs().offset());
+}
+
+// ---- communication --------------------------------------------------------------------------------------------
+
+namespace {
+
+CompletionRef unless_done(const Tensor& tensor) { return tensor.ready() ? CompletionRef() : tensor.producer(); }
+
+}  // namespace
+
+Pending<Tensor> WorkerRuntime::all_reduce_mean(const Tensor& tensor, Carry carry) {
+  note_communication();
+  Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
+  const CollectiveCall call{CollectiveKind::all_reduce, tensor.offset(), tensor.elements(), bits(carry), carry.priority};
+  auto& collective = channel.join<AllReduceCall>(rank_, call);
+  collective.bytes = static_cast<double>(tensor.elements()) * call.bits / 8;
+  Pending<Tensor> pending(boost::intrusive_ptr<Result<Tensor>>(&collective), this);
+  channel.submit(rank_, collective, unless_done(tensor));
+  return pending;
+}
+
+Pending<Gathered> WorkerRuntime::all_gather(const Sparse& block, Carry carry) {
+  note_communication();
+  Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
+  const CollectiveCall call{CollectiveKind::all_gather, block.pairs().offset(), block.dense_elements(), 64,
+                            carry.priority};
+  auto& collective = channel.join<GatherCall>(rank_, call);
+  collective.selected += block.selected();
+  collective.bytes += block.bytes();
+  Pending<Gathered> pending(boost::intrusive_ptr<Result<Gathered>>(&collective), this);
+  channel.submit(rank_, collective, unless_done(block.pairs()));
+  return pending;
+}
+
+Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, Carry carry) {
+  note_communication();
+  Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
+  const CollectiveCall call{CollectiveKind::gtop_k, block.pairs().offset(), block.dense_elements(), 64, carry.priority};
+  auto& collective = channel.join<GlobalTopKCall>(rank_, call);
+  collective.selected = std::max(collective.selected, block.selected());
+  collective.bytes = std::max(collective.bytes, block.bytes());
+  Pending<Sparse> pending(boost::intrusive_ptr<Result<Sparse>>(&collective), this);
+  channel.submit(rank_, collective, unless_done(block.pairs()));
+  return pending;
+}
+
+Pending<> WorkerRuntime::barrier() {
+  Channel& channel = *job_.channels_.front();
+  auto& collective = channel.join<AllReduceCall>(rank_, {CollectiveKind::barrier, 0, 0, 0, 0});
+  Pending<> pending{CompletionRef(&collective)};
+  channel.submit(rank_, collective, {});
+  return pending;
+}
+
+// ---- host and servers -----------------------------------------------------------------------------------------
+
+Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
+  return result_of(enqueue(copy_out_, "device to host", Activity::copy, -1, job_.spec().costs->copy_d2h(x.bytes()),
+                           Tensor(), std::span(&x, 1)),
+                   x.elements(), x.offset());
+}
+
+Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
+  return result_of(enqueue(copy_in_, "host to device", Activity::copy, -1, job_.spec().costs->copy_h2d(x.bytes()),
+                           Tensor(), std::span(&x, 1)),
+                   x.elements(), x.offset());
+}
+
+Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                              double bytes_moved, ValueFunction) {
+  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
+  return result_of(enqueue(host_, intern(name), Activity::host, -1, job_.spec().costs->host_update(bytes_moved),
+                           Tensor(), reads),
+                   elements, offset);
+}
+
+std::size_t WorkerRuntime::server_count() const { return 0; }
+
+Pending<> WorkerRuntime::push(const Shard&, const Tensor&, Carry) {
+  throw InputError("this run has no parameter server");
+}
+
+Pending<Tensor> WorkerRuntime::pull(const Shard&, std::int64_t, Carry) {
+  throw InputError("this run has no parameter server");
+}
+
+}  // namespace paceline

@@ -1,0 +1,158 @@
+#pragma once
+
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "sim/communication.hpp"
+#include "sim/job.hpp"
+#include "sim/operation.hpp"
+
+namespace paceline {
+
+/// The Worker that schedules see, in simulated time.
+class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
+ public:
+  WorkerRuntime(Job& job, std::uint32_t rank);
+  ~WorkerRuntime();
+
+  void start();  ///< puts its program on the ready queue
+  void stop();   ///< destroys its programs (in no particular order of ranks)
+
+  // Worker
+  [[nodiscard]] std::size_t rank() const override { return rank_; }
+  [[nodiscard]] std::size_t world_size() const override { return job_.spec().gpus.size(); }
+  [[nodiscard]] double weight() const override;
+  [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
+  [[nodiscard]] double now() const override { return clock_.now(); }
+  [[nodiscard]] double payload_bytes() const override { return job_.spec().payload_bits / 8; }
+  [[nodiscard]] std::int64_t step_count() const override { return job_.spec().steps; }
+  void step_done() override;
+  void phase(std::int64_t key) override { phase_ = key; }
+
+  Pending<> forward() override;
+  Pending<> forward(TensorId through) override;
+  Pending<Tensor> backward() override;
+  Pending<Tensor> backward(TensorId down_to) override;
+  Tensor gradient(TensorRange range) override;
+  Pending<> local_step(Step step) override;
+  Pending<> update(const Tensor& gradient) override;
+  Pending<> update(const std::vector<Pending<Tensor>>& gradients) override;
+  Tensor parameters() override;
+  Tensor parameters(TensorRange range) override;
+  void set_parameters(const Tensor& values) override;
+
+  Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads, std::int64_t elements,
+            double seconds, ValueFunction values) override;
+  [[nodiscard]] double elementwise_s(double bytes) const override;
+  Tensor zeros(std::int64_t elements, std::int64_t offset) override;
+  Pending<> finished(const Tensor& tensor) override;
+
+  Selection select(const Tensor& residual, double scale, const Tensor& gradient, double k,
+                   Selector selector) override;
+  Tensor scatter_mean(const Gathered& blocks) override;
+  Tensor scatter(const Sparse& block) override;
+  [[nodiscard]] double select_s(double elements, double k, Selector selector) const override;
+
+  Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry) override;
+  Pending<Gathered> all_gather(const Sparse& block, Carry carry) override;
+  Pending<Sparse> gtop_k(const Sparse& block, Carry carry) override;
+  Pending<> barrier() override;
+  [[nodiscard]] double all_reduce_s(double bytes) const override { return job_.all_reduce_s(bytes); }
+
+  Tensor copy_to_host(const Tensor& tensor) override;
+  Tensor copy_to_device(const Tensor& tensor) override;
+  Tensor host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                 double bytes_moved, ValueFunction values) override;
+  [[nodiscard]] std::size_t server_count() const override;
+  Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override;
+  Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry carry) override;
+
+  Pending<> spawn(Program program) override;
+  Pending<> delay(double seconds) override;
+
+  // TensorDevice
+  Tensor combine(double a, const Tensor& x, double b, const Tensor& y) override;
+  Tensor scale(double a, const Tensor& x) override;
+  Tensor copy(const Tensor& x) override;
+
+  // StreamListener, WireTime::Listener
+  void operation_started(Stream& stream, Operation& operation) override;
+  void operation_finished(Stream& stream, Operation& operation) override;
+  void wire_changed(bool on) override;
+
+  // For the job
+  [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
+  [[nodiscard]] std::int64_t current_phase() const { return phase_; }
+  [[nodiscard]] Account account_now();
+  [[nodiscard]] const Account& account_at_measuring() const { return measuring_; }
+  [[nodiscard]] std::int64_t rounds() const { return rounds_; }
+  [[nodiscard]] double last_step_date() const { return last_step_date_; }
+  [[nodiscard]] bool ended() const { return ended_; }
+  [[nodiscard]] double end_date() const { return end_date_; }
+  [[nodiscard]] CommStream& comm(std::size_t stream) { return *comms_[stream]; }
+  [[nodiscard]] WireTime& wire() { return wire_; }
+  [[nodiscard]] std::string describe_waiting() const;
+  [[nodiscard]] std::size_t open_programs() const { return children_.size() + (ended_ ? 0 : 1); }
+  void set_straggling(double slowdown);
+  /// Sum of end dates of operations since the last call, relative to `origin`: equal sums in two cycles mean equal
+  /// relative event times.
+  [[nodiscard]] double take_fingerprint(double origin);
+
+ private:
+  struct Child;
+  enum StreamId : std::uint32_t { kCompute, kCopyIn, kCopyOut, kHost };
+
+  boost::intrusive_ptr<Operation> enqueue(Stream& stream, const char* name, Activity activity, std::int32_t tag,
+                                          double seconds, Tensor result, std::span<const Tensor> reads);
+  Pending<> forward_until(std::uint32_t position);
+  Pending<Tensor> backward_until(std::uint32_t position, Tensor result);
+  Tensor result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements, std::int64_t offset);
+  void account_gap(double now);
+  void update_rate();
+  void program_ended();
+  void maybe_ended();
+  [[nodiscard]] double sample_step_factor();
+  const char* intern(std::string_view name);
+  void note_communication() { communicated_ = true; }
+  [[nodiscard]] double bits(const Carry& carry) const {
+    return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+  }
+
+  Job& job_;
+  Clock& clock_;
+  std::uint32_t rank_;
+  Endpoint gpu_;
+  double speed_;
+  Stream compute_, copy_in_, copy_out_, host_;
+  WireTime wire_, local_;  // local_: host copies and host operations
+  std::vector<std::unique_ptr<CommStream>> comms_;
+
+  // Progress through the model in the current step
+  std::uint32_t forward_position_ = 0;   // tensors whose forward is enqueued
+  std::uint32_t backward_position_ = 0;  // of backward_order
+  Pending<Tensor> last_backward_;
+  double step_factor_ = 1;
+  Tensor parameters_;
+
+  // Programs
+  Program program_;
+  std::vector<std::unique_ptr<Child>> children_;
+  bool program_done_ = false;
+  bool ended_ = false;
+  double end_date_ = 0;
+
+  // Accounting
+  std::int64_t steps_passed_ = 0;
+  std::int64_t phase_ = 0;
+  double last_step_date_ = 0;
+  bool communicated_ = false;
+  std::int64_t rounds_ = 0;
+  Account account_, measuring_;
+  double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
+  bool on_wire_ = false;
+  double straggling_ = 1;
+  double fingerprint_ = 0;
+  std::uint64_t fingerprint_count_ = 0;
+};
+
+}  // namespace paceline
