@@ -130,10 +130,13 @@ class GraphBuilder {
   void auxiliary(bool on) { auxiliary_ = on; }
   [[nodiscard]] const std::string& name() const { return model_.name_; }
   [[nodiscard]] const Operation& operation(std::size_t i) const { return model_.operations_[i]; }
-  /// Finishes; the builder is empty afterwards. Throws InputError if there is no operation.
+  /// Finishes; the builder is empty afterwards. Throws InputError if there is no operation, or if
+  /// in a model with losses some operation leads to none. Without any loss every loose end counts
+  /// as an output, and the backward pass starts there.
   Model build();
 
  private:
+  void refuse_loose_ends() const;
   void register_tensors(const Operation& op, std::size_t index);
   void register_tensor(const ParameterTensor& parameter, bool tied, std::size_t index);
 

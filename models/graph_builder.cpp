@@ -73,6 +73,17 @@ void GraphBuilder::register_tensor(const ParameterTensor& parameter, bool tied, 
   owner.operations.push_back(index);
 }
 
+// A schedule waits for every gradient: what leads to no loss would never yield its own.
+void GraphBuilder::refuse_loose_ends() const {
+  const auto is_loss = [](const Operation& op) { return op.kind == OpKind::softmax_loss; };
+  const auto& operations = model_.operations_;
+  if (std::none_of(operations.begin(), operations.end(), is_loss)) return;
+  for (std::size_t i = 0; i < operations.size(); ++i)
+    if (model_.consumers_[i].empty() && !is_loss(operations[i]))
+      throw InputError(fmt::format("operation '{}': no operation reads it and it is no loss",
+                                   operations[i].name));
+}
+
 Model GraphBuilder::build() {
   if (model_.operations_.empty())
     throw InputError(fmt::format("model '{}' has no operation", model_.name_));
@@ -80,6 +91,7 @@ Model GraphBuilder::build() {
   consumers.resize(model_.operations_.size());
   for (std::size_t i = 0; i < model_.operations_.size(); ++i)
     for (const std::size_t input : model_.operations_[i].inputs) consumers[input].push_back(i);
+  refuse_loose_ends();
   for (std::size_t i = 0; i < model_.operations_.size(); ++i)
     add_fan_out_costs(model_.operations_[i], consumers[i].size());
   return std::exchange(model_, Model());

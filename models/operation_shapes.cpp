@@ -109,8 +109,6 @@ struct ShapeRule {
 
   void operator()(const DenseAttributes& a) const {
     at_least(a.features, 1, "features");
-    if (is_tokens(*in[0]))
-      throw InputError(fmt::format("'{}' gives token numbers, not values", in[0]->name));
     op.output_shape = in[0]->output_shape;
     op.output_shape.back() = a.features;
     const std::int64_t features_in = in[0]->output_shape.back();
@@ -128,6 +126,8 @@ struct ShapeRule {
       throw InputError(fmt::format("momentum must be in [0, 1], found {}", a.momentum));
     op.output_shape = in[0]->output_shape;
     const bool batch = op.kind == OpKind::batch_norm;
+    if (batch && op.output_shape.size() == 2)
+      image(*in[0]);  // [steps, features] has no channels in front
     const std::int64_t size = batch ? op.output_shape.front() : op.output_shape.back();
     parameter("weight", {size});
     parameter("bias", {size});
@@ -282,6 +282,9 @@ void check_inputs(const Operation& op, const std::vector<const Operation*>& inpu
   for (const Operation* input : inputs) {
     if (input->kind == OpKind::softmax_loss)
       throw InputError(fmt::format("reads '{}', a loss, which nothing may follow", input->name));
+    if (is_tokens(*input) && op.kind != OpKind::embedding)
+      throw InputError(
+          fmt::format("'{}' gives token numbers, which only an embedding reads", input->name));
     if ((input->kind == OpKind::opaque) != (op.kind == OpKind::opaque))
       throw InputError("opaque operations form a chain of their own");
   }

@@ -106,10 +106,10 @@ Entries berts() {
   };
   const Variant variants[] = {
       {BertHead::pretraining, "",
-       "full pre-training: masked-LM head (decoder tied) and next-sentence head"},
+       "full pre-training: masked-LM head on all positions (decoder tied) and next-sentence head"},
       {BertHead::none, "-encoder", "encoder only, no pooler, no loss"},
       {BertHead::pooler, "-pooler", "encoder and pooler, no loss"},
-      {BertHead::masked_lm, "-mlm", "masked-LM head (decoder tied), no pooler"}};
+      {BertHead::masked_lm, "-mlm", "masked-LM head on all positions (decoder tied), no pooler"}};
   const BertModel sizes[] = {{}, {.layers = 24, .hidden = 1024, .heads = 16}};
   Entries entries;
   for (const BertModel& size : sizes)

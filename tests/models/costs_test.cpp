@@ -287,7 +287,7 @@ const Refusal kRefusals[] = {
      "has 50 entries, but 'x' numbers its tokens up to 99"},
     {"dense on tokens",
      [](GraphBuilder& g) { g.dense("d", g.input("x", {4}, 100), {.features = 2}); },
-     "gives token numbers"},
+     "'x' gives token numbers"},
     {"tie to nothing",
      [](GraphBuilder& g) { g.dense("d", g.input("x", {4}), {.features = 2, .tied_to = "e.w"}); },
      "unknown tensor to tie to 'e.w'"},
@@ -299,6 +299,19 @@ const Refusal kRefusals[] = {
      "is tied to 'first.weight' of shape [3, 4], but needs [5, 3]"},
     {"after a loss", [](GraphBuilder& g) { g.relu("r", g.softmax_loss("l", g.input("x", {4}))); },
      "reads 'l', a loss"},
+    {"batch-norm of a sequence",
+     [](GraphBuilder& g) {
+       g.batch_norm("b", g.input("x", {4, 8}));
+     },
+     "needs an image"},
+    {"loose end",
+     [](GraphBuilder& g) {
+       const std::size_t x = g.input("x", {4});
+       g.dense("fc", x, {.features = 3});
+       g.softmax_loss("loss", x);
+       g.build();
+     },
+     "operation 'fc': no operation reads it and it is no loss"},
     {"overflow",
      [](GraphBuilder& g) {
        g.input("x", {1'000'000, 1'000'000, 1'000'000});

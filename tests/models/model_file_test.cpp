@@ -153,6 +153,33 @@ TEST(ModelFile, MistakesAroundTheGraphAreNamed) {
   }
 }
 
+TEST(ModelFile, DamagedTextIsReadOrRefusedNothingElse) {
+  const std::string whole = write_model(make_model("resnet20")).dump();
+  std::mt19937 engine(11);
+  const auto below = [&engine](std::size_t n) {
+    return std::uniform_int_distribution<std::size_t>(0, n - 1)(engine);
+  };
+  const std::string letters = "0123456789-.eE[]{}\",:xyz ";
+  int refused = 0;
+  for (int trial = 0; trial < 2000; ++trial) {
+    std::string text = whole;
+    for (std::size_t k = 0; k <= below(3); ++k) {
+      const std::size_t at = below(text.size());
+      if (below(2) == 0)
+        text[at] = letters[below(letters.size())];
+      else
+        text.erase(at, 1 + below(20));
+    }
+    try {
+      (void)read_model(parse_json(text, "damaged"), "damaged");
+    } catch (const InputError& error) {
+      ++refused;
+      EXPECT_EQ(std::string(error.what()).rfind("damaged: ", 0), 0u) << error.what();
+    }
+  }
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(ModelFile, TruncatedFileIsNamedWithItsLine) {
   const auto file =
       std::filesystem::temp_directory_path() / ("paceline-truncated-" + std::to_string(::getpid()));
