@@ -6,7 +6,7 @@ find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(Boost 1.74 REQUIRED)
-find_package(dnnl CONFIG QUIET)  # oneDNN: the fast CPU backend; without it the reference kernels serve
+find_package(OneDNN 2.6...<3)  # the fast CPU backend; without it the reference kernels serve
 if(PACELINE_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)
