@@ -48,6 +48,7 @@ std::string to_string(OpKind kind) {
 
 std::vector<std::string> op_kind_names() {
   std::vector<std::string> names;
+  names.reserve(kKindNames.size());
   for (const auto& entry : kKindNames) names.emplace_back(entry.second);
   return names;
 }

@@ -139,7 +139,6 @@ void other_costs(Operation& op, const Sizes& s) {
     case OpKind::dropout:
       return element_costs(op, s, 2, 2, in + 1.25 * out, 2.25 * out);
     case OpKind::subsample_pad:
-      return element_costs(op, s, 0, 0, 2 * out, out + in);
     case OpKind::first_step:
       return element_costs(op, s, 0, 0, 2 * out, out + in);
     case OpKind::embedding: {
@@ -217,7 +216,6 @@ KeptForBackward kept_for_backward(const Operation& op,
     case OpKind::sigmoid:
       return {.output = true};
     case OpKind::max_pool:
-      return {.inputs = true, .extra_elements = s.out};
     case OpKind::lrn:
       return {.inputs = true, .extra_elements = s.out};
     case OpKind::dropout:

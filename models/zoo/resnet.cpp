@@ -77,7 +77,7 @@ void cifar(GraphBuilder& g, std::int64_t stem, const std::vector<Stage>& stages,
        stages, false, kind, 10);
 }
 
-Entry imagenet_entry(int depth, bool bottleneck, std::vector<int> blocks) {
+Entry imagenet_entry(int depth, bool bottleneck, const std::vector<int>& blocks) {
   return {fmt::format("resnet{}", depth),
           fmt::format("ResNet-{}", depth),
           bottleneck ? "torchvision v1.5, 224x224" : "torchvision, 224x224",
