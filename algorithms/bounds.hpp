@@ -8,28 +8,30 @@
 
 namespace paceline {
 
-/// What a paper says a schedule cannot beat (or should reach), evaluated for this run. Printed with "exceeded:
-/// yes/no"; never fails a run - published measurements exceed some of them.
+/// What a paper says a schedule cannot beat (or should reach), evaluated for this run. Printed with
+/// "exceeded: yes/no"; never fails a run - published measurements exceed some of them.
 struct PaperBound {
-  std::string name;      ///< "max(c, m)"
-  std::string formula;   ///< the equation, in the paper's symbols
-  std::string source;    ///< paper and equation, with its evidence mark: paper, code, derived or recalled
+  std::string name;     ///< "max(c, m)"
+  std::string formula;  ///< the equation, in the paper's symbols
+  std::string
+      source;  ///< paper and equation, with its evidence mark: paper, code, derived or recalled
   double iteration_s = 0;  ///< as time of one iteration
   double speedup = 0;      ///< or as a speedup over `over`; 0: not one
   std::string over;        ///< "S-SGD", "SLGS-SGD", "one GPU"
 };
 
-/// Costs of one undisturbed iteration that bounds are made of, all from the profile and the closed forms.
+/// Costs of one undisturbed iteration that bounds are made of, all from the profile and the closed
+/// forms.
 struct BoundInputs {
   const ModelShape* model = nullptr;
   std::size_t workers = 1;
-  double forward_s = 0;    ///< t_f
-  double backward_s = 0;   ///< t_b
+  double forward_s = 0;   ///< t_f
+  double backward_s = 0;  ///< t_b
   double update_s = 0;
   double compute_while_sending = 1;  ///< rate of compute while the worker is on the wire: 1 - a
-  std::function<double(double bytes)> all_reduce_s;  ///< m for so many bytes
-  std::function<double(double bytes)> all_gather_s;  ///< bytes of all blocks together
-  std::function<double(double bytes)> message_s;     ///< one message worker to server
+  std::function<double(double bytes)> all_reduce_s;           ///< m for so many bytes
+  std::function<double(double bytes)> all_gather_s;           ///< bytes of all blocks together
+  std::function<double(double bytes)> message_s;              ///< one message worker to server
   std::function<double(double elements, double k)> select_s;  ///< sparsification
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;

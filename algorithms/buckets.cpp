@@ -13,8 +13,8 @@ Bucket make_bucket(const ModelShape& model, std::size_t first, std::size_t last)
   return {{*low, *high}, model.backward_order[last]};
 }
 
-// A run of the backward order can be one message only if its tensors are neighbours in the flat gradient (branches
-// yield theirs out of order).
+// A run of the backward order can be one message only if its tensors are neighbours in the flat
+// gradient (branches yield theirs out of order).
 bool contiguous(const ModelShape& model, std::size_t first, std::size_t last) {
   const Bucket bucket = make_bucket(model, first, last);
   return bucket.range.last - bucket.range.first == last - first;
@@ -28,7 +28,8 @@ std::vector<Bucket> one_bucket(const ModelShape& model) {
 
 std::vector<Bucket> bucket_per_tensor(const ModelShape& model) {
   std::vector<Bucket> buckets;
-  for (std::size_t i = 0; i < model.backward_order.size(); ++i) buckets.push_back(make_bucket(model, i, i));
+  for (std::size_t i = 0; i < model.backward_order.size(); ++i)
+    buckets.push_back(make_bucket(model, i, i));
   return buckets;
 }
 
@@ -39,7 +40,8 @@ std::vector<Bucket> buckets_by_size(const ModelShape& model, double bytes, doubl
   std::size_t first = 0;
   const std::size_t count = model.backward_order.size();
   for (std::size_t i = 0; i < count; ++i) {
-    filled += bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
+    filled +=
+        bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
     const double limit = buckets.empty() ? first_bytes : bytes;
     if ((filled >= limit && contiguous(model, first, i)) || i + 1 == count) {
       buckets.push_back(make_bucket(model, first, i));
@@ -54,15 +56,18 @@ std::vector<Bucket> buckets_mg_wfbp(const ModelShape& model, double bytes_per_el
                                     const std::function<double(double bytes)>& all_reduce_s) {
   const std::size_t count = model.backward_order.size();
   const double startup = all_reduce_s(0);
-  std::vector<double> ready(count);  // date at which the gradient is there, from the start of backward
+  std::vector<double> ready(
+      count);  // date at which the gradient is there, from the start of backward
   double date = 0;
-  for (std::size_t i = 0; i < count; ++i) ready[i] = date += model.tensors[model.backward_order[i]].backward_s;
+  for (std::size_t i = 0; i < count; ++i)
+    ready[i] = date += model.tensors[model.backward_order[i]].backward_s;
 
   std::vector<Bucket> buckets;
   std::size_t first = 0;
   double bytes = 0, channel_free = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    bytes += bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
+    bytes +=
+        bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
     if (i + 1 < count) {
       const double begins = std::max(channel_free, ready[i]);
       const double ends = begins + all_reduce_s(bytes);

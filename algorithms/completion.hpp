@@ -7,8 +7,8 @@
 
 namespace paceline {
 
-/// Where suspended programs go when what they wait for is done: a queue that the clock drains. Never
-/// resumes inline (long chains would overflow the stack).
+/// Where suspended programs go when what they wait for is done: a queue that the clock drains.
+/// Never resumes inline (long chains would overflow the stack).
 class Executor {
  public:
   virtual void resume_soon(std::coroutine_handle<> program) = 0;
@@ -40,6 +40,8 @@ class Completion {
   }
   /// For errors: "all-reduce of layer4.2.conv3.weight on worker 3".
   [[nodiscard]] virtual const char* what() const { return "operation"; }
+  /// Size of the result, known from the start.
+  [[nodiscard]] virtual std::int64_t elements() const { return 0; }
 
  protected:
   virtual ~Completion() = default;
@@ -76,8 +78,8 @@ using CompletionRef = boost::intrusive_ptr<Completion>;
 
 class TensorDevice;
 
-/// A completion that carries a value of type T: for collectives the same one for every worker, so the asking
-/// worker's device comes in with the call.
+/// A completion that carries a value of type T: for collectives the same one for every worker, so
+/// the asking worker's device comes in with the call.
 template <class T>
 class Result : public Completion {
  public:

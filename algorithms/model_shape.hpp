@@ -9,7 +9,8 @@ namespace paceline {
 /// Index of a parameter tensor, in forward order.
 using TensorId = std::uint32_t;
 
-/// Consecutive parameter tensors [first, last], both included: contiguous in the flat parameter vector.
+/// Consecutive parameter tensors [first, last], both included: contiguous in the flat parameter
+/// vector.
 struct TensorRange {
   TensorId first = 0;
   TensorId last = 0;

@@ -5,16 +5,18 @@
 
 #include "algorithms/completion.hpp"
 
-// Coroutines in cluster time. House rules (g++ 12 miscompiles other forms; tests/lint checks them): one co_await
-// per statement, never inside a condition or a ?:, awaitables and options have constructors, options by value.
+// Coroutines in cluster time. House rules (g++ 12 miscompiles other forms; tests/lint checks them):
+// one co_await per statement, never inside a condition or a ?:, awaitables and options have
+// constructors, options by value.
 namespace paceline {
 
-/// What a schedule is: a coroutine that runs one worker (or one server, or a part of either). Started lazily by
-/// the runtime or by Worker::spawn; an exception ends the whole run.
+/// What a schedule is: a coroutine that runs one worker (or one server, or a part of either).
+/// Started lazily by the runtime or by Worker::spawn; an exception ends the whole run.
 class [[nodiscard]] Program {
  public:
   struct promise_type {
     Executor* executor = nullptr;
+    TensorDevice* device = nullptr;           // whose program this is
     void (*on_end)(promise_type&) = nullptr;  // told when the program returns
     void* context = nullptr;                  // of on_end
 
@@ -58,22 +60,23 @@ class [[nodiscard]] Program {
   Handle handle_;
 };
 
-/// A value (or just the end) of something under way. `co_await` waits in cluster time; a dropped Pending still
-/// runs. Copies refer to the same operation.
+/// A value (or just the end) of something under way. `co_await` waits in cluster time; a dropped
+/// Pending still runs. Copies refer to the same operation.
 template <class T = void>
 class Pending {
  public:
   Pending() = default;
-  Pending(boost::intrusive_ptr<Result<T>> result, TensorDevice* device)
-      : result_(std::move(result)), device_(device) {}
+  explicit Pending(boost::intrusive_ptr<Result<T>> result) : result_(std::move(result)) {}
 
   [[nodiscard]] bool done() const { return !result_ || result_->done(); }
-  [[nodiscard]] T get() const { return result_->value(device_); }  ///< shape at once, data when done
-  [[nodiscard]] CompletionRef completion() const { return result_; }
+  [[nodiscard]] T get(TensorDevice& device) const {
+    return result_->value(&device);
+  }  ///< precondition: done
+  [[nodiscard]] std::int64_t elements() const { return result_->elements(); }  ///< known at once
+  [[nodiscard]] Result<T>* completion() const { return result_.get(); }
 
  private:
   boost::intrusive_ptr<Result<T>> result_;
-  TensorDevice* device_ = nullptr;
 };
 
 template <>
@@ -82,11 +85,12 @@ class Pending<void> {
   Pending() = default;
   explicit Pending(CompletionRef completion) : completion_(std::move(completion)) {}
   template <class T>
-  Pending(const Pending<T>& other) : completion_(other.completion()) {}  // NOLINT: any Pending is one
+  Pending(const Pending<T>& other)
+      : completion_(other.completion()) {}  // NOLINT: any Pending is one
 
   [[nodiscard]] bool done() const { return !completion_ || completion_->done(); }
-  void get() const {}
-  [[nodiscard]] const CompletionRef& completion() const { return completion_; }
+  void get(TensorDevice&) const {}
+  [[nodiscard]] Completion* completion() const { return completion_.get(); }
 
  private:
   CompletionRef completion_;
@@ -98,16 +102,18 @@ template <class T>
 class PendingAwaiter : Completion::Waiter {
  public:
   explicit PendingAwaiter(Pending<T> pending) : pending_(std::move(pending)) {}
-  [[nodiscard]] bool await_ready() const { return pending_.done(); }
-  void await_suspend(Program::Handle program) {
+  [[nodiscard]] bool await_ready() const { return false; }  // the device comes with the handle
+  bool await_suspend(Program::Handle program) {
     program_ = program;
+    if (pending_.done()) return false;
     notify = [](Completion::Waiter* self) {
       const auto* awaiter = static_cast<PendingAwaiter*>(self);
       awaiter->program_.promise().executor->resume_soon(awaiter->program_);
     };
     pending_.completion()->wait(*this);
+    return true;
   }
-  T await_resume() const { return pending_.get(); }
+  T await_resume() const { return pending_.get(*program_.promise().device); }
 
  private:
   Pending<T> pending_;

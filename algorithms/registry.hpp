@@ -22,12 +22,13 @@ struct ScheduleEntry {
   std::string title;    ///< "S-SGD with wait-free back-propagation"
   std::string paper;    ///< where it comes from
   std::string options;  ///< its options in one line, with defaults
-  /// Reads the options (an object with only known keys: the factory calls finish()) and fills in the schedule.
-  /// Throws InputError.
+  /// Reads the options (an object with only known keys: the factory calls finish()) and fills in
+  /// the schedule. Throws InputError.
   Schedule (*make)(ObjectReader& options, const ScheduleContext& context);
 };
 
-/// All schedules, in the order of the documentation. To add one: write its file, name its entry in registry.cpp.
+/// All schedules, in the order of the documentation. To add one: write its file, name its entry in
+/// registry.cpp.
 const std::vector<ScheduleEntry>& schedules();
 /// Throws InputError with the nearest name.
 const ScheduleEntry& find_schedule(const std::string& name);

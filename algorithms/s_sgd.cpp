@@ -1,5 +1,5 @@
-// S-SGD: synchronous data-parallel SGD, the baseline of all the papers. Every iteration each worker computes a
-// gradient, all take the mean, all apply the same update.
+// S-SGD: synchronous data-parallel SGD, the baseline of all the papers. Every iteration each worker
+// computes a gradient, all take the mean, all apply the same update.
 
 #include <fmt/format.h>
 
@@ -12,8 +12,9 @@ namespace {
 
 using BucketRule = std::function<std::vector<Bucket>(const Worker&)>;
 
-// Wait-free back-propagation: a bucket's all-reduce leaves as soon as backward has produced its last gradient,
-// while backward goes on. One bucket for the whole model is "single"; one per tensor is plain WFBP.
+// Wait-free back-propagation: a bucket's all-reduce leaves as soon as backward has produced its
+// last gradient, while backward goes on. One bucket for the whole model is "single"; one per tensor
+// is plain WFBP.
 Program s_sgd(Worker& w, BucketRule rule) {
   const std::vector<Bucket> buckets = rule(w);
   std::vector<Pending<Tensor>> means(buckets.size());
@@ -31,10 +32,14 @@ Program s_sgd(Worker& w, BucketRule rule) {
 std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in) {
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
   PaperBound linear{"linear speedup", "c", "definition: communication is free", c, 0, ""};
-  PaperBound single{"no overlap", "c + m", "S-SGD with one all-reduce after backward [derived]", c + m, 0, ""};
-  PaperBound overlap{"perfect overlap", "max(t_f + t_b, t_f + m) + update",
+  PaperBound single{"no overlap", "c + m", "S-SGD with one all-reduce after backward [derived]",
+                    c + m,        0,       ""};
+  PaperBound overlap{"perfect overlap",
+                     "max(t_f + t_b, t_f + m) + update",
                      "everything but forward hidden behind one merged all-reduce [derived]",
-                     in.forward_s + std::max(in.backward_s, m) + in.update_s, 0, ""};
+                     in.forward_s + std::max(in.backward_s, m) + in.update_s,
+                     0,
+                     ""};
   return {linear, single, overlap};
 }
 
@@ -55,21 +60,25 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
   } else if (overlap == "mg-wfbp") {
     s.description = "MG-WFBP: tensors merged by the optimal rule";
     rule = [](const Worker& w) {
-      return buckets_mg_wfbp(w.model(), w.payload_bytes(), [&w](double bytes) { return w.all_reduce_s(bytes); });
+      return buckets_mg_wfbp(w.model(), w.payload_bytes(),
+                             [&w](double bytes) { return w.all_reduce_s(bytes); });
     };
   } else if (overlap == "ddp") {
     const double bytes = options.bytes("bucket", 25.0 * 1024 * 1024);
     const double first = options.bytes("first_bucket", 1024.0 * 1024);
-    s.description = fmt::format("static buckets of {} (first {}), as PyTorch DDP", format_bytes(bytes), format_bytes(first));
-    rule = [bytes, first](const Worker& w) { return buckets_by_size(w.model(), bytes, first, w.payload_bytes()); };
+    s.description = fmt::format("static buckets of {} (first {}), as PyTorch DDP",
+                                format_bytes(bytes), format_bytes(first));
+    rule = [bytes, first](const Worker& w) {
+      return buckets_by_size(w.model(), bytes, first, w.payload_bytes());
+    };
   } else {
     ChannelOptions& stream = s.streams.front();
     stream.coordinated = true;
     stream.fusion_bytes = options.bytes("fusion", 64.0 * 1024 * 1024);
     stream.cycle_s = options.duration("cycle", 1e-3);
     stream.negotiation_s = options.duration("negotiation", 0.0);
-    s.description = fmt::format("tensor fusion up to {} every {}, as Horovod", format_bytes(stream.fusion_bytes),
-                                format_duration(stream.cycle_s));
+    s.description = fmt::format("tensor fusion up to {} every {}, as Horovod",
+                                format_bytes(stream.fusion_bytes), format_duration(stream.cycle_s));
     rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
   }
   options.finish();
@@ -79,11 +88,12 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
 
 }  // namespace
 
-extern const ScheduleEntry s_sgd_entry{
-    "s-sgd", "S-SGD: synchronous SGD over all-reduce",
-    "wait-free back-propagation: Zhang et al. 2017 (Poseidon); MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
-    "overlap: none | wfbp | mg-wfbp | ddp | horovod (wfbp); ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
-    "fusion (64MiB), cycle (1ms), negotiation (0s)",
-    make_s_sgd};
+extern const ScheduleEntry s_sgd_entry{"s-sgd", "S-SGD: synchronous SGD over all-reduce",
+                                       "wait-free back-propagation: Zhang et al. 2017 (Poseidon); "
+                                       "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
+                                       "overlap: none | wfbp | mg-wfbp | ddp | horovod (wfbp); "
+                                       "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
+                                       "fusion (64MiB), cycle (1ms), negotiation (0s)",
+                                       make_s_sgd};
 
 }  // namespace paceline

@@ -14,8 +14,8 @@ class Server;
 
 /// How one communication stream of the workers orders its collectives.
 struct ChannelOptions {
-  /// false: in the order of each worker's calls. true: by a coordinator, as Horovod and ByteScheduler do: what all
-  /// workers have asked for, highest priority first.
+  /// false: in the order of each worker's calls. true: by a coordinator, as Horovod and
+  /// ByteScheduler do: what all workers have asked for, highest priority first.
   bool coordinated = false;
   double negotiation_s = 0;  ///< coordinator's cost before each start
   double cycle_s = 0;        ///< coordinator looks only at multiples of this; 0: at once
@@ -34,7 +34,8 @@ struct Schedule {
   std::int64_t warm_up = 0;    ///< first steps that are not measured
   bool synchronous = true;     ///< false: never extrapolated
   std::string rounds_formula;  ///< communication rounds against T and N, with its source
-  /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 = one fp32 copy).
+  /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 =
+  /// one fp32 copy).
   double extra_copies = 0;
 };
 

@@ -10,8 +10,8 @@
 
 namespace paceline {
 
-/// The data behind a tensor when values are on; opaque here. Counted atomically: strands of the thread pool
-/// hold references too.
+/// The data behind a tensor when values are on; opaque here. Counted atomically: strands of the
+/// thread pool hold references too.
 class Values {
  public:
   Values() = default;
@@ -33,8 +33,8 @@ using ValuesRef = boost::intrusive_ptr<Values>;
 
 class Tensor;
 
-/// Whoever computes on tensors (a worker's GPU, a server's CPU). Each call enqueues one operation, at the
-/// profile's cost for the bytes it moves.
+/// Whoever computes on tensors (a worker's GPU, a server's CPU). Each call enqueues one operation,
+/// at the profile's cost for the bytes it moves.
 class TensorDevice {
  public:
   virtual Tensor combine(double a, const Tensor& x, double b, const Tensor& y) = 0;  ///< a x + b y
@@ -45,9 +45,10 @@ class TensorDevice {
   ~TensorDevice() = default;
 };
 
-/// A handle to one-dimensional fp32 data of a worker: a value, never changed in place by another operation.
-/// Copying the handle is free; `copy()` is an operation that takes time. In time-only runs there is no data.
-/// `offset` is the position in the flat parameter vector (elements), for parameters and gradients.
+/// A handle to one-dimensional fp32 data of a worker: a value, never changed in place by another
+/// operation. Copying the handle is free; `copy()` is an operation that takes time. In time-only
+/// runs there is no data. `offset` is the position in the flat parameter vector (elements), for
+/// parameters and gradients.
 class Tensor {
  public:
   Tensor() = default;
@@ -77,8 +78,12 @@ class Tensor {
   }
   [[nodiscard]] Tensor copy() const { return device_->copy(*this); }
 
-  friend Tensor operator+(const Tensor& x, const Tensor& y) { return x.device_->combine(1, x, 1, y); }
-  friend Tensor operator-(const Tensor& x, const Tensor& y) { return x.device_->combine(1, x, -1, y); }
+  friend Tensor operator+(const Tensor& x, const Tensor& y) {
+    return x.device_->combine(1, x, 1, y);
+  }
+  friend Tensor operator-(const Tensor& x, const Tensor& y) {
+    return x.device_->combine(1, x, -1, y);
+  }
   friend Tensor operator*(double a, const Tensor& x) { return x.device_->scale(a, x); }
 
  private:
@@ -90,8 +95,8 @@ class Tensor {
   ValuesRef values_;
 };
 
-/// Selected elements of a dense tensor as (index, value) pairs: 8 bytes each on the wire. In time-only runs
-/// with a data-dependent selector `selected` is the expected count.
+/// Selected elements of a dense tensor as (index, value) pairs: 8 bytes each on the wire. In
+/// time-only runs with a data-dependent selector `selected` is the expected count.
 class Sparse {
  public:
   Sparse() = default;
@@ -109,14 +114,17 @@ class Sparse {
   double selected_ = 0;
 };
 
-/// What an all-gather of sparse blocks brought home: one block per worker (the blocks themselves only with values
-/// on; copies share them).
+/// What an all-gather of sparse blocks brought home: one block per worker (the blocks themselves
+/// only with values on; copies share them).
 class Gathered {
  public:
   Gathered() = default;
   Gathered(std::shared_ptr<const std::vector<Sparse>> blocks, std::int64_t offset,
            std::int64_t dense_elements, double selected)
-      : blocks_(std::move(blocks)), offset_(offset), dense_elements_(dense_elements), selected_(selected) {}
+      : blocks_(std::move(blocks)),
+        offset_(offset),
+        dense_elements_(dense_elements),
+        selected_(selected) {}
 
   [[nodiscard]] const std::shared_ptr<const std::vector<Sparse>>& blocks() const { return blocks_; }
   [[nodiscard]] std::int64_t offset() const { return offset_; }

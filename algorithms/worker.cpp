@@ -4,13 +4,20 @@ namespace paceline {
 
 const char* to_string(Activity activity) {
   switch (activity) {
-    case Activity::forward: return "forward";
-    case Activity::backward: return "backward";
-    case Activity::update: return "update";
-    case Activity::sparsify: return "sparsify";
-    case Activity::arithmetic: return "arithmetic";
-    case Activity::copy: return "copy";
-    case Activity::host: return "host";
+    case Activity::forward:
+      return "forward";
+    case Activity::backward:
+      return "backward";
+    case Activity::update:
+      return "update";
+    case Activity::sparsify:
+      return "sparsify";
+    case Activity::arithmetic:
+      return "arithmetic";
+    case Activity::copy:
+      return "copy";
+    case Activity::host:
+      return "host";
   }
   return "";
 }

@@ -48,7 +48,8 @@ class Steps {
   std::int64_t first_, last_;
 };
 
-/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last may be shorter).
+/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last
+/// may be shorter).
 class Round {
  public:
   Round(Worker* worker, std::int64_t number, std::int64_t first, std::int64_t last)
@@ -91,7 +92,8 @@ class Rounds {
   std::int64_t period_, first_, last_;
 };
 
-/// How a message is carried. Has a constructor because g++ 12 destroys brace-built aggregates twice in awaits.
+/// How a message is carried. Has a constructor because g++ 12 destroys brace-built aggregates twice
+/// in awaits.
 class Carry {
  public:
   Carry() = default;
@@ -106,11 +108,12 @@ class Carry {
 struct Shard {
   std::uint32_t server = 0;
   TensorId tensor = 0;
-  std::int64_t offset = 0;    ///< in the flat parameter vector, elements
+  std::int64_t offset = 0;  ///< in the flat parameter vector, elements
   std::int64_t elements = 0;
 };
 
-/// The values of a schedule's own operation: reads (in order) -> result. Runs on the worker's strand.
+/// The values of a schedule's own operation: reads (in order) -> result. Runs on the worker's
+/// strand.
 using ValueFunction =
     std::function<void(std::span<const std::span<const float>> reads, std::span<float> result)>;
 
@@ -125,9 +128,10 @@ struct Selection {
 
 /// Everything a schedule may ask. One worker is one GPU with its own copy of the model.
 ///
-/// A call *enqueues* an operation on a stream of this worker and returns at once; operations of one stream run
-/// in the order of the calls, and an operation starts when what it reads is ready. `co_await` only waits. A
-/// worker never sees another worker's memory. Times come from the profile; nothing is free.
+/// A call *enqueues* an operation on a stream of this worker and returns at once; operations of one
+/// stream run in the order of the calls, and an operation starts when what it reads is ready.
+/// `co_await` only waits. A worker never sees another worker's memory. Times come from the profile;
+/// nothing is free.
 class Worker : public TensorDevice {
  public:
   virtual ~Worker() = default;
@@ -138,48 +142,63 @@ class Worker : public TensorDevice {
   [[nodiscard]] virtual double weight() const = 0;  ///< share in means; sums to 1 over the workers
   [[nodiscard]] virtual const ModelShape& model() const = 0;
   [[nodiscard]] virtual double now() const = 0;  ///< cluster time, s
-  [[nodiscard]] virtual double payload_bytes() const = 0;  ///< of one dense element on the wire: 4 (fp32) or 2
+  [[nodiscard]] virtual double payload_bytes()
+      const = 0;  ///< of one dense element on the wire: 4 (fp32) or 2
 
   // Iterations
   [[nodiscard]] virtual std::int64_t step_count() const = 0;
   virtual void step_done() = 0;  ///< called by Steps
   [[nodiscard]] Steps steps() { return {this, 0, step_count()}; }
   /// Steps [first, step_count()), for schedules that begin with a warm-up.
-  [[nodiscard]] Steps steps_from(std::int64_t first) { return {this, std::min(first, step_count()), step_count()}; }
-  [[nodiscard]] Steps steps_until(std::int64_t last) { return {this, 0, std::min(last, step_count())}; }
+  [[nodiscard]] Steps steps_from(std::int64_t first) {
+    return {this, std::min(first, step_count()), step_count()};
+  }
+  [[nodiscard]] Steps steps_until(std::int64_t last) {
+    return {this, 0, std::min(last, step_count())};
+  }
   [[nodiscard]] Rounds rounds(std::int64_t period, std::int64_t first = 0);
-  /// The schedule's place in its cycle, where it is not just the step (CoCoD's round, a density warm-up): steady
-  /// state is only recognised between equal phases.
+  /// The schedule's place in its cycle, where it is not just the step (CoCoD's round, a density
+  /// warm-up): steady state is only recognised between equal phases.
   virtual void phase(std::int64_t key) = 0;
 
   // Training computation, on the compute stream
-  virtual Pending<> forward() = 0;                 ///< the rest of the forward pass
-  virtual Pending<> forward(TensorId through) = 0; ///< forward as far as the layer that owns this tensor
-  virtual Pending<Tensor> backward() = 0;          ///< the rest of backward: the whole gradient, flat
-  virtual Pending<Tensor> backward(TensorId down_to) = 0;  ///< backward until this tensor's gradient is ready
-  virtual Tensor gradient(TensorRange range) = 0;  ///< of the current step, as far as backward has come
-  virtual Pending<> local_step(Step step) = 0;     ///< forward, backward, own update: plain SGD
-  virtual Pending<> update(const Tensor& gradient) = 0;  ///< the optimiser on the gradient's range of parameters
-  virtual Pending<> update(const std::vector<Pending<Tensor>>& gradients) = 0;  ///< one fused step over all parts
+  virtual Pending<> forward() = 0;  ///< the rest of the forward pass
+  virtual Pending<> forward(
+      TensorId through) = 0;               ///< forward as far as the layer that owns this tensor
+  virtual Pending<Tensor> backward() = 0;  ///< the rest of backward: the whole gradient, flat
+  virtual Pending<Tensor> backward(
+      TensorId down_to) = 0;  ///< backward until this tensor's gradient is ready
+  virtual Tensor gradient(
+      TensorRange range) = 0;  ///< of the current step, as far as backward has come
+  virtual Pending<> local_step(Step step) = 0;  ///< forward, backward, own update: plain SGD
+  virtual Pending<> update(
+      const Tensor& gradient) = 0;  ///< the optimiser on the gradient's range of parameters
+  virtual Pending<> update(
+      const std::vector<Pending<Tensor>>& gradients) = 0;  ///< one fused step over all parts
 
   virtual Tensor parameters() = 0;  ///< flat
   virtual Tensor parameters(TensorRange range) = 0;
-  virtual void set_parameters(const Tensor& values) = 0;  ///< the range of `values`; no cost of its own
+  virtual void set_parameters(
+      const Tensor& values) = 0;  ///< the range of `values`; no cost of its own
 
   // The schedule's own operations
   /// Enqueues `name` on the compute stream for `seconds`; the result has `elements` elements.
   virtual Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads,
                     std::int64_t elements, double seconds, ValueFunction values) = 0;
-  [[nodiscard]] virtual double elementwise_s(double bytes) const = 0;  ///< cost of moving so many bytes
-  virtual Tensor zeros(std::int64_t elements, std::int64_t offset = 0) = 0;  ///< free: start-up state
+  [[nodiscard]] virtual double elementwise_s(
+      double bytes) const = 0;  ///< cost of moving so many bytes
+  virtual Tensor zeros(std::int64_t elements,
+                       std::int64_t offset = 0) = 0;     ///< free: start-up state
   virtual Pending<> finished(const Tensor& tensor) = 0;  ///< when its producer is done
 
   // Sparsification, on the compute stream
-  /// residual + scale * gradient, then the k entries largest in magnitude (ties to the lower index).
+  /// residual + scale * gradient, then the k entries largest in magnitude (ties to the lower
+  /// index).
   virtual Selection select(const Tensor& residual, double scale, const Tensor& gradient, double k,
                            Selector selector) = 0;
-  virtual Tensor scatter_mean(const Gathered& blocks) = 0;  ///< weighted mean of the workers' blocks, dense
-  virtual Tensor scatter(const Sparse& block) = 0;          ///< one block, dense
+  virtual Tensor scatter_mean(
+      const Gathered& blocks) = 0;                  ///< weighted mean of the workers' blocks, dense
+  virtual Tensor scatter(const Sparse& block) = 0;  ///< one block, dense
   [[nodiscard]] virtual double select_s(double elements, double k, Selector selector) const = 0;
 
   // Communication
@@ -192,15 +211,15 @@ class Worker : public TensorDevice {
   // Host and parameter servers
   virtual Tensor copy_to_host(const Tensor& tensor) = 0;    ///< copy-out stream
   virtual Tensor copy_to_device(const Tensor& tensor) = 0;  ///< copy-in stream
-  virtual Tensor host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                         double bytes_moved, ValueFunction values) = 0;
+  virtual Tensor host_op(std::string_view name, std::span<const Tensor> reads,
+                         std::int64_t elements, double bytes_moved, ValueFunction values) = 0;
   [[nodiscard]] virtual std::size_t server_count() const = 0;
   virtual Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry = Carry()) = 0;
   /// The server's answer for `version` (what it means is up to the server's program).
   virtual Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry carry = Carry()) = 0;
 
   // Control
-  virtual Pending<> spawn(Program program) = 0;   ///< a sub-program of this worker
+  virtual Pending<> spawn(Program program) = 0;  ///< a sub-program of this worker
   virtual Pending<> delay(double seconds) = 0;
 };
 

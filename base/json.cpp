@@ -47,12 +47,15 @@ Json parse_json(std::string_view text, const std::string& name) {
     return Json::parse(text, DuplicateKeyCheck(name));
   } catch (const nlohmann::json::parse_error& error) {
     const std::size_t at = std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     const std::size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
     const std::size_t column = newline == std::string_view::npos ? at + 1 : at - newline;
     std::string what = error.what();
-    if (const auto colon = what.find("; "); colon != std::string::npos) what = what.substr(colon + 2);
-    else if (const auto dash = what.find(": "); dash != std::string::npos) what = what.substr(dash + 2);
+    if (const auto colon = what.find("; "); colon != std::string::npos)
+      what = what.substr(colon + 2);
+    else if (const auto dash = what.find(": "); dash != std::string::npos)
+      what = what.substr(dash + 2);
     throw InputError(fmt::format("{}: line {}, column {}: not JSON: {}", name, line, column, what));
   }
 }
@@ -113,7 +116,9 @@ const Json& ObjectReader::need(std::string_view key) {
   fail(fmt::format("missing key '{}'", key));
 }
 
-bool ObjectReader::has(std::string_view key) { return find(key) != nullptr; }
+bool ObjectReader::has(std::string_view key) {
+  return find(key) != nullptr;
+}
 
 std::string ObjectReader::string(std::string_view key) {
   const Json& value = need(key);
@@ -140,14 +145,16 @@ std::string ObjectReader::choice(std::string_view key, const std::vector<std::st
 bool ObjectReader::boolean(std::string_view key, bool fallback) {
   const Json* value = find(key);
   if (value == nullptr) return fallback;
-  if (!value->is_boolean()) fail_at(key, fmt::format("expected true or false, found {}", found(*value)));
+  if (!value->is_boolean())
+    fail_at(key, fmt::format("expected true or false, found {}", found(*value)));
   return value->get<bool>();
 }
 
 std::int64_t ObjectReader::integer(std::string_view key, std::int64_t least, std::int64_t most) {
   const Json& value = need(key);
   if (!value.is_number_integer() ||
-      (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)))
+      (value.is_number_unsigned() &&
+       value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)))
     fail_at(key, fmt::format("expected a whole number, found {}", found(value)));
   const auto number = value.get<std::int64_t>();
   if (number < least || number > most)
@@ -182,7 +189,8 @@ double ObjectReader::quantity(std::string_view key, std::optional<double> fallba
   if (!has(key) && fallback) return *fallback;
   const Json& value = need(key);
   if (value.is_number())
-    fail_at(key, fmt::format("{} lacks a unit: write it as a string like \"{}\"", found(value), example));
+    fail_at(key, fmt::format("{} lacks a unit: write it as a string like \"{}\"", found(value),
+                             example));
   if (!value.is_string())
     fail_at(key, fmt::format("expected a string like \"{}\", found {}", example, found(value)));
   try {
@@ -225,7 +233,8 @@ std::vector<ObjectReader> ObjectReader::objects(std::string_view key) {
 
 std::vector<std::string> ObjectReader::strings(std::string_view key) {
   const Json& value = need(key);
-  if (!value.is_array()) fail_at(key, fmt::format("expected an array of strings, found {}", found(value)));
+  if (!value.is_array())
+    fail_at(key, fmt::format("expected an array of strings, found {}", found(value)));
   std::vector<std::string> result;
   for (const Json& item : value) {
     if (!item.is_string()) fail_at(key, fmt::format("expected strings, found {}", found(item)));
@@ -236,7 +245,8 @@ std::vector<std::string> ObjectReader::strings(std::string_view key) {
 
 std::vector<double> ObjectReader::numbers(std::string_view key) {
   const Json& value = need(key);
-  if (!value.is_array()) fail_at(key, fmt::format("expected an array of numbers, found {}", found(value)));
+  if (!value.is_array())
+    fail_at(key, fmt::format("expected an array of numbers, found {}", found(value)));
   std::vector<double> result;
   for (const Json& item : value) {
     if (!item.is_number()) fail_at(key, fmt::format("expected numbers, found {}", found(item)));
@@ -251,13 +261,16 @@ std::vector<std::int64_t> ObjectReader::integers(std::string_view key) {
     fail_at(key, fmt::format("expected an array of whole numbers, found {}", found(value)));
   std::vector<std::int64_t> result;
   for (const Json& item : value) {
-    if (!item.is_number_integer()) fail_at(key, fmt::format("expected whole numbers, found {}", found(item)));
+    if (!item.is_number_integer())
+      fail_at(key, fmt::format("expected whole numbers, found {}", found(item)));
     result.push_back(item.get<std::int64_t>());
   }
   return result;
 }
 
-const Json& ObjectReader::raw(std::string_view key) { return need(key); }
+const Json& ObjectReader::raw(std::string_view key) {
+  return need(key);
+}
 
 std::vector<std::string> ObjectReader::keys() {
   std::vector<std::string> result;

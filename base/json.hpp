@@ -14,18 +14,18 @@ namespace paceline {
 /// JSON whose objects keep their order, so that what we write is stable byte for byte.
 using Json = nlohmann::ordered_json;
 
-/// Parses a file. Throws InputError naming the file and, for malformed text, line and column; also for a
-/// duplicate key.
+/// Parses a file. Throws InputError naming the file and, for malformed text, line and column; also
+/// for a duplicate key.
 Json load_json(const std::filesystem::path& file);
 /// Parses `text`; `name` stands for the file in messages.
 Json parse_json(std::string_view text, const std::string& name);
 /// Writes through a temporary file and a rename: never half a file. Throws std::runtime_error.
 void save_json(const std::filesystem::path& file, const Json& json);
 
-/// Reads one JSON object and refuses what it was not asked for. Every getter names the key; a wrong type,
-/// unit or sign throws InputError "file: $.network.bandwidth: expected ..., found ...". `finish()` throws on
-/// keys no getter asked for, naming the nearest key that was. Getters with a default make a key optional.
-/// The Json passed in must outlive the reader.
+/// Reads one JSON object and refuses what it was not asked for. Every getter names the key; a wrong
+/// type, unit or sign throws InputError "file: $.network.bandwidth: expected ..., found ...".
+/// `finish()` throws on keys no getter asked for, naming the nearest key that was. Getters with a
+/// default make a key optional. The Json passed in must outlive the reader.
 class ObjectReader {
  public:
   ObjectReader(const Json& object, std::string file, std::string path = "$");
@@ -43,8 +43,8 @@ class ObjectReader {
   bool boolean(std::string_view key, bool fallback);
   std::int64_t integer(std::string_view key, std::int64_t least = INT64_MIN,
                        std::int64_t most = INT64_MAX);
-  std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback, std::int64_t least,
-                       std::int64_t most = INT64_MAX);
+  std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback,
+                       std::int64_t least, std::int64_t most = INT64_MAX);
   /// A dimensionless number in [least, most].
   double number(std::string_view key, double least, double most);
   double number(std::string_view key, double least, double most, double fallback);
@@ -75,8 +75,8 @@ class ObjectReader {
  private:
   const Json* find(std::string_view key);
   const Json& need(std::string_view key);
-  double quantity(std::string_view key, std::optional<double> fallback, double (*parse)(std::string_view),
-                  const char* example);
+  double quantity(std::string_view key, std::optional<double> fallback,
+                  double (*parse)(std::string_view), const char* example);
 
   const Json* object_;
   std::string file_;

@@ -21,13 +21,13 @@ struct Unit {
 constexpr double kKi = 1024.0, kMi = kKi * kKi, kGi = kMi * kKi, kTi = kGi * kKi;
 
 constexpr std::array<Unit, 26> kBandwidth{{
-    {"bps", 1 / 8.0},    {"kbps", 1e3 / 8},   {"Mbps", 1e6 / 8},    {"Gbps", 1e9 / 8},
-    {"Tbps", 1e12 / 8},  {"b/s", 1 / 8.0},    {"kb/s", 1e3 / 8},    {"Mb/s", 1e6 / 8},
-    {"Gb/s", 1e9 / 8},   {"Tb/s", 1e12 / 8},  {"Kibps", kKi / 8},   {"Mibps", kMi / 8},
-    {"Gibps", kGi / 8},  {"B/s", 1},          {"kB/s", 1e3},        {"MB/s", 1e6},
-    {"GB/s", 1e9},       {"TB/s", 1e12},      {"KiB/s", kKi},       {"MiB/s", kMi},
-    {"GiB/s", kGi},      {"TiB/s", kTi},      {"Bps", 1},           {"MBps", 1e6},
-    {"GBps", 1e9},       {"GiBps", kGi},
+    {"bps", 1 / 8.0},   {"kbps", 1e3 / 8},  {"Mbps", 1e6 / 8},  {"Gbps", 1e9 / 8},
+    {"Tbps", 1e12 / 8}, {"b/s", 1 / 8.0},   {"kb/s", 1e3 / 8},  {"Mb/s", 1e6 / 8},
+    {"Gb/s", 1e9 / 8},  {"Tb/s", 1e12 / 8}, {"Kibps", kKi / 8}, {"Mibps", kMi / 8},
+    {"Gibps", kGi / 8}, {"B/s", 1},         {"kB/s", 1e3},      {"MB/s", 1e6},
+    {"GB/s", 1e9},      {"TB/s", 1e12},     {"KiB/s", kKi},     {"MiB/s", kMi},
+    {"GiB/s", kGi},     {"TiB/s", kTi},     {"Bps", 1},         {"MBps", 1e6},
+    {"GBps", 1e9},      {"GiBps", kGi},
 }};
 constexpr std::array<Unit, 7> kDuration{
     {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}}};
@@ -63,19 +63,22 @@ double parse(std::string_view text, std::span<const Unit> units, std::string_vie
   const auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), value);
   if (error != std::errc{} || std::isnan(value))
     throw InputError(fmt::format("'{}' is not a {} (expected e.g. \"{}\")", text, what, example));
-  const std::string_view unit = trimmed({end, static_cast<std::size_t>(body.data() + body.size() - end)});
+  const std::string_view unit =
+      trimmed({end, static_cast<std::size_t>(body.data() + body.size() - end)});
   if (std::isinf(value) && value > 0 && unit.empty()) return value;
   for (const Unit& known : units) {
     if (known.name != unit) continue;
     // Dividing by the whole inverse rounds once: "50us" is the double nearest to 50e-6.
-    const double result = known.factor < 1 ? value / std::round(1 / known.factor) : value * known.factor;
+    const double result =
+        known.factor < 1 ? value / std::round(1 / known.factor) : value * known.factor;
     if (result < 0 || (result == 0 && !zero_allowed))
       throw InputError(fmt::format("a {} must be {}, not '{}'", what,
                                    zero_allowed ? "zero or more" : "greater than zero", text));
     return result;
   }
   if (unit.empty())
-    throw InputError(fmt::format("'{}' lacks a unit: a {} is written like \"{}\"", text, what, example));
+    throw InputError(
+        fmt::format("'{}' lacks a unit: a {} is written like \"{}\"", text, what, example));
   throw InputError(
       fmt::format("'{}' is not a unit of a {} (expected e.g. \"{}\")", unit, what, example));
 }
@@ -92,14 +95,25 @@ std::string scaled(double value, std::span<const Unit> units, int digits) {
 double parse_bandwidth(std::string_view text) {
   return parse(text, kBandwidth, "bandwidth", "10Gbps", false);
 }
-double parse_duration(std::string_view text) { return parse(text, kDuration, "duration", "50us", true); }
-double parse_bytes(std::string_view text) { return parse(text, kBytes, "size", "32MiB", true); }
-double parse_count(std::string_view text) { return parse(text, kCount, "count", "25.6M", true); }
-double parse_flops(std::string_view text) { return parse(text, kFlops, "speed", "12.1TFLOPS", false); }
+double parse_duration(std::string_view text) {
+  return parse(text, kDuration, "duration", "50us", true);
+}
+double parse_bytes(std::string_view text) {
+  return parse(text, kBytes, "size", "32MiB", true);
+}
+double parse_count(std::string_view text) {
+  return parse(text, kCount, "count", "25.6M", true);
+}
+double parse_flops(std::string_view text) {
+  return parse(text, kFlops, "speed", "12.1TFLOPS", false);
+}
 
 std::string format_bandwidth(double bytes_per_second) {
-  static constexpr std::array<Unit, 5> units{
-      {{"b/s", 1 / 8.0}, {"kb/s", 1e3 / 8}, {"Mb/s", 1e6 / 8}, {"Gb/s", 1e9 / 8}, {"Tb/s", 1e12 / 8}}};
+  static constexpr std::array<Unit, 5> units{{{"b/s", 1 / 8.0},
+                                              {"kb/s", 1e3 / 8},
+                                              {"Mb/s", 1e6 / 8},
+                                              {"Gb/s", 1e9 / 8},
+                                              {"Tb/s", 1e12 / 8}}};
   if (std::isinf(bytes_per_second)) return "infinite";
   return scaled(bytes_per_second, units, 4);
 }

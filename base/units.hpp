@@ -3,13 +3,15 @@
 #include <string>
 #include <string_view>
 
-// Quantities in files and options are strings with units. Decimal prefixes (k M G T) are powers of 1000,
-// binary ones (Ki Mi Gi Ti) powers of 1024; they are never mixed up. 'b' is a bit and 'B' a byte.
-// Inside the program everything is in SI base units: seconds, bytes, bytes per second, FLOP per second.
+// Quantities in files and options are strings with units. Decimal prefixes (k M G T) are powers of
+// 1000, binary ones (Ki Mi Gi Ti) powers of 1024; they are never mixed up. 'b' is a bit and 'B' a
+// byte. Inside the program everything is in SI base units: seconds, bytes, bytes per second, FLOP
+// per second.
 namespace paceline {
 
 /// "10Gbps", "10Gb/s", "1.25GB/s", "1.25GiB/s" -> bytes per second. "inf" is allowed.
-/// Throws InputError if the unit is missing or is not a rate, or if the value is not a positive number.
+/// Throws InputError if the unit is missing or is not a rate, or if the value is not a positive
+/// number.
 double parse_bandwidth(std::string_view text);
 
 /// "50us", "35ms", "1.5s", "434ns", "2min", "0s" -> seconds (not negative). Throws InputError.
@@ -25,8 +27,8 @@ double parse_count(std::string_view text);
 double parse_flops(std::string_view text);
 
 std::string format_bandwidth(double bytes_per_second);  ///< network style, "10 Gb/s"
-std::string format_duration(double seconds);            ///< "419.745 ms", four to six significant digits
-std::string format_bytes(double bytes);                 ///< decimal, "102.2 MB"
-std::string format_count(double count);                 ///< "25.6 M"
+std::string format_duration(double seconds);  ///< "419.745 ms", four to six significant digits
+std::string format_bytes(double bytes);       ///< decimal, "102.2 MB"
+std::string format_count(double count);       ///< "25.6 M"
 
 }  // namespace paceline

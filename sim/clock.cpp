@@ -36,7 +36,8 @@ void Clock::fire_next_bucket() {
   std::pop_heap(heap_.begin(), heap_.end());
   heap_.pop_back();
   now_ = std::max(now_, entry.date);
-  // Events may add events of this same date: to this bucket while it is cached, else to a younger one.
+  // Events may add events of this same date: to this bucket while it is cached, else to a younger
+  // one.
   for (std::size_t i = 0; i < buckets_[entry.bucket].size() && !stopped_; ++i) {
     const Event event = buckets_[entry.bucket][i];
     ++fired_;

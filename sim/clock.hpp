@@ -8,17 +8,17 @@
 
 namespace paceline {
 
-/// The simulated clock: events in order of date, and in order of insertion at equal dates (SimGrid's own
-/// same-date timers are not FIFO). Events of one date share a bucket, so that N workers in lock-step cost one
-/// heap operation together. Also the executor of coroutines: suspended programs are resumed after the event
-/// that released them, never inside it.
+/// The simulated clock: events in order of date, and in order of insertion at equal dates
+/// (SimGrid's own same-date timers are not FIFO). Events of one date share a bucket, so that N
+/// workers in lock-step cost one heap operation together. Also the executor of coroutines:
+/// suspended programs are resumed after the event that released them, never inside it.
 class Clock final : public Executor {
  public:
   using Fire = void (*)(void* self, std::uint64_t argument);
 
   [[nodiscard]] double now() const { return now_; }
-  /// Calls fire(self, argument) at `date` (at once if that lies in the past by rounding). Not cancellable:
-  /// give a generation number as argument and ignore stale ones.
+  /// Calls fire(self, argument) at `date` (at once if that lies in the past by rounding). Not
+  /// cancellable: give a generation number as argument and ignore stale ones.
   void at(double date, Fire fire, void* self, std::uint64_t argument = 0);
   void after(double delay, Fire fire, void* self, std::uint64_t argument = 0) {
     at(now_ + delay, fire, self, argument);

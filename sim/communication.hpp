@@ -33,7 +33,9 @@ class WireTime {
     total_ += now - since_;
     if (listener_ != nullptr) listener_->wire_changed(false);
   }
-  [[nodiscard]] double total(double now) const { return active_ > 0 ? total_ + (now - since_) : total_; }
+  [[nodiscard]] double total(double now) const {
+    return active_ > 0 ? total_ + (now - since_) : total_;
+  }
 
  private:
   int active_ = 0;
@@ -42,49 +44,15 @@ class WireTime {
   Listener* listener_ = nullptr;
 };
 
-/// What a communication stream holds: told when it is its turn on one worker's stream.
-class CommItem {
- public:
-  virtual void at_head(std::uint32_t worker) = 0;
-  [[nodiscard]] virtual std::string describe() const = 0;
-
- protected:
-  ~CommItem() = default;
-};
-
-/// One worker's FIFO of communications. An item waits for its data, then for the item before it.
-class CommStream final : Completion::Waiter {
- public:
-  CommStream(Clock& clock, WireTime& wire, std::uint32_t worker);
-  void enqueue(CommItem& item, const CompletionRef& after);
-  void began() { wire_->began(clock_->now()); }  ///< the head is on the wire now
-  void ended();                                  ///< the head is through: next one
-  [[nodiscard]] bool empty() const { return head_ == tail_; }
-  [[nodiscard]] const CommItem* head() const { return empty() ? nullptr : ring_[head_ & mask_].item; }
-
- private:
-  struct Entry {
-    CommItem* item = nullptr;
-    CompletionRef after;
-  };
-  void try_head();
-
-  Clock* clock_;
-  WireTime* wire_;
-  std::uint32_t worker_;
-  std::vector<Entry> ring_;
-  std::size_t head_ = 0, tail_ = 0, mask_ = 0;
-};
-
 enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
 const char* to_string(CollectiveKind kind);
 
 /// What has to be equal on all workers for their calls to be one collective.
 struct CollectiveCall {
   CollectiveKind kind;
-  std::int64_t offset;    // in the flat parameter vector
+  std::int64_t offset;  // in the flat parameter vector
   std::int64_t elements;
-  double bits;            // per element on the wire
+  double bits;  // per element on the wire
   int priority = 0;
   bool operator==(const CollectiveCall&) const = default;
 };
@@ -92,13 +60,12 @@ struct CollectiveCall {
 class Channel;
 
 /// One collective under way; made by the first worker that calls it.
-class Collective : public CommItem {
+class Collective {
  public:
   Collective(Channel& on, CollectiveCall what, std::uint64_t number, std::uint32_t first)
       : channel(on), call(what), sequence(number), first_worker(first) {}
   virtual ~Collective() = default;
-  void at_head(std::uint32_t worker) override;
-  [[nodiscard]] std::string describe() const override;
+  [[nodiscard]] std::string describe() const;
   [[nodiscard]] virtual CompletionRef completion() = 0;
   virtual void finish() = 0;  // makes the result and tells the waiters
 
@@ -107,72 +74,77 @@ class Collective : public CommItem {
   const std::uint64_t sequence;
   const std::uint32_t first_worker;
   std::uint32_t joined = 0;  // workers that have called
-  std::uint32_t ready = 0;   // workers whose turn it is and whose data are there
+  std::uint32_t ready = 0;   // workers whose data are there
   double bytes = 0;          // on the wire, of the whole collective
   double started = 0;
 };
 
-/// All workers' streams of one number, as one ordered channel of collectives.
+/// The collectives of one communication stream of all workers, one at a time. A collective can
+/// start once every worker has called it and its data are there. In order of the calls: because
+/// every worker takes part in every collective, this is the same as a FIFO per worker. Coordinated:
+/// the one with the highest priority first.
 class Channel {
  public:
   using Ended = std::function<void(const Collective&)>;  ///< trace
   /// `labels(offset, elements)` names a range of parameters in messages.
   using Labels = std::function<std::string(std::int64_t, std::int64_t)>;
-  Channel(Clock& clock, Transport& transport, std::vector<CommStream*> streams, std::vector<WireTime*> wires,
+  /// `wire` is told when the workers are on the wire.
+  Channel(Clock& clock, Transport& transport, WireTime& wire, std::size_t workers,
           ChannelOptions options, Labels labels);
-  ~Channel();
 
   void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
   void trace(Ended ended) { ended_ = std::move(ended); }
 
-  /// Worker `worker` calls its next collective here. `make` builds it if this worker is the first. Throws
-  /// InputError naming both calls if another worker's call of the same rank in order is a different one.
+  /// Worker `worker` calls its next collective here: a C, made now if this worker is the first.
+  /// Throws InputError naming both calls if another worker's call of the same number is a different
+  /// one.
   template <class C>
   C& join(std::uint32_t worker, const CollectiveCall& call) {
     const std::uint64_t sequence = next_[worker]++;
-    if (sequence - base_ == open_.size())
-      open_.push_back(boost::intrusive_ptr<Completion>(new C(*this, call, sequence, worker))),
-          items_.push_back(static_cast<C*>(open_.back().get()));
-    Collective& found = *items_[sequence - base_];
+    if (sequence - base_ == open_.size()) {
+      auto* made = new C(*this, call, sequence, worker);
+      open_.push_back({CompletionRef(made), made});
+    }
+    Collective& found = *open_[sequence - base_].collective;
     if (!(found.call == call)) mismatch(worker, call, found);
     ++found.joined;
     return static_cast<C&>(found);
   }
   /// After join: the worker's data are there once `after` is done (null: now).
-  void submit(std::uint32_t worker, Collective& collective, const CompletionRef& after);
+  void submit(Collective& collective, const CompletionRef& after);
 
-  [[nodiscard]] std::size_t workers() const { return next_.size(); }
   [[nodiscard]] std::string describe(const CollectiveCall& call) const;
   /// Who waits for whom, one line per open collective, for the deadlock report.
   void describe_open(std::vector<std::string>& lines) const;
-  [[nodiscard]] std::size_t open() const { return open_.size() - retired_; }
+  [[nodiscard]] std::size_t open() const { return open_.size(); }
 
  private:
-  friend class Collective;
-  [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call, const Collective& found) const;
+  struct Open {
+    CompletionRef alive;
+    Collective* collective;  // null once ended
+  };
+  [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call,
+                             const Collective& found) const;
   void is_ready(Collective& collective);
-  void begin(Collective& collective);
-  void end(Collective& collective);
-  void retire();
-  void consider();  // coordinated: start the next if idle
-  void start_batch();
-  void end_batch();
+  void consider();
+  void start_coordinated();
+  void start();  // what stands in batch_
+  void end();
 
   Clock& clock_;
   Transport& transport_;
-  std::vector<CommStream*> streams_;
-  std::vector<WireTime*> wires_;
+  WireTime& wire_;
   ChannelOptions options_;
   Labels labels_;
   PreparedPlan* plans_[4] = {};
   Ended ended_;
-  std::vector<std::uint64_t> next_;     // by worker: number of its next call
-  std::uint64_t base_ = 0;              // number of open_.front()
-  std::deque<CompletionRef> open_;      // in order of calls; keeps them alive
-  std::deque<Collective*> items_;       // the same, as collectives; null once ended
-  std::size_t retired_ = 0;             // ended but behind an older open one
-  std::vector<Collective*> waiting_;    // coordinated: ready on all workers, not started
-  std::vector<Collective*> batch_;      // coordinated: on the wire now
+  std::vector<std::uint64_t> next_;   // by worker: number of its next call
+  std::uint64_t base_ = 0;            // number of open_.front()
+  std::deque<Open> open_;             // in order of calls
+  std::uint64_t next_start_ = 0;      // in order of calls: the one whose turn it is
+  std::vector<Collective*> waiting_;  // coordinated: ready on all workers, not started
+  std::vector<Collective*> batch_;    // on the wire now
+  std::vector<Collective*> ending_;
   bool considering_ = false;
 };
 
@@ -182,6 +154,7 @@ class AllReduceCall final : public Result<Tensor>, public Collective {
   [[nodiscard]] Tensor value(TensorDevice* device) const override {
     return {device, call.elements, call.offset, {}, values};
   }
+  [[nodiscard]] std::int64_t elements() const override { return call.elements; }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override { complete(); }
   ValuesRef values;
@@ -203,7 +176,8 @@ class GlobalTopKCall final : public Result<Sparse>, public Collective {
  public:
   using Collective::Collective;
   [[nodiscard]] Sparse value(TensorDevice* device) const override {
-    return {Tensor(device, static_cast<std::int64_t>(selected), call.offset, {}, values), call.elements, selected};
+    return {Tensor(device, static_cast<std::int64_t>(selected), call.offset, {}, values),
+            call.elements, selected};
   }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override { complete(); }

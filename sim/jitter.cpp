@@ -22,14 +22,15 @@ double uniform(std::uint64_t seed, std::uint64_t worker, std::uint64_t step) {
 
 }  // namespace
 
-double jitter_factor(const Jitter& jitter, double p25_over_median, double p75_over_median, std::uint64_t seed,
-                     std::uint64_t worker, std::uint64_t step) {
+double jitter_factor(const Jitter& jitter, double p25_over_median, double p75_over_median,
+                     std::uint64_t seed, std::uint64_t worker, std::uint64_t step) {
   using Distribution = Jitter::Distribution;
   if (jitter.distribution == Distribution::none) return 1;
   const double u = uniform(seed, worker, step);
   const boost::math::normal standard;
   switch (jitter.distribution) {
-    case Distribution::normal: return std::max(0.05, 1 + jitter.cv * quantile(standard, u));
+    case Distribution::normal:
+      return std::max(0.05, 1 + jitter.cv * quantile(standard, u));
     case Distribution::lognormal: {
       const double variance = std::log1p(jitter.cv * jitter.cv);
       return std::exp(-variance / 2 + std::sqrt(variance) * quantile(standard, u));
@@ -41,9 +42,11 @@ double jitter_factor(const Jitter& jitter, double p25_over_median, double p75_ov
     }
     case Distribution::profile: {
       const double z75 = quantile(standard, 0.75);
-      return std::exp((std::log(p75_over_median) - std::log(p25_over_median)) / (2 * z75) * quantile(standard, u));
+      return std::exp((std::log(p75_over_median) - std::log(p25_over_median)) / (2 * z75) *
+                      quantile(standard, u));
     }
-    case Distribution::none: break;
+    case Distribution::none:
+      break;
   }
   return 1;
 }

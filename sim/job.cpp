@@ -25,8 +25,8 @@ Account& Account::operator-=(const Account& other) {
   return *this;
 }
 
-Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport, Recorder* recorder,
-         Listener& listener)
+Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
+         Recorder* recorder, Listener& listener)
     : spec_(std::move(spec)),
       cluster_(cluster),
       clock_(clock),
@@ -37,19 +37,24 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       running_(spec_.gpus.size()) {
   const ModelShape& model = spec_.model;
   forward_sum_.push_back(0);
-  for (const ModelShape::Item& tensor : model.tensors) forward_sum_.push_back(forward_sum_.back() + tensor.forward_s);
+  for (const ModelShape::Item& tensor : model.tensors)
+    forward_sum_.push_back(forward_sum_.back() + tensor.forward_s);
   backward_sum_.push_back(0);
   for (std::uint32_t i = 0; i < model.backward_order.size(); ++i) {
     backward_position_[model.backward_order[i]] = i;
-    backward_sum_.push_back(backward_sum_.back() + model.tensors[model.backward_order[i]].backward_s);
+    backward_sum_.push_back(backward_sum_.back() +
+                            model.tensors[model.backward_order[i]].backward_s);
   }
   const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
-  log_.measured_from = std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
+  log_.measured_from =
+      std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
 
   std::vector<std::uint32_t> nodes;
-  for (const Endpoint gpu : spec_.gpus) nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
+  for (const Endpoint gpu : spec_.gpus)
+    nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
   const auto ranks = static_cast<std::uint32_t>(spec_.gpus.size());
-  all_reduce_plan_ = std::make_unique<PreparedPlan>(plan_all_reduce(spec_.all_reduce, nodes), cluster, spec_.gpus);
+  all_reduce_plan_ =
+      std::make_unique<PreparedPlan>(plan_all_reduce(spec_.all_reduce, nodes), cluster, spec_.gpus);
   gather_plan_ = std::make_unique<PreparedPlan>(plan_all_gather(ranks), cluster, spec_.gpus);
   gtop_k_plan_ = std::make_unique<PreparedPlan>(plan_gtop_k(ranks), cluster, spec_.gpus);
   barrier_plan_ = std::make_unique<PreparedPlan>(plan_barrier(ranks), cluster, spec_.gpus);
@@ -60,15 +65,10 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       recorder->name_worker(spec_.gpus[rank], fmt::format("{} worker {} ({})", spec_.name, rank,
                                                           cluster.endpoint_name(spec_.gpus[rank])));
   }
+  if (spec_.slow_while_sending > 0) wire_.listen(this);
   for (std::size_t s = 0; s < spec_.schedule.streams.size(); ++s) {
-    std::vector<CommStream*> streams;
-    std::vector<WireTime*> wires;
-    for (const auto& worker : workers_) {
-      streams.push_back(&worker->comm(s));
-      wires.push_back(&worker->wire());
-    }
     auto channel = std::make_unique<Channel>(
-        clock, transport, std::move(streams), std::move(wires), spec_.schedule.streams[s],
+        clock, transport, wire_, ranks, spec_.schedule.streams[s],
         [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
     channel->set_plan(CollectiveKind::all_reduce, all_reduce_plan_.get());
     channel->set_plan(CollectiveKind::all_gather, gather_plan_.get());
@@ -77,11 +77,17 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
     if (recorder != nullptr)
       channel->trace([this, s](const Collective& collective) {
         for (const Endpoint gpu : spec_.gpus)
-          recorder_->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s), collective.describe(),
-                          to_string(collective.call.kind), collective.started, clock_.now());
+          recorder_->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s),
+                          collective.describe(), to_string(collective.call.kind),
+                          collective.started, clock_.now());
       });
     channels_.push_back(std::move(channel));
   }
+}
+
+// CoCoD's "a %": all workers compute slower while they are on the wire together.
+void Job::wire_changed(bool on) {
+  for (const auto& worker : workers_) worker->wire_changed(on);
 }
 
 Job::~Job() {
@@ -94,15 +100,20 @@ void Job::start() {
 
 std::string Job::label(std::int64_t offset, std::int64_t elements) const {
   const auto& tensors = spec_.model.tensors;
-  const auto first = std::upper_bound(tensors.begin(), tensors.end(), offset,
-                                      [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; });
+  const auto first =
+      std::upper_bound(tensors.begin(), tensors.end(), offset,
+                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; });
   if (first == tensors.begin()) return fmt::format("[{}, {})", offset, offset + elements);
   const ModelShape::Item& from = *(first - 1);
   if (elements == spec_.model.elements) return "the whole model";
   if (offset == from.offset && elements == from.elements) return from.name;
-  const auto last = std::upper_bound(tensors.begin(), tensors.end(), offset + elements - 1,
-                                     [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; }) - 1;
-  if (&*last == &from) return fmt::format("{}[{}, {})", from.name, offset - from.offset, offset - from.offset + elements);
+  const auto last =
+      std::upper_bound(tensors.begin(), tensors.end(), offset + elements - 1,
+                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; }) -
+      1;
+  if (&*last == &from)
+    return fmt::format("{}[{}, {})", from.name, offset - from.offset,
+                       offset - from.offset + elements);
   return fmt::format("{} .. {}", from.name, last->name);
 }
 
@@ -121,7 +132,8 @@ void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
       if (log_.durations.size() < IterationLog::kKept)
         log_.durations.push_back(now - log_.last_date);
       else
-        log_.durations[static_cast<std::size_t>(border) % IterationLog::kKept] = now - log_.last_date;
+        log_.durations[static_cast<std::size_t>(border) % IterationLog::kKept] =
+            now - log_.last_date;
     }
     log_.last_date = now;
     log_.completed = border;
@@ -145,8 +157,10 @@ Account Job::measured_account() const {
   return sum;
 }
 
-void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages, std::vector<double>& links) const {
-  for (const PreparedPlan* plan : {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()})
+void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages,
+                     std::vector<double>& links) const {
+  for (const PreparedPlan* plan :
+       {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()})
     plan->add_totals(sent, messages, links);
 }
 
@@ -154,7 +168,8 @@ std::vector<std::string> Job::describe_waiting() const {
   std::vector<std::string> lines;
   for (const auto& channel : channels_) channel->describe_open(lines);
   for (const auto& worker : workers_)
-    if (std::string line = worker->describe_waiting(); !line.empty() && lines.size() < 12) lines.push_back(std::move(line));
+    if (std::string line = worker->describe_waiting(); !line.empty() && lines.size() < 12)
+      lines.push_back(std::move(line));
   return lines;
 }
 

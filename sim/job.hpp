@@ -24,14 +24,14 @@ struct JobSpec {
   std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
   std::vector<Endpoint> gpus;                   ///< by rank
   std::vector<double> weights;                  ///< share of each worker in means; empty: equal
-  std::vector<double> batch_share;              ///< compute time relative to the profile's batch; empty: 1
+  std::vector<double> batch_share;  ///< compute time relative to the profile's batch; empty: 1
   std::int64_t steps = 1;
-  std::int64_t accumulation = 1;                ///< micro-batches per step
+  std::int64_t accumulation = 1;  ///< micro-batches per step
   AllReduceOptions all_reduce;
-  double payload_bits = 32;                     ///< per dense element on the wire
-  bool momentum = true;                         ///< optimiser keeps one slot
-  double step_overhead_s = 0;                   ///< input pipeline, once per step, before forward
-  double slow_while_sending = 0;                ///< CoCoD's "a": share of compute lost while on the wire
+  double payload_bits = 32;       ///< per dense element on the wire
+  bool momentum = true;           ///< optimiser keeps one slot
+  double step_overhead_s = 0;     ///< input pipeline, once per step, before forward
+  double slow_while_sending = 0;  ///< CoCoD's "a": share of compute lost while on the wire
   Selector selector = Selector::radix_select;
   Jitter jitter;
   double p25_over_median = 1, p75_over_median = 1;  ///< for jitter from the profile
@@ -40,10 +40,10 @@ struct JobSpec {
 
 /// What a run of one worker added up, in seconds unless said otherwise.
 struct Account {
-  double busy[7] = {};        ///< by Activity, on the compute stream (host: on the host's)
-  double exposed_wire = 0;    ///< compute idle while this worker is on the wire
-  double exposed_copy = 0;    ///< compute idle while a host copy or host operation runs
-  double waiting = 0;         ///< compute idle otherwise: for other workers or the server
+  double busy[7] = {};      ///< by Activity, on the compute stream (host: on the host's)
+  double exposed_wire = 0;  ///< compute idle while this worker is on the wire
+  double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
+  double waiting = 0;       ///< compute idle otherwise: for other workers or the server
 
   [[nodiscard]] double compute() const {
     return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
@@ -57,13 +57,13 @@ struct IterationLog {
   std::vector<double> durations;  ///< the last kept ones, at most `kKept`
   static constexpr std::size_t kKept = 4096;
   std::int64_t completed = 0;
-  double first_date = 0;   ///< border where measuring began
+  double first_date = 0;  ///< border where measuring began
   double last_date = 0;
   std::int64_t measured_from = 0;
 };
 
 /// The workers of one job, their channels, and what they report.
-class Job {
+class Job final : WireTime::Listener {
  public:
   class Listener {
    public:
@@ -89,12 +89,15 @@ class Job {
   [[nodiscard]] double end_date() const { return end_date_; }
   /// Sum over the workers, of the measured iterations.
   [[nodiscard]] Account measured_account() const;
-  [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const { return workers_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const {
+    return workers_;
+  }
   [[nodiscard]] double all_reduce_s(double bytes) { return all_reduce_plan_->closed_s(bytes); }
   [[nodiscard]] double all_gather_s(double bytes) { return gather_plan_->closed_s(bytes); }
   [[nodiscard]] std::string label(std::int64_t offset, std::int64_t elements) const;
   /// Adds this job's collectives to the totals by endpoint and link.
-  void add_totals(std::vector<double>& sent, std::vector<double>& messages, std::vector<double>& links) const;
+  void add_totals(std::vector<double>& sent, std::vector<double>& messages,
+                  std::vector<double>& links) const;
   /// Who waits for what, for the deadlock report.
   [[nodiscard]] std::vector<std::string> describe_waiting() const;
   [[nodiscard]] std::size_t open_operations() const;
@@ -103,6 +106,7 @@ class Job {
   friend class WorkerRuntime;
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
   void worker_ended();
+  void wire_changed(bool on) override;
 
   JobSpec spec_;
   const Cluster& cluster_;
@@ -116,6 +120,7 @@ class Job {
   OperationPool pool_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::unique_ptr<PreparedPlan> all_reduce_plan_, gather_plan_, gtop_k_plan_, barrier_plan_;
+  WireTime wire_;  // of the collectives, which all workers are in together
   std::vector<std::unique_ptr<Channel>> channels_;
   std::vector<std::uint32_t> passed_;  // ring: how many workers have passed border base + i
   std::int64_t passed_base_ = 1;

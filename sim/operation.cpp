@@ -4,7 +4,9 @@
 
 namespace paceline {
 
-void Operation::destroy() { pool_->recycle(this); }
+void Operation::destroy() {
+  pool_->recycle(this);
+}
 
 OperationPool::~OperationPool() {
   for (Operation* operation : all_) delete operation;
@@ -27,7 +29,7 @@ boost::intrusive_ptr<Operation> OperationPool::make() {
 
 void OperationPool::recycle(Operation* operation) {
   operation->rearm();
-  operation->result = Tensor();
+  operation->result_values.reset();
   operation->after.clear();
   if (operation->values) operation->values = nullptr;
   operation->next_ = free_;
@@ -72,7 +74,8 @@ void Stream::schedule_finish() {
   Operation& operation = *head_;
   if (rate_ <= 0) return;  // stalled until the rate changes
   // At full rate the date is exactly start + work: closed forms hold to the last digit.
-  operation.finish_ = operation.rated_at_ + (rate_ == 1 ? operation.remaining_ : operation.remaining_ / rate_);
+  operation.finish_ =
+      operation.rated_at_ + (rate_ == 1 ? operation.remaining_ : operation.remaining_ / rate_);
   clock_.at(
       operation.finish_,
       [](void* self, std::uint64_t generation) {
@@ -100,7 +103,8 @@ void Stream::set_rate(double rate) {
   if (rate == rate_) return;
   if (running_) {
     Operation& operation = *head_;
-    operation.remaining_ = std::max(0.0, operation.remaining_ - (clock_.now() - operation.rated_at_) * rate_);
+    operation.remaining_ =
+        std::max(0.0, operation.remaining_ - (clock_.now() - operation.rated_at_) * rate_);
     operation.rated_at_ = clock_.now();
     ++operation.generation_;
   }

@@ -14,6 +14,12 @@ namespace paceline {
 class Stream;
 class Operation;
 
+/// A part of the flat parameter vector (or any other tensor), in elements.
+struct Range {
+  std::int64_t elements = 0;
+  std::int64_t offset = 0;
+};
+
 /// Told when operations of a stream start and end: accounting, trace, values.
 class StreamListener {
  public:
@@ -27,7 +33,10 @@ class StreamListener {
 /// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool.
 class Operation final : public Result<Tensor> {
  public:
-  [[nodiscard]] Tensor value(TensorDevice*) const override { return result; }
+  [[nodiscard]] Tensor value(TensorDevice* device) const override {
+    return {device, result.elements, result.offset, {}, result_values};
+  }
+  [[nodiscard]] std::int64_t elements() const override { return result.elements; }
   [[nodiscard]] const char* what() const override { return name; }
 
   const char* name = "";  ///< interned or literal
@@ -35,9 +44,10 @@ class Operation final : public Result<Tensor> {
   std::int32_t tag = -1;  ///< parameter tensor it belongs to, or -1
   double work = 0;
   double started = 0;
-  Tensor result;
+  Range result;             ///< shape of what it yields
+  ValuesRef result_values;  ///< data of what it yields; null in time-only runs
   boost::container::small_vector<CompletionRef, 2> after;  ///< must be done before the start
-  std::function<void()> values;                            ///< what it computes; empty in time-only runs
+  std::function<void()> values;  ///< what it computes; empty in time-only runs
 
  private:
   friend class Stream;
@@ -52,7 +62,8 @@ class Operation final : public Result<Tensor> {
   std::uint64_t generation_ = 0;  // of its finish event: re-rating makes older events stale
 };
 
-/// Operations are reused last-in-first-out, so a worker in steady state keeps touching the same few.
+/// Operations are reused last-in-first-out, so a worker in steady state keeps touching the same
+/// few.
 class OperationPool {
  public:
   ~OperationPool();
@@ -67,7 +78,8 @@ class OperationPool {
   std::size_t live_ = 0;
 };
 
-/// A FIFO of operations, one at a time, at a rate that may change while one runs (CoCoD's "a %", stragglers).
+/// A FIFO of operations, one at a time, at a rate that may change while one runs (CoCoD's "a %",
+/// stragglers).
 class Stream final : Completion::Waiter {
  public:
   Stream(Clock& clock, StreamListener& listener, std::uint32_t id);

@@ -12,7 +12,8 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       sent_share_(plan_.ranks, 0),
       message_count_(plan_.ranks, 0),
       link_share_(cluster.links().size(), 0) {
-  std::vector<std::uint32_t> load(cluster.links().size(), 0);  // messages of this round on each link
+  std::vector<std::uint32_t> load(cluster.links().size(),
+                                  0);  // messages of this round on each link
   Route route;
   for (std::uint32_t r = 0; r < plan_.rounds.size(); ++r) {
     const PlanRound& round = plan_.rounds[r];
@@ -33,7 +34,8 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
     for (const auto& [index, links] : used)
       for (const LinkId link : links)
         messages_[index].seconds_per_byte =
-            std::max(messages_[index].seconds_per_byte, (round.shared_links ? load[link] : 1) / cluster.links()[link].bandwidth);
+            std::max(messages_[index].seconds_per_byte,
+                     (round.shared_links ? load[link] : 1) / cluster.links()[link].bandwidth);
     for (const auto& [index, links] : used)
       for (const LinkId link : links) load[link] = 0;
 
@@ -43,7 +45,8 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       receive[messages_[i].to] = static_cast<std::int32_t>(i);
     }
     for (std::uint32_t rank = 0; rank < plan_.ranks; ++rank)
-      if (send[rank] >= 0 || receive[rank] >= 0) rank_rounds_[rank].push_back({r, send[rank], receive[rank]});
+      if (send[rank] >= 0 || receive[rank] >= 0)
+        rank_rounds_[rank].push_back({r, send[rank], receive[rank]});
   }
   first_message_.push_back(static_cast<std::uint32_t>(messages_.size()));
   for (LinkId link = 0; link < link_share_.size(); ++link)
@@ -55,10 +58,11 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
   Route route;
   for (std::uint32_t first = 0; first < plan_.rounds.size();) {
     std::uint32_t last = first + 1;
-    while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage) ++last;
+    while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage)
+      ++last;
     Stage stage{first, last, last - first > 1, 0, {}, 0};
-    // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own latencies; a pipeline
-    // pays its fill time as one delay, the same for all hops.
+    // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own
+    // latencies; a pipeline pays its fill time as one delay, the same for all hops.
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
     std::map<LinkId, double> load;
     for (std::uint32_t r = first; r < last; ++r) {
@@ -68,13 +72,16 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
         hops[{stage.pipelined ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
         if (!stage.pipelined) continue;
         cluster.route(members_[m.from], members_[m.to], route);
-        for (const LinkId link : route.links) load[link] += repeat * m.share / cluster.links()[link].bandwidth;
+        for (const LinkId link : route.links)
+          load[link] += repeat * m.share / cluster.links()[link].bandwidth;
       }
     }
-    for (const auto& [link, seconds] : load) stage.load_s_per_byte = std::max(stage.load_s_per_byte, seconds);
+    for (const auto& [link, seconds] : load)
+      stage.load_s_per_byte = std::max(stage.load_s_per_byte, seconds);
     for (const auto& [key, share] : hops) {
       const auto& [alpha, from, to] = key;
-      if (stage.groups.empty() || stage.groups.back().alpha != alpha) stage.groups.push_back({alpha, {}});
+      if (stage.groups.empty() || stage.groups.back().alpha != alpha)
+        stage.groups.push_back({alpha, {}});
       stage.groups.back().hops.push_back({from, to, share});
       ++stage.hop_count;
     }
@@ -84,7 +91,8 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
   fill_cache_.resize(stages_.size());
 }
 
-double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t last_round, double bytes) {
+double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t last_round,
+                                     double bytes) {
   clock_.assign(plan_.ranks, 0);
   bool together = true;  // all ranks at the same date
   for (std::uint32_t r = first_round; r < last_round; ++r) {
@@ -92,13 +100,15 @@ double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t la
     const std::uint32_t begin = first_message_[r], end = first_message_[r + 1];
     double slowest = 0, quickest = begin < end ? 1e300 : 0;
     for (std::uint32_t i = begin; i < end; ++i) {
-      const double t = messages_[i].alpha + bytes * messages_[i].share * messages_[i].seconds_per_byte;
+      const double t =
+          messages_[i].alpha + bytes * messages_[i].share * messages_[i].seconds_per_byte;
       slowest = std::max(slowest, t);
       quickest = std::min(quickest, t);
     }
     const bool everyone = end - begin == plan_.ranks;
     if (everyone && together && (slowest == quickest || r + 1 == last_round)) {
-      // A ring in step runs at the pace of its slowest hop: exact, without walking through its rounds.
+      // A ring in step runs at the pace of its slowest hop: exact, without walking through its
+      // rounds.
       const double t = clock_[0] + static_cast<double>(repeat) * slowest;
       std::fill(clock_.begin(), clock_.end(), t);
       continue;
@@ -107,7 +117,8 @@ double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t la
       next_clock_ = clock_;
       for (std::uint32_t i = begin; i < end; ++i) {
         const Message& m = messages_[i];
-        const double done = std::max(clock_[m.from], clock_[m.to]) + (m.alpha + bytes * m.share * m.seconds_per_byte);
+        const double done = std::max(clock_[m.from], clock_[m.to]) +
+                            (m.alpha + bytes * m.share * m.seconds_per_byte);
         next_clock_[m.from] = std::max(next_clock_[m.from], done);
         next_clock_[m.to] = std::max(next_clock_[m.to], done);
       }
@@ -120,7 +131,8 @@ double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t la
 
 double PreparedPlan::closed_s(double bytes) {
   const auto [it, fresh] = closed_cache_.try_emplace(bytes, 0);
-  if (fresh) it->second = longest_chain_s(0, static_cast<std::uint32_t>(plan_.rounds.size()), bytes);
+  if (fresh)
+    it->second = longest_chain_s(0, static_cast<std::uint32_t>(plan_.rounds.size()), bytes);
   return it->second;
 }
 
@@ -128,7 +140,8 @@ double PreparedPlan::stage_fill_s(std::size_t stage, double bytes) {
   const auto [it, fresh] = fill_cache_[stage].try_emplace(bytes, 0);
   if (fresh) {
     const Stage& s = stages_[stage];
-    it->second = std::max(0.0, longest_chain_s(s.first_round, s.last_round, bytes) - bytes * s.load_s_per_byte);
+    it->second = std::max(
+        0.0, longest_chain_s(s.first_round, s.last_round, bytes) - bytes * s.load_s_per_byte);
   }
   return it->second;
 }

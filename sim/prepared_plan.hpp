@@ -9,8 +9,8 @@
 
 namespace paceline {
 
-/// A plan laid over a cluster: what each message costs, which links it uses, what may be merged. All times are
-/// exact while no other traffic shares the links.
+/// A plan laid over a cluster: what each message costs, which links it uses, what may be merged.
+/// All times are exact while no other traffic shares the links.
 class PreparedPlan {
  public:
   struct Message {
@@ -33,7 +33,7 @@ class PreparedPlan {
   };
   struct Stage {
     std::uint32_t first_round, last_round;  // [first, last)
-    bool pipelined;        // several rounds in one stage: their fill time is paid as one delay
+    bool pipelined;          // several rounds in one stage: their fill time is paid as one delay
     double load_s_per_byte;  // busiest link of the stage, seconds per byte of the collective
     std::vector<HopGroup> groups;
     std::size_t hop_count = 0;
@@ -44,7 +44,9 @@ class PreparedPlan {
   [[nodiscard]] const Plan& plan() const { return plan_; }
   [[nodiscard]] const std::vector<Endpoint>& members() const { return members_; }
   [[nodiscard]] const std::vector<Message>& messages() const { return messages_; }
-  [[nodiscard]] const std::vector<std::vector<RankRound>>& rank_rounds() const { return rank_rounds_; }
+  [[nodiscard]] const std::vector<std::vector<RankRound>>& rank_rounds() const {
+    return rank_rounds_;
+  }
   [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
   [[nodiscard]] const std::vector<LinkId>& links() const { return links_; }
   /// A link that two messages of one round share although not by design; -1: none.
@@ -72,8 +74,8 @@ class PreparedPlan {
 
   Plan plan_;
   std::vector<Endpoint> members_;
-  std::vector<Message> messages_;               // of all rounds, in order
-  std::vector<std::uint32_t> first_message_;    // by round, and one past the end
+  std::vector<Message> messages_;             // of all rounds, in order
+  std::vector<std::uint32_t> first_message_;  // by round, and one past the end
   std::vector<std::vector<RankRound>> rank_rounds_;
   std::vector<Stage> stages_;
   std::vector<LinkId> links_;

@@ -14,15 +14,16 @@ namespace {
 namespace s4u = simgrid_shim::s4u;
 namespace kernel = simgrid_shim::kernel;
 
-// SimGrid counts whole bytes. Sizes and bandwidths both times 1024 keep the rounding of a 1 kB message at 1e-7
-// of it and change no date.
+// SimGrid counts whole bytes. Sizes and bandwidths both times 1024 keep the rounding of a 1 kB
+// message at 1e-7 of it and change no date.
 constexpr double kByteScale = 1024;
 
-// Routes come from our own Cluster, so that the closed forms and the flows see the very same links. Host i of
-// the zone is endpoint i.
+// Routes come from our own Cluster, so that the closed forms and the flows see the very same links.
+// Host i of the zone is endpoint i.
 class ClusterRouting final : public kernel::routing::StarZone {
  public:
-  ClusterRouting(const std::string& name, const Cluster& cluster) : StarZone(name), cluster_(cluster) {}
+  ClusterRouting(const std::string& name, const Cluster& cluster)
+      : StarZone(name), cluster_(cluster) {}
   void add_link(kernel::resource::StandardLinkImpl* link) { links_.push_back(link); }
   void get_local_route(const kernel::routing::NetPoint* from, const kernel::routing::NetPoint* to,
                        kernel::routing::Route* into, double*) override {
@@ -39,7 +40,8 @@ class ClusterRouting final : public kernel::routing::StarZone {
 
 class SimgridNetwork final : public FluidNetwork {
  public:
-  SimgridNetwork(const Cluster& cluster, Clock& clock) : cluster_(cluster), clock_(clock), engine_("paceline") {
+  SimgridNetwork(const Cluster& cluster, Clock& clock)
+      : cluster_(cluster), clock_(clock), engine_("paceline") {
     // Exact alpha-beta: no protocol correction, no reverse traffic, no TCP window.
     s4u::Engine::set_config("network/model:CM02");
     s4u::Engine::set_config("network/crosstraffic:no");
@@ -109,7 +111,8 @@ class SimgridNetwork final : public FluidNetwork {
   void ended(const s4u::Comm& comm) {
     auto* flow = const_cast<s4u::Comm&>(comm).get_data<Flow>();
     if (flow == nullptr || !flow->comm) return;
-    // Dropping the last reference inside the completion signal is a use-after-free in SimGrid: keep it a while.
+    // Dropping the last reference inside the completion signal is a use-after-free in SimGrid: keep
+    // it a while.
     graveyard_.push_back(std::move(flow->comm));
     if (graveyard_.size() >= 64) graveyard_.erase(graveyard_.begin(), graveyard_.begin() + 32);
     const Clock::Fire fire = flow->fire;
@@ -156,7 +159,8 @@ bool engine_made = false;
 
 std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock& clock) {
   if (engine_made)
-    throw std::logic_error("SimGrid allows one engine per process: run further simulations in a child process");
+    throw std::logic_error(
+        "SimGrid allows one engine per process: run further simulations in a child process");
   engine_made = true;
   // Quiet, and without SimGrid's signal handlers: Ctrl-C belongs to the command line.
   xbt_log_control_set("root.thresh:critical");

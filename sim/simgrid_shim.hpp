@@ -1,11 +1,12 @@
 #pragma once
 
-// The only place that names SimGrid. Debian 12 ships 3.32; what later versions renamed is bridged here.
+// The only place that names SimGrid. Debian 12 ships 3.32; what later versions renamed is bridged
+// here.
+#include <simgrid/version.h>
 #include <simgrid/kernel/Timer.hpp>
 #include <simgrid/kernel/routing/NetPoint.hpp>
 #include <simgrid/kernel/routing/StarZone.hpp>
 #include <simgrid/s4u.hpp>
-#include <simgrid/version.h>
 
 #include <functional>
 
@@ -22,8 +23,8 @@ inline void start(s4u::Comm& comm) {
 #endif
 }
 
-/// Calls `f` with every communication that ends. On 3.32 the signal is shared by all kinds of activity; we
-/// create no other kind.
+/// Calls `f` with every communication that ends. On 3.32 the signal is shared by all kinds of
+/// activity; we create no other kind.
 inline void on_comm_completion(const std::function<void(const s4u::Comm&)>& f) {
 #if SIMGRID_VERSION < 33400
   s4u::Activity::on_completion_cb(

@@ -25,11 +25,13 @@ class Simulation final : Job::Listener {
   Simulation(const SimulationSpec& spec, Fidelity fidelity, Recorder* recorder)
       : spec_(spec),
         cluster_(*spec.cluster),
-        network_(fidelity == Fidelity::flow || fidelity == Fidelity::step ? make_simgrid_network(cluster_, clock_)
-                                                                         : nullptr),
+        network_(fidelity == Fidelity::flow || fidelity == Fidelity::step
+                     ? make_simgrid_network(cluster_, clock_)
+                     : nullptr),
         transport_(cluster_, clock_, fidelity, network_.get()) {
     for (const JobSpec& job : spec.jobs)
-      jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder, static_cast<Job::Listener&>(*this)));
+      jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
+                                            static_cast<Job::Listener&>(*this)));
     if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
     schedule_disturbances();
   }
@@ -90,7 +92,8 @@ class Simulation final : Job::Listener {
     if (std::isinf(date)) return;
     disturbances_.push_back(std::make_unique<Disturbance>(Disturbance{this, std::move(apply)}));
     clock_.at(
-        date, [](void* self, std::uint64_t) { static_cast<Disturbance*>(self)->apply(); }, disturbances_.back().get());
+        date, [](void* self, std::uint64_t) { static_cast<Disturbance*>(self)->apply(); },
+        disturbances_.back().get());
   }
 
   const SimulationSpec& spec_;
@@ -122,7 +125,8 @@ void Simulation::schedule_disturbances() {
   reserved_.assign(cluster_.links().size(), 0);
   const auto refresh = [this](LinkId link) {
     const double bandwidth = cluster_.links()[link].bandwidth * link_factor_[link];
-    // Background traffic does not give way (it is somebody else's); at least 1 % is always left for us.
+    // Background traffic does not give way (it is somebody else's); at least 1 % is always left for
+    // us.
     const double left = std::max(0.01 * bandwidth, bandwidth - reserved_[link]);
     transport_.scale_link(link, left / cluster_.links()[link].bandwidth);
   };
@@ -150,8 +154,9 @@ void Simulation::schedule_disturbances() {
 
 void Simulation::report_deadlock() const {
   const Job& job = *jobs_.front();
-  std::string message = fmt::format("schedule '{}' deadlocks at {} after {} iterations:", job.spec().schedule.name,
-                                    format_duration(clock_.now()), job.log().completed);
+  std::string message =
+      fmt::format("schedule '{}' deadlocks at {} after {} iterations:", job.spec().schedule.name,
+                  format_duration(clock_.now()), job.log().completed);
   for (const std::string& line : job.describe_waiting()) message += "\n  " + line;
   throw InputError(message);
 }
@@ -164,12 +169,14 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
   r.steps = job.spec().steps;
   r.simulated_steps = log.completed;
   r.measured_from = log.measured_from;
-  const auto measured = static_cast<double>(std::max<std::int64_t>(1, log.completed - log.measured_from));
+  const auto measured =
+      static_cast<double>(std::max<std::int64_t>(1, log.completed - log.measured_from));
   const bool first = &job == jobs_.front().get();
   if (first && extrapolated_) {
     const auto cycle = static_cast<double>(std::max<std::int64_t>(1, job.spec().schedule.cycle));
     r.iteration_time_s = steady_->cycle_s() / cycle;
-    r.total_time_s = log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s;
+    r.total_time_s =
+        log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s;
   } else {
     r.iteration_time_s = (log.last_date - log.first_date) / measured;
     r.total_time_s = job.ended() ? job.end_date() : log.last_date;
@@ -190,7 +197,8 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
   for (const auto& worker : job.workers()) {
     Account account = worker->account_now();
     account -= worker->account_at_measuring();
-    const auto own = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed() - log.measured_from));
+    const auto own =
+        static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed() - log.measured_from));
     double busy = 0;
     for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += account.busy[a];
     r.fastest_compute_s = std::min(r.fastest_compute_s, busy / own);
@@ -205,7 +213,8 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
     r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
                 static_cast<double>(r.workers);
-    r.worker_iteration_s.push_back(worker->steps_passed() > 0 ? worker->last_step_date() / simulated : 0);
+    r.worker_iteration_s.push_back(worker->steps_passed() > 0 ? worker->last_step_date() / simulated
+                                                              : 0);
   }
   return r;
 }
@@ -219,13 +228,17 @@ SimulationResult Simulation::result() const {
   r.ignored_conflicts = transport_.ignored_conflicts();
   r.events = clock_.fired();
   r.end_date_s = clock_.now();
-  const auto iterations = static_cast<double>(std::max<std::int64_t>(1, jobs_.front()->log().completed));
+  const auto iterations =
+      static_cast<double>(std::max<std::int64_t>(1, jobs_.front()->log().completed));
   for (LinkId link = 0; link < now.links.size(); ++link)
     if (now.links[link] > 0)
       r.links.push_back({cluster_.links()[link].name, now.links[link] / iterations,
-                         r.end_date_s > 0 ? now.links[link] / (cluster_.links()[link].bandwidth * r.end_date_s) : 0});
-  std::stable_sort(r.links.begin(), r.links.end(),
-                   [](const LinkUse& a, const LinkUse& b) { return a.utilisation > b.utilisation; });
+                         r.end_date_s > 0
+                             ? now.links[link] / (cluster_.links()[link].bandwidth * r.end_date_s)
+                             : 0});
+  std::stable_sort(r.links.begin(), r.links.end(), [](const LinkUse& a, const LinkUse& b) {
+    return a.utilisation > b.utilisation;
+  });
   return r;
 }
 

@@ -13,9 +13,9 @@ namespace paceline {
 
 struct SimulationSpec {
   std::shared_ptr<const Cluster> cluster;
-  std::vector<JobSpec> jobs;   ///< all start at date 0; the run ends when the first one has
+  std::vector<JobSpec> jobs;  ///< all start at date 0; the run ends when the first one has
   Fidelity fidelity = Fidelity::automatic;
-  bool extrapolate = true;     ///< stop when a steady state is recognised
+  bool extrapolate = true;  ///< stop when a steady state is recognised
 };
 
 /// Totals of one link.
@@ -28,18 +28,19 @@ struct LinkUse {
 struct JobResult {
   std::string name;
   std::size_t workers = 0;
-  double iteration_time_s = 0;   ///< mean over the measured iterations
+  double iteration_time_s = 0;                ///< mean over the measured iterations
   double median_s = 0, p25_s = 0, p75_s = 0;  ///< of single iterations
-  double total_time_s = 0;       ///< of all steps, the extrapolated ones included
+  double total_time_s = 0;                    ///< of all steps, the extrapolated ones included
   std::int64_t steps = 0;
   std::int64_t simulated_steps = 0;
   std::int64_t measured_from = 0;
-  Account per_iteration;         ///< mean over workers, per iteration
-  double rounds = 0;             ///< communication rounds per worker, over all steps
-  double sent_bytes = 0;         ///< per worker and iteration (mean)
-  double sent_bytes_max = 0;     ///< of the worker that sends most
-  double messages = 0;           ///< per worker and iteration (mean)
-  double fastest_compute_s = 0;  ///< floors: least compute of a worker in its measured iterations, per iteration
+  Account per_iteration;      ///< mean over workers, per iteration
+  double rounds = 0;          ///< communication rounds per worker, over all steps
+  double sent_bytes = 0;      ///< per worker and iteration (mean)
+  double sent_bytes_max = 0;  ///< of the worker that sends most
+  double messages = 0;        ///< per worker and iteration (mean)
+  double fastest_compute_s =
+      0;  ///< floors: least compute of a worker in its measured iterations, per iteration
   double slowest_compute_s = 0;
   std::vector<double> worker_iteration_s;  ///< per worker: its own measured time per iteration
 };
@@ -55,8 +56,9 @@ struct SimulationResult {
   double end_date_s = 0;
 };
 
-/// Runs the simulation. Throws InputError if the schedule deadlocks or workers disagree on a collective. At flow
-/// and step fidelity this uses the process's one SimGrid engine: a second such call throws std::logic_error.
+/// Runs the simulation. Throws InputError if the schedule deadlocks or workers disagree on a
+/// collective. At flow and step fidelity this uses the process's one SimGrid engine: a second such
+/// call throws std::logic_error.
 SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder = nullptr);
 
 }  // namespace paceline

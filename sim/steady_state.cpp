@@ -7,11 +7,13 @@
 
 namespace paceline {
 
-SteadyState::SteadyState(const Job& job) : job_(job), cycle_(std::max<std::int64_t>(1, job.spec().schedule.cycle)) {}
+SteadyState::SteadyState(const Job& job)
+    : job_(job), cycle_(std::max<std::int64_t>(1, job.spec().schedule.cycle)) {}
 
 bool SteadyState::equal(const Cycle& a, const Cycle& b) {
   const double tolerance = 1e-9 * std::max(a.length, b.length);
-  if (std::abs(a.length - b.length) > tolerance || a.open != b.open || a.phases != b.phases) return false;
+  if (std::abs(a.length - b.length) > tolerance || a.open != b.open || a.phases != b.phases)
+    return false;
   for (std::size_t w = 0; w < a.fingerprints.size(); ++w)
     if (std::abs(a.fingerprints[w] - b.fingerprints[w]) >
         1e-9 * std::max({std::abs(a.fingerprints[w]), std::abs(b.fingerprints[w]), a.length}))
@@ -32,8 +34,8 @@ bool SteadyState::passed(std::int64_t completed, double now) {
   if (cycles_.size() == 3) cycles_.erase(cycles_.begin());
   cycles_.push_back(std::move(cycle));
   const std::int64_t left = job_.spec().steps - completed;
-  return completed >= job_.log().measured_from + cycle_ && cycles_.size() == 3 && left > 0 && left % cycle_ == 0 &&
-         equal(cycles_[0], cycles_[1]) && equal(cycles_[1], cycles_[2]);
+  return completed >= job_.log().measured_from + cycle_ && cycles_.size() == 3 && left > 0 &&
+         left % cycle_ == 0 && equal(cycles_[0], cycles_[1]) && equal(cycles_[1], cycles_[2]);
 }
 
 }  // namespace paceline

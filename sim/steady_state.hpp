@@ -7,13 +7,14 @@
 
 namespace paceline {
 
-/// Recognises that a job repeats itself: three cycles in a row of equal length, with equal sums of event dates on
-/// every worker (relative to the cycle's start), equal phase keys and equal operations in flight.
+/// Recognises that a job repeats itself: three cycles in a row of equal length, with equal sums of
+/// event dates on every worker (relative to the cycle's start), equal phase keys and equal
+/// operations in flight.
 class SteadyState {
  public:
   explicit SteadyState(const Job& job);
-  /// Every worker has passed border `completed` at `now`. True once the steady state is reached and the steps left
-  /// are whole cycles.
+  /// Every worker has passed border `completed` at `now`. True once the steady state is reached and
+  /// the steps left are whole cycles.
   bool passed(std::int64_t completed, double now);
   [[nodiscard]] double cycle_s() const { return cycles_.back().length; }
 

@@ -14,13 +14,14 @@ namespace paceline {
 Recorder::Recorder(std::size_t limit) : limit_(limit) {}
 
 std::uint32_t Recorder::intern(std::string name) {
-  const auto [it, fresh] = index_.try_emplace(std::move(name), static_cast<std::uint32_t>(names_.size()));
+  const auto [it, fresh] =
+      index_.try_emplace(std::move(name), static_cast<std::uint32_t>(names_.size()));
   if (fresh) names_.push_back(it->first);
   return it->second;
 }
 
-void Recorder::span(std::uint32_t worker, std::uint32_t track, std::string name, std::string_view category,
-                    double start_s, double end_s) {
+void Recorder::span(std::uint32_t worker, std::uint32_t track, std::string name,
+                    std::string_view category, double start_s, double end_s) {
   if (spans_.size() >= limit_) {
     ++dropped_;
     return;
@@ -29,7 +30,9 @@ void Recorder::span(std::uint32_t worker, std::uint32_t track, std::string name,
   spans_.push_back({worker, track, name_index, intern(std::string(category)), start_s, end_s});
 }
 
-void Recorder::name_worker(std::uint32_t worker, std::string name) { workers_.emplace_back(worker, std::move(name)); }
+void Recorder::name_worker(std::uint32_t worker, std::string name) {
+  workers_.emplace_back(worker, std::move(name));
+}
 
 void Recorder::write(std::ostream& out) const {
   static const char* const kTracks[] = {"compute", "copy in", "copy out", "host"};
@@ -40,8 +43,8 @@ void Recorder::write(std::ostream& out) const {
     first = false;
   };
   for (const auto& [worker, name] : workers_)
-    line(fmt::format(R"({{"ph":"M","pid":{},"tid":0,"name":"process_name","args":{{"name":{}}}}})", worker,
-                     Json(name).dump()));
+    line(fmt::format(R"({{"ph":"M","pid":{},"tid":0,"name":"process_name","args":{{"name":{}}}}})",
+                     worker, Json(name).dump()));
   std::map<std::pair<std::uint32_t, std::uint32_t>, bool> tracks;
   for (const Span& span : spans_) tracks[{span.worker, span.track}] = true;
   for (const auto& [key, used] : tracks) {
@@ -49,13 +52,15 @@ void Recorder::write(std::ostream& out) const {
                              : key.second == communication
                                  ? std::string("communication")
                                  : fmt::format("communication {}", key.second - communication);
-    line(fmt::format(R"({{"ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}}}})", key.first,
-                     key.second, name));
+    line(
+        fmt::format(R"({{"ph":"M","pid":{},"tid":{},"name":"thread_name","args":{{"name":"{}"}}}})",
+                    key.first, key.second, name));
   }
   for (const Span& span : spans_)
-    line(fmt::format(R"({{"ph":"X","pid":{},"tid":{},"ts":{:.6f},"dur":{:.6f},"name":{},"cat":"{}"}})", span.worker,
-                     span.track, span.start_s * 1e6, (span.end_s - span.start_s) * 1e6, Json(names_[span.name]).dump(),
-                     names_[span.category]));
+    line(fmt::format(
+        R"({{"ph":"X","pid":{},"tid":{},"ts":{:.6f},"dur":{:.6f},"name":{},"cat":"{}"}})",
+        span.worker, span.track, span.start_s * 1e6, (span.end_s - span.start_s) * 1e6,
+        Json(names_[span.name]).dump(), names_[span.category]));
   out << "\n]}\n";
 }
 

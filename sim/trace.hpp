@@ -9,21 +9,29 @@
 
 namespace paceline {
 
-/// Events of a run for the Chrome/Perfetto trace viewer: one process per worker, one track per stream.
+/// Events of a run for the Chrome/Perfetto trace viewer: one process per worker, one track per
+/// stream.
 class Recorder {
  public:
   /// Keeps at most `limit` events; what comes later is counted, not kept.
   explicit Recorder(std::size_t limit = 2'000'000);
 
-  enum Track : std::uint32_t { compute = 0, copy_in = 1, copy_out = 2, host = 3, communication = 4 };
+  enum Track : std::uint32_t {
+    compute = 0,
+    copy_in = 1,
+    copy_out = 2,
+    host = 3,
+    communication = 4
+  };
   /// `track` of communication stream i is communication + i.
-  void span(std::uint32_t worker, std::uint32_t track, std::string name, std::string_view category, double start_s,
-            double end_s);
+  void span(std::uint32_t worker, std::uint32_t track, std::string name, std::string_view category,
+            double start_s, double end_s);
   void name_worker(std::uint32_t worker, std::string name);
   [[nodiscard]] std::size_t size() const { return spans_.size(); }
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
-  /// Trace Event Format (JSON object form): "X" events in microseconds, metadata events for the names.
+  /// Trace Event Format (JSON object form): "X" events in microseconds, metadata events for the
+  /// names.
   void write(std::ostream& out) const;
 
  private:

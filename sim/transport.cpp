@@ -12,10 +12,14 @@ namespace paceline {
 
 const char* to_string(Fidelity fidelity) {
   switch (fidelity) {
-    case Fidelity::closed: return "closed";
-    case Fidelity::flow: return "flow";
-    case Fidelity::step: return "step";
-    case Fidelity::automatic: return "auto";
+    case Fidelity::closed:
+      return "closed";
+    case Fidelity::flow:
+      return "flow";
+    case Fidelity::step:
+      return "step";
+    case Fidelity::automatic:
+      return "auto";
   }
   return "";
 }
@@ -73,7 +77,8 @@ class Transport::FlowRun {
     for (std::size_t g = 0; g < stage.groups.size(); ++g)
       transport_.clock_.after(
           stage.groups[g].alpha + fill,
-          [](void* self, std::uint64_t group) { static_cast<FlowRun*>(self)->start_group(group); }, this, g);
+          [](void* self, std::uint64_t group) { static_cast<FlowRun*>(self)->start_group(group); },
+          this, g);
   }
   void start_group(std::uint64_t group) {
     const std::vector<Endpoint>& members = plan_->members();
@@ -98,7 +103,8 @@ class Transport::FlowRun {
   std::size_t open_ = 0;
 };
 
-// Step fidelity: every rank walks through its rounds; a message starts when both its ends have come to it.
+// Step fidelity: every rank walks through its rounds; a message starts when both its ends have come
+// to it.
 class Transport::StepRun {
  public:
   explicit StepRun(Transport& transport) : transport_(transport) {}
@@ -118,7 +124,7 @@ class Transport::StepRun {
   struct Rank {
     std::uint32_t position = 0;  // in its list of rounds
     std::int64_t repetition = 0;
-    std::uint32_t open = 0;      // messages of the current round not through yet
+    std::uint32_t open = 0;  // messages of the current round not through yet
     bool ended = false;
   };
 
@@ -132,9 +138,11 @@ class Transport::StepRun {
     }
     const PreparedPlan::RankRound& now = rounds[rank.position];
     rank.open = (now.send >= 0) + (now.receive >= 0);
-    if (now.send >= 0 && here(plan_->messages()[static_cast<std::size_t>(now.send)].to, rank, now.round))
+    if (now.send >= 0 &&
+        here(plan_->messages()[static_cast<std::size_t>(now.send)].to, rank, now.round))
       begin(static_cast<std::uint32_t>(now.send));
-    if (now.receive >= 0 && here(plan_->messages()[static_cast<std::size_t>(now.receive)].from, rank, now.round))
+    if (now.receive >= 0 &&
+        here(plan_->messages()[static_cast<std::size_t>(now.receive)].from, rank, now.round))
       begin(static_cast<std::uint32_t>(now.receive));
   }
   // Has the other end come to the same repetition of the same round?
@@ -148,7 +156,10 @@ class Transport::StepRun {
     const double alpha = plan_->messages()[message].alpha;
     if (alpha == 0) return send(message);
     transport_.clock_.after(
-        alpha, [](void* self, std::uint64_t m) { static_cast<StepRun*>(self)->send(static_cast<std::uint32_t>(m)); },
+        alpha,
+        [](void* self, std::uint64_t m) {
+          static_cast<StepRun*>(self)->send(static_cast<std::uint32_t>(m));
+        },
         this, message);
   }
   void send(std::uint32_t message) {
@@ -204,7 +215,8 @@ Transport::~Transport() = default;
 void Transport::report_contention(LinkId link, const char* why) {
   ++ignored_conflicts_;
   if (fidelity_ != Fidelity::automatic || !contention_.empty()) return;
-  contention_ = fmt::format("{} on link {} at {}", why, cluster_.links()[link].name, format_duration(clock_.now()));
+  contention_ = fmt::format("{} on link {} at {}", why, cluster_.links()[link].name,
+                            format_duration(clock_.now()));
   clock_.stop();
 }
 
@@ -260,7 +272,8 @@ void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire,
       run);
 }
 
-void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* self, std::uint64_t argument) {
+void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* self,
+                    std::uint64_t argument) {
   ++in_flight_;
   plan.count(bytes);
   const Done done{fire, self, argument};
@@ -270,7 +283,8 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
     return;
   }
   if (guarded()) {
-    if (degraded_ && !plan.links().empty()) report_contention(plan.links().front(), "a changed bandwidth");
+    if (degraded_ && !plan.links().empty())
+      report_contention(plan.links().front(), "a changed bandwidth");
     if (plan.contended_link() >= 0)
       report_contention(static_cast<LinkId>(plan.contended_link()), "two hops of one collective");
     const double seconds = plan.closed_s(bytes);

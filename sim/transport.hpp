@@ -11,9 +11,9 @@
 
 namespace paceline {
 
-/// How collectives and messages are carried. `closed`: closed forms on the clock, blind to contention. `flow`: one
-/// fluid flow per hop. `step`: every message. `automatic`: closed until two transfers would share a link, then
-/// the run is discarded and repeated at flow.
+/// How collectives and messages are carried. `closed`: closed forms on the clock, blind to
+/// contention. `flow`: one fluid flow per hop. `step`: every message. `automatic`: closed until two
+/// transfers would share a link, then the run is discarded and repeated at flow.
 enum class Fidelity : std::uint8_t { closed, flow, step, automatic };
 Fidelity fidelity_from_name(std::string_view name);  ///< throws InputError
 const char* to_string(Fidelity fidelity);
@@ -25,15 +25,18 @@ class Transport {
   Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, FluidNetwork* network);
   ~Transport();
 
-  /// One message: alpha, then the bytes over the route. Calls fire(self, argument) when it has arrived.
-  void send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self, std::uint64_t argument);
+  /// One message: alpha, then the bytes over the route. Calls fire(self, argument) when it has
+  /// arrived.
+  void send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
+            std::uint64_t argument);
   /// One collective, all ranks starting now. The plan must outlive the run.
   void run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* self, std::uint64_t argument);
 
   /// Time of one message alone on the network.
   [[nodiscard]] double message_s(Endpoint from, Endpoint to, double bytes);
 
-  /// A link changes to `factor` times its bandwidth from now on (closed: for transfers that start later).
+  /// A link changes to `factor` times its bandwidth from now on (closed: for transfers that start
+  /// later).
   void scale_link(LinkId link, double factor);
 
   /// Why `automatic` must leave closed form ("" while it need not), with the link and date.
@@ -61,7 +64,9 @@ class Transport {
   class StepRun;
   struct MessageRun;
 
-  [[nodiscard]] bool guarded() const { return fidelity_ == Fidelity::automatic || fidelity_ == Fidelity::closed; }
+  [[nodiscard]] bool guarded() const {
+    return fidelity_ == Fidelity::automatic || fidelity_ == Fidelity::closed;
+  }
   void occupy(const std::vector<LinkId>& links, double until);
   void report_contention(LinkId link, const char* why);
   void finish(const Done& done) {

@@ -54,9 +54,6 @@ WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
       copy_in_(clock_, *this, kCopyIn),
       copy_out_(clock_, *this, kCopyOut),
       host_(clock_, *this, kHost) {
-  for (std::size_t i = 0; i < job.spec().schedule.streams.size(); ++i)
-    comms_.push_back(std::make_unique<CommStream>(clock_, wire_, rank));
-  if (job.spec().slow_while_sending > 0) wire_.listen(this);
   parameters_ = Tensor(this, model().elements);
   step_factor_ = sample_step_factor();
   update_rate();
@@ -68,6 +65,7 @@ void WorkerRuntime::start() {
   program_ = job_.spec().schedule.worker(*this);
   auto& promise = program_.handle().promise();
   promise.executor = &clock_;
+  promise.device = this;
   promise.context = this;
   promise.on_end = [](Program::promise_type& ended) {
     static_cast<WorkerRuntime*>(ended.context)->program_ended();
@@ -89,6 +87,7 @@ Pending<> WorkerRuntime::spawn(Program program) {
   child->worker = this;
   auto& promise = child->program.handle().promise();
   promise.executor = &clock_;
+  promise.device = this;
   promise.context = child.get();
   promise.on_end = [](Program::promise_type& ended) {
     auto* finished = static_cast<Child*>(ended.context);
@@ -101,7 +100,9 @@ Pending<> WorkerRuntime::spawn(Program program) {
   return end;
 }
 
-Pending<> WorkerRuntime::delay(double seconds) { return Delay::start(clock_, seconds); }
+Pending<> WorkerRuntime::delay(double seconds) {
+  return Delay::start(clock_, seconds);
+}
 
 void WorkerRuntime::program_ended() {
   program_done_ = true;
@@ -119,7 +120,8 @@ void WorkerRuntime::maybe_ended() {
   job_.worker_ended();
 }
 
-// ---- iterations -----------------------------------------------------------------------------------------------
+// ---- iterations
+// -----------------------------------------------------------------------------------------------
 
 double WorkerRuntime::weight() const {
   const auto& weights = job_.spec().weights;
@@ -129,8 +131,8 @@ double WorkerRuntime::weight() const {
 double WorkerRuntime::sample_step_factor() {
   const JobSpec& spec = job_.spec();
   const double share = spec.batch_share.empty() ? 1.0 : spec.batch_share[rank_];
-  return share * jitter_factor(spec.jitter, spec.p25_over_median, spec.p75_over_median, spec.seed, rank_,
-                               static_cast<std::uint64_t>(steps_passed_));
+  return share * jitter_factor(spec.jitter, spec.p25_over_median, spec.p75_over_median, spec.seed,
+                               rank_, static_cast<std::uint64_t>(steps_passed_));
 }
 
 void WorkerRuntime::step_done() {
@@ -139,7 +141,8 @@ void WorkerRuntime::step_done() {
   if (communicated_) ++rounds_;
   communicated_ = false;
   forward_position_ = backward_position_ = 0;
-  if (job_.spec().jitter.distribution != Jitter::Distribution::none) step_factor_ = sample_step_factor();
+  if (job_.spec().jitter.distribution != Jitter::Distribution::none)
+    step_factor_ = sample_step_factor();
   if (steps_passed_ == job_.log_.measured_from) measuring_ = account_now();
   job_.step_passed(*this, steps_passed_);
 }
@@ -151,39 +154,41 @@ double WorkerRuntime::take_fingerprint(double origin) {
   return relative;
 }
 
-// ---- streams and accounting -----------------------------------------------------------------------------------
+// ---- streams and accounting
+// -----------------------------------------------------------------------------------
 
-boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(Stream& stream, const char* name, Activity activity,
-                                                       std::int32_t tag, double seconds, Tensor result,
+boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(Stream& stream, const char* name,
+                                                       Activity activity, std::int32_t tag,
+                                                       double seconds, Range result,
                                                        std::span<const Tensor> reads) {
   boost::intrusive_ptr<Operation> operation = job_.pool_.make();
   operation->name = name;
   operation->activity = activity;
   operation->tag = tag;
   operation->work = seconds;
-  operation->result = std::move(result);
+  operation->result = result;
   for (const Tensor& read : reads)
     if (!read.ready()) operation->after.push_back(read.producer());
   stream.enqueue(operation);
   return operation;
 }
 
-Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements,
-                                std::int64_t offset) {
+Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation,
+                                std::int64_t elements, std::int64_t offset) {
   return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
 }
 
 void WorkerRuntime::account_gap(double now) {
   const double gap = now - idle_since_;
   if (gap > 0) {
-    const double wire = std::min(gap, wire_.total(now) - wire_at_idle_);
+    const double wire = std::min(gap, job_.wire_.total(now) - wire_at_idle_);
     const double copies = std::min(gap - wire, local_.total(now) - local_at_idle_);
     account_.exposed_wire += wire;
     account_.exposed_copy += copies;
     account_.waiting += gap - wire - copies;
   }
   idle_since_ = now;
-  wire_at_idle_ = wire_.total(now);
+  wire_at_idle_ = job_.wire_.total(now);
   local_at_idle_ = local_.total(now);
 }
 
@@ -210,17 +215,20 @@ void WorkerRuntime::operation_finished(Stream& stream, Operation& operation) {
   if (&stream == &compute_) {
     account_.busy[static_cast<int>(operation.activity)] += now - operation.started;
     idle_since_ = now;
-    wire_at_idle_ = wire_.total(now);
+    wire_at_idle_ = job_.wire_.total(now);
     local_at_idle_ = local_.total(now);
     if (program_done_) maybe_ended();
   } else {
     local_.ended(now);
-    if (&stream == &host_) account_.busy[static_cast<int>(Activity::host)] += now - operation.started;
+    if (&stream == &host_)
+      account_.busy[static_cast<int>(Activity::host)] += now - operation.started;
   }
   if (job_.recorder_ != nullptr) {
     std::string name = operation.name;
-    if (operation.tag >= 0) name += " " + model().tensors[static_cast<std::size_t>(operation.tag)].name;
-    job_.recorder_->span(gpu_, stream.id(), std::move(name), to_string(operation.activity), operation.started, now);
+    if (operation.tag >= 0)
+      name += " " + model().tensors[static_cast<std::size_t>(operation.tag)].name;
+    job_.recorder_->span(gpu_, stream.id(), std::move(name), to_string(operation.activity),
+                         operation.started, now);
   }
 }
 
@@ -243,30 +251,35 @@ std::string WorkerRuntime::describe_waiting() const {
   if (const Operation* head = compute_.head(); head != nullptr && !compute_.running())
     return fmt::format("worker {}: '{}' on its compute stream waits for '{}'", rank_, head->name,
                        head->after.empty() ? "?" : head->after.back()->what());
-  for (const auto& comm : comms_)
-    if (const CommItem* head = comm->head(); head != nullptr)
-      return fmt::format("worker {}: {} waits at the head of its communication stream", rank_, head->describe());
   return fmt::format("worker {}: its program waits in step {}", rank_, steps_passed_);
 }
 
 const char* WorkerRuntime::intern(std::string_view name) {
-  static std::set<std::string, std::less<>> names;  // few: schedules name their operations with literals
+  static std::set<std::string, std::less<>>
+      names;  // few: schedules name their operations with literals
   const auto found = names.find(name);
   return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }
 
-// ---- training -------------------------------------------------------------------------------------------------
+// ---- training
+// -------------------------------------------------------------------------------------------------
 
-Pending<> WorkerRuntime::forward() { return forward_until(static_cast<std::uint32_t>(model().tensors.size())); }
+Pending<> WorkerRuntime::forward() {
+  return forward_until(static_cast<std::uint32_t>(model().tensors.size()));
+}
 
-Pending<> WorkerRuntime::forward(TensorId through) { return forward_until(through + 1); }
+Pending<> WorkerRuntime::forward(TensorId through) {
+  return forward_until(through + 1);
+}
 
 Pending<> WorkerRuntime::forward_until(std::uint32_t position) {
   if (position < forward_position_) position = forward_position_;
-  double seconds = (job_.forward_sum_[position] - job_.forward_sum_[forward_position_]) * step_factor_;
+  double seconds =
+      (job_.forward_sum_[position] - job_.forward_sum_[forward_position_]) * step_factor_;
   if (forward_position_ == 0 && position > 0) {
     const JobSpec& spec = job_.spec();
-    // Earlier micro-batches of an accumulated step yield no gradient anybody waits for: they run in one piece.
+    // Earlier micro-batches of an accumulated step yield no gradient anybody waits for: they run in
+    // one piece.
     if (spec.accumulation > 1)
       seconds += static_cast<double>(spec.accumulation - 1) *
                  (job_.forward_sum_.back() + job_.backward_sum_.back()) * step_factor_;
@@ -277,33 +290,35 @@ Pending<> WorkerRuntime::forward_until(std::uint32_t position) {
   forward_position_ = position;
   const Tensor weights = parameters_;  // reads them: waits for whatever writes them
   return Pending<>(CompletionRef(
-      enqueue(compute_, "forward", Activity::forward, tag, seconds, Tensor(), std::span(&weights, 1))));
+      enqueue(compute_, "forward", Activity::forward, tag, seconds, {}, std::span(&weights, 1))));
 }
 
 Pending<Tensor> WorkerRuntime::backward() {
-  return backward_until(static_cast<std::uint32_t>(model().tensors.size()), Tensor(this, model().elements));
+  return backward_until(static_cast<std::uint32_t>(model().tensors.size()), {model().elements, 0});
 }
 
 Pending<Tensor> WorkerRuntime::backward(TensorId down_to) {
   const ModelShape::Item& item = model().tensors[down_to];
-  return backward_until(job_.backward_position_[down_to] + 1, Tensor(this, item.elements, item.offset));
+  return backward_until(job_.backward_position_[down_to] + 1, {item.elements, item.offset});
 }
 
-Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Tensor result) {
+Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Range result) {
   if (position <= backward_position_ && !last_backward_.done()) {
     // Already on its way as part of a longer operation: the same date, another range.
-    const Tensor after(this, 0, 0, last_backward_.completion());
-    return {enqueue(compute_, "backward", Activity::backward, -1, 0, std::move(result), std::span(&after, 1)), this};
+    const Tensor after(this, 0, 0, CompletionRef(last_backward_.completion()));
+    return Pending<Tensor>(
+        enqueue(compute_, "backward", Activity::backward, -1, 0, result, std::span(&after, 1)));
   }
   position = std::max(position, backward_position_);
   const double seconds =
       (job_.backward_sum_[position] - job_.backward_sum_[backward_position_]) * step_factor_;
-  const std::int32_t tag = position - backward_position_ == 1
-                               ? static_cast<std::int32_t>(model().backward_order[backward_position_])
-                               : -1;
+  const std::int32_t tag =
+      position - backward_position_ == 1
+          ? static_cast<std::int32_t>(model().backward_order[backward_position_])
+          : -1;
   backward_position_ = position;
   Pending<Tensor> pending(
-      enqueue(compute_, "backward", Activity::backward, tag, seconds, std::move(result), {}), this);
+      enqueue(compute_, "backward", Activity::backward, tag, seconds, result, {}));
   last_backward_ = pending;
   return pending;
 }
@@ -311,19 +326,20 @@ Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Tensor res
 Tensor WorkerRuntime::gradient(TensorRange range) {
   const ModelShape::Item& first = model().tensors[range.first];
   return {this, model().range_elements(range), first.offset,
-          last_backward_.done() ? CompletionRef() : last_backward_.completion()};
+          last_backward_.done() ? CompletionRef() : CompletionRef(last_backward_.completion())};
 }
 
 Pending<> WorkerRuntime::local_step(Step) {
   forward();
   const Pending<Tensor> gradient = backward();
-  return update(Tensor(this, model().elements, 0, gradient.completion()));
+  return update(Tensor(this, model().elements, 0, CompletionRef(gradient.completion())));
 }
 
 Pending<> WorkerRuntime::update(const Tensor& gradient) {
   const double seconds =
       job_.spec().costs->sgd_update(static_cast<double>(gradient.elements()), job_.spec().momentum);
-  const auto operation = enqueue(compute_, "update", Activity::update, -1, seconds, Tensor(), std::span(&gradient, 1));
+  const auto operation =
+      enqueue(compute_, "update", Activity::update, -1, seconds, {}, std::span(&gradient, 1));
   return Pending<>(CompletionRef(operation));
 }
 
@@ -331,14 +347,18 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
   std::int64_t elements = 0;
   std::vector<Tensor> waits;
   for (const Pending<Tensor>& gradient : gradients) {
-    elements += gradient.get().elements();
-    if (!gradient.done()) waits.emplace_back(this, 0, 0, gradient.completion());
+    elements += gradient.elements();
+    if (!gradient.done()) waits.emplace_back(this, 0, 0, CompletionRef(gradient.completion()));
   }
-  const double seconds = job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
-  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, Tensor(), waits)));
+  const double seconds =
+      job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
+  return Pending<>(
+      CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, {}, waits)));
 }
 
-Tensor WorkerRuntime::parameters() { return parameters_; }
+Tensor WorkerRuntime::parameters() {
+  return parameters_;
+}
 
 Tensor WorkerRuntime::parameters(TensorRange range) {
   return parameters_.slice(model().tensors[range.first].offset, model().range_elements(range));
@@ -349,35 +369,44 @@ void WorkerRuntime::set_parameters(const Tensor& values) {
   if (!values.ready()) parameters_ = Tensor(this, model().elements, 0, values.producer());
 }
 
-// ---- own operations -------------------------------------------------------------------------------------------
+// ---- own operations
+// -------------------------------------------------------------------------------------------
 
 Tensor WorkerRuntime::op(std::string_view name, Activity activity, std::span<const Tensor> reads,
                          std::int64_t elements, double seconds, ValueFunction) {
   const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return result_of(enqueue(compute_, intern(name), activity, -1, seconds, Tensor(), reads), elements, offset);
+  return result_of(enqueue(compute_, intern(name), activity, -1, seconds, {}, reads), elements,
+                   offset);
 }
 
-double WorkerRuntime::elementwise_s(double bytes) const { return job_.spec().costs->elementwise(bytes); }
+double WorkerRuntime::elementwise_s(double bytes) const {
+  return job_.spec().costs->elementwise(bytes);
+}
 
-Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) { return {this, elements, offset}; }
+Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
+  return {this, elements, offset};
+}
 
-Pending<> WorkerRuntime::finished(const Tensor& tensor) { return Pending<>(tensor.producer()); }
+Pending<> WorkerRuntime::finished(const Tensor& tensor) {
+  return Pending<>(tensor.producer());
+}
 
 Tensor WorkerRuntime::combine(double, const Tensor& x, double, const Tensor& y) {
   const Tensor reads[] = {x, y};
-  return result_of(enqueue(compute_, "combine", Activity::arithmetic, -1, elementwise_s(3 * x.bytes()), Tensor(), reads),
+  return result_of(enqueue(compute_, "combine", Activity::arithmetic, -1,
+                           elementwise_s(3 * x.bytes()), {}, reads),
                    x.elements(), x.offset());
 }
 
 Tensor WorkerRuntime::scale(double, const Tensor& x) {
-  return result_of(enqueue(compute_, "scale", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), Tensor(),
-                           std::span(&x, 1)),
+  return result_of(enqueue(compute_, "scale", Activity::arithmetic, -1,
+                           elementwise_s(2 * x.bytes()), {}, std::span(&x, 1)),
                    x.elements(), x.offset());
 }
 
 Tensor WorkerRuntime::copy(const Tensor& x) {
-  return result_of(enqueue(compute_, "copy", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), Tensor(),
-                           std::span(&x, 1)),
+  return result_of(enqueue(compute_, "copy", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()),
+                           {}, std::span(&x, 1)),
                    x.elements(), x.offset());
 }
 
@@ -385,11 +414,12 @@ double WorkerRuntime::select_s(double elements, double k, Selector selector) con
   return job_.spec().costs->top_k(elements, k, static_cast<TopKModel>(selector));
 }
 
-Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gradient, double k, Selector selector) {
+Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gradient, double k,
+                                Selector selector) {
   const Tensor reads[] = {residual, gradient};
   const auto operation =
       enqueue(compute_, "top-k", Activity::sparsify, -1,
-              select_s(static_cast<double>(gradient.elements()), k, selector), Tensor(), reads);
+              select_s(static_cast<double>(gradient.elements()), k, selector), {}, reads);
   const Tensor pairs = result_of(operation, static_cast<std::int64_t>(k), gradient.offset());
   const Tensor rest = result_of(operation, gradient.elements(), gradient.offset());
   return {Sparse(pairs, gradient.elements(), k), rest};
@@ -397,58 +427,63 @@ Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gr
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
   const double seconds = job_.spec().costs->scatter_add(blocks.selected());
-  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, Tensor(), {}),
+  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}),
                    blocks.dense_elements(), blocks.offset());
 }
 
 Tensor WorkerRuntime::scatter(const Sparse& block) {
   const double seconds = job_.spec().costs->scatter_add(block.selected());
-  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, Tensor(),
+  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {},
                            std::span(&block.pairs(), 1)),
                    block.dense_elements(), block.pairs().offset());
 }
 
-// ---- communication --------------------------------------------------------------------------------------------
+// ---- communication
+// --------------------------------------------------------------------------------------------
 
 namespace {
 
-CompletionRef unless_done(const Tensor& tensor) { return tensor.ready() ? CompletionRef() : tensor.producer(); }
+CompletionRef unless_done(const Tensor& tensor) {
+  return tensor.ready() ? CompletionRef() : tensor.producer();
+}
 
 }  // namespace
 
 Pending<Tensor> WorkerRuntime::all_reduce_mean(const Tensor& tensor, Carry carry) {
   note_communication();
   Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
-  const CollectiveCall call{CollectiveKind::all_reduce, tensor.offset(), tensor.elements(), bits(carry), carry.priority};
+  const CollectiveCall call{CollectiveKind::all_reduce, tensor.offset(), tensor.elements(),
+                            bits(carry), carry.priority};
   auto& collective = channel.join<AllReduceCall>(rank_, call);
   collective.bytes = static_cast<double>(tensor.elements()) * call.bits / 8;
-  Pending<Tensor> pending(boost::intrusive_ptr<Result<Tensor>>(&collective), this);
-  channel.submit(rank_, collective, unless_done(tensor));
+  Pending<Tensor> pending{boost::intrusive_ptr<Result<Tensor>>(&collective)};
+  channel.submit(collective, unless_done(tensor));
   return pending;
 }
 
 Pending<Gathered> WorkerRuntime::all_gather(const Sparse& block, Carry carry) {
   note_communication();
   Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
-  const CollectiveCall call{CollectiveKind::all_gather, block.pairs().offset(), block.dense_elements(), 64,
-                            carry.priority};
+  const CollectiveCall call{CollectiveKind::all_gather, block.pairs().offset(),
+                            block.dense_elements(), 64, carry.priority};
   auto& collective = channel.join<GatherCall>(rank_, call);
   collective.selected += block.selected();
   collective.bytes += block.bytes();
-  Pending<Gathered> pending(boost::intrusive_ptr<Result<Gathered>>(&collective), this);
-  channel.submit(rank_, collective, unless_done(block.pairs()));
+  Pending<Gathered> pending{boost::intrusive_ptr<Result<Gathered>>(&collective)};
+  channel.submit(collective, unless_done(block.pairs()));
   return pending;
 }
 
 Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, Carry carry) {
   note_communication();
   Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
-  const CollectiveCall call{CollectiveKind::gtop_k, block.pairs().offset(), block.dense_elements(), 64, carry.priority};
+  const CollectiveCall call{CollectiveKind::gtop_k, block.pairs().offset(), block.dense_elements(),
+                            64, carry.priority};
   auto& collective = channel.join<GlobalTopKCall>(rank_, call);
   collective.selected = std::max(collective.selected, block.selected());
   collective.bytes = std::max(collective.bytes, block.bytes());
-  Pending<Sparse> pending(boost::intrusive_ptr<Result<Sparse>>(&collective), this);
-  channel.submit(rank_, collective, unless_done(block.pairs()));
+  Pending<Sparse> pending{boost::intrusive_ptr<Result<Sparse>>(&collective)};
+  channel.submit(collective, unless_done(block.pairs()));
   return pending;
 }
 
@@ -456,33 +491,36 @@ Pending<> WorkerRuntime::barrier() {
   Channel& channel = *job_.channels_.front();
   auto& collective = channel.join<AllReduceCall>(rank_, {CollectiveKind::barrier, 0, 0, 0, 0});
   Pending<> pending{CompletionRef(&collective)};
-  channel.submit(rank_, collective, {});
+  channel.submit(collective, {});
   return pending;
 }
 
-// ---- host and servers -----------------------------------------------------------------------------------------
+// ---- host and servers
+// -----------------------------------------------------------------------------------------
 
 Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
-  return result_of(enqueue(copy_out_, "device to host", Activity::copy, -1, job_.spec().costs->copy_d2h(x.bytes()),
-                           Tensor(), std::span(&x, 1)),
+  return result_of(enqueue(copy_out_, "device to host", Activity::copy, -1,
+                           job_.spec().costs->copy_d2h(x.bytes()), {}, std::span(&x, 1)),
                    x.elements(), x.offset());
 }
 
 Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
-  return result_of(enqueue(copy_in_, "host to device", Activity::copy, -1, job_.spec().costs->copy_h2d(x.bytes()),
-                           Tensor(), std::span(&x, 1)),
+  return result_of(enqueue(copy_in_, "host to device", Activity::copy, -1,
+                           job_.spec().costs->copy_h2d(x.bytes()), {}, std::span(&x, 1)),
                    x.elements(), x.offset());
 }
 
-Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                              double bytes_moved, ValueFunction) {
+Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads,
+                              std::int64_t elements, double bytes_moved, ValueFunction) {
   const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return result_of(enqueue(host_, intern(name), Activity::host, -1, job_.spec().costs->host_update(bytes_moved),
-                           Tensor(), reads),
+  return result_of(enqueue(host_, intern(name), Activity::host, -1,
+                           job_.spec().costs->host_update(bytes_moved), {}, reads),
                    elements, offset);
 }
 
-std::size_t WorkerRuntime::server_count() const { return 0; }
+std::size_t WorkerRuntime::server_count() const {
+  return 0;
+}
 
 Pending<> WorkerRuntime::push(const Shard&, const Tensor&, Carry) {
   throw InputError("this run has no parameter server");

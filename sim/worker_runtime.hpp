@@ -10,7 +10,7 @@
 namespace paceline {
 
 /// The Worker that schedules see, in simulated time.
-class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
+class WorkerRuntime final : public Worker, public StreamListener {
  public:
   WorkerRuntime(Job& job, std::uint32_t rank);
   ~WorkerRuntime();
@@ -41,8 +41,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor parameters(TensorRange range) override;
   void set_parameters(const Tensor& values) override;
 
-  Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads, std::int64_t elements,
-            double seconds, ValueFunction values) override;
+  Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads,
+            std::int64_t elements, double seconds, ValueFunction values) override;
   [[nodiscard]] double elementwise_s(double bytes) const override;
   Tensor zeros(std::int64_t elements, std::int64_t offset) override;
   Pending<> finished(const Tensor& tensor) override;
@@ -57,7 +57,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Gathered> all_gather(const Sparse& block, Carry carry) override;
   Pending<Sparse> gtop_k(const Sparse& block, Carry carry) override;
   Pending<> barrier() override;
-  [[nodiscard]] double all_reduce_s(double bytes) const override { return job_.all_reduce_s(bytes); }
+  [[nodiscard]] double all_reduce_s(double bytes) const override {
+    return job_.all_reduce_s(bytes);
+  }
 
   Tensor copy_to_host(const Tensor& tensor) override;
   Tensor copy_to_device(const Tensor& tensor) override;
@@ -75,10 +77,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor scale(double a, const Tensor& x) override;
   Tensor copy(const Tensor& x) override;
 
-  // StreamListener, WireTime::Listener
+  // StreamListener
   void operation_started(Stream& stream, Operation& operation) override;
   void operation_finished(Stream& stream, Operation& operation) override;
-  void wire_changed(bool on) override;
 
   // For the job
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
@@ -89,24 +90,25 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double last_step_date() const { return last_step_date_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] double end_date() const { return end_date_; }
-  [[nodiscard]] CommStream& comm(std::size_t stream) { return *comms_[stream]; }
-  [[nodiscard]] WireTime& wire() { return wire_; }
+  void wire_changed(bool on);
   [[nodiscard]] std::string describe_waiting() const;
   [[nodiscard]] std::size_t open_programs() const { return children_.size() + (ended_ ? 0 : 1); }
   void set_straggling(double slowdown);
-  /// Sum of end dates of operations since the last call, relative to `origin`: equal sums in two cycles mean equal
-  /// relative event times.
+  /// Sum of end dates of operations since the last call, relative to `origin`: equal sums in two
+  /// cycles mean equal relative event times.
   [[nodiscard]] double take_fingerprint(double origin);
 
  private:
   struct Child;
   enum StreamId : std::uint32_t { kCompute, kCopyIn, kCopyOut, kHost };
 
-  boost::intrusive_ptr<Operation> enqueue(Stream& stream, const char* name, Activity activity, std::int32_t tag,
-                                          double seconds, Tensor result, std::span<const Tensor> reads);
+  boost::intrusive_ptr<Operation> enqueue(Stream& stream, const char* name, Activity activity,
+                                          std::int32_t tag, double seconds, Range result,
+                                          std::span<const Tensor> reads);
   Pending<> forward_until(std::uint32_t position);
-  Pending<Tensor> backward_until(std::uint32_t position, Tensor result);
-  Tensor result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements, std::int64_t offset);
+  Pending<Tensor> backward_until(std::uint32_t position, Range result);
+  Tensor result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements,
+                   std::int64_t offset);
   void account_gap(double now);
   void update_rate();
   void program_ended();
@@ -124,8 +126,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Endpoint gpu_;
   double speed_;
   Stream compute_, copy_in_, copy_out_, host_;
-  WireTime wire_, local_;  // local_: host copies and host operations
-  std::vector<std::unique_ptr<CommStream>> comms_;
+  WireTime local_;  // host copies and host operations
 
   // Progress through the model in the current step
   std::uint32_t forward_position_ = 0;   // tensors whose forward is enqueued

@@ -7,7 +7,8 @@
 namespace paceline {
 namespace {
 
-// An in-order binary tree over ranks 0..n-1 with rank 0 on top: odd ranks are leaves, even ones inner.
+// An in-order binary tree over ranks 0..n-1 with rank 0 on top: odd ranks are leaves, even ones
+// inner.
 std::uint32_t parent_of(std::uint32_t rank, std::uint32_t ranks) {
   const std::uint32_t low = rank & (~rank + 1);
   const std::uint32_t up = (rank ^ low) | (low << 1);
@@ -15,11 +16,12 @@ std::uint32_t parent_of(std::uint32_t rank, std::uint32_t ranks) {
 }
 
 struct Tree {
-  std::vector<std::int64_t> parent;                  // -1 at the root
+  std::vector<std::int64_t> parent;  // -1 at the root
   std::vector<std::vector<std::uint32_t>> children;
 };
 
-// The second tree relabels the ranks so that leaves become inner nodes: mirrored for even n, shifted for odd n.
+// The second tree relabels the ranks so that leaves become inner nodes: mirrored for even n,
+// shifted for odd n.
 Tree make_tree(std::uint32_t ranks, bool second) {
   const auto label = [&](std::uint32_t r) {
     if (!second) return r;
@@ -58,8 +60,8 @@ class Scheduler {
     }
   }
 
-  // Greedy list scheduling, one send and one receive per rank and round: reduce before broadcast, then the oldest
-  // chunk first.
+  // Greedy list scheduling, one send and one receive per rank and round: reduce before broadcast,
+  // then the oldest chunk first.
   Plan run() {
     Plan plan{"double_binary_tree", ranks_, {}};
     const double share = 1.0 / (2.0 * static_cast<double>(chunks_));
@@ -91,8 +93,9 @@ class Scheduler {
   // How many chunks the sender of a channel may have sent by now.
   std::int64_t available(const Channel& c) const {
     const auto& from_children = reduced_[c.tree][c.from];
-    const std::int64_t summed =
-        from_children.empty() ? chunks_ : *std::min_element(from_children.begin(), from_children.end());
+    const std::int64_t summed = from_children.empty()
+                                    ? chunks_
+                                    : *std::min_element(from_children.begin(), from_children.end());
     if (c.up) return summed;
     return trees_[c.tree].parent[c.from] < 0 ? summed : delivered_[c.tree][c.from];
   }
@@ -111,8 +114,9 @@ class Scheduler {
   std::int64_t chunks_;
   std::array<Tree, 2> trees_;
   std::vector<Channel> channels_;
-  std::array<std::vector<std::vector<std::int64_t>>, 2> reduced_;  // [tree][rank][child]: chunks received
-  std::array<std::vector<std::int64_t>, 2> delivered_;             // [tree][rank]: chunks broadcast to it
+  std::array<std::vector<std::vector<std::int64_t>>, 2>
+      reduced_;                                         // [tree][rank][child]: chunks received
+  std::array<std::vector<std::int64_t>, 2> delivered_;  // [tree][rank]: chunks broadcast to it
 };
 
 }  // namespace

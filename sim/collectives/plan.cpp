@@ -12,10 +12,14 @@ namespace paceline {
 
 const char* to_string(AllReduce algorithm) {
   switch (algorithm) {
-    case AllReduce::ring: return "ring";
-    case AllReduce::double_binary_tree: return "double_binary_tree";
-    case AllReduce::halving_doubling: return "halving_doubling";
-    case AllReduce::hierarchical: return "hierarchical";
+    case AllReduce::ring:
+      return "ring";
+    case AllReduce::double_binary_tree:
+      return "double_binary_tree";
+    case AllReduce::halving_doubling:
+      return "halving_doubling";
+    case AllReduce::hierarchical:
+      return "hierarchical";
   }
   return "";
 }
@@ -25,8 +29,8 @@ std::vector<std::string> all_reduce_names() {
 }
 
 AllReduce all_reduce_from_name(std::string_view name) {
-  for (const AllReduce a : {AllReduce::ring, AllReduce::double_binary_tree, AllReduce::halving_doubling,
-                            AllReduce::hierarchical})
+  for (const AllReduce a : {AllReduce::ring, AllReduce::double_binary_tree,
+                            AllReduce::halving_doubling, AllReduce::hierarchical})
     if (name == to_string(a)) return a;
   throw InputError(unknown_name("all-reduce algorithm", name, all_reduce_names()));
 }
@@ -59,14 +63,16 @@ Plan plan_halving_doubling(std::uint32_t ranks) {
   const auto fold = [&](bool in) {
     PlanRound round{1, stage++, false, {}};
     for (std::uint32_t i = 0; i < folded; ++i)
-      round.messages.push_back(in ? PlanMessage{2 * i, 2 * i + 1, 1.0} : PlanMessage{2 * i + 1, 2 * i, 1.0});
+      round.messages.push_back(in ? PlanMessage{2 * i, 2 * i + 1, 1.0}
+                                  : PlanMessage{2 * i + 1, 2 * i, 1.0});
     if (folded > 0) plan.rounds.push_back(std::move(round));
   };
   const auto exchange = [&](std::uint32_t distance) {
     // Partners at `distance` swap S * distance / p bytes: halves first with the far partner.
     PlanRound round{1, stage++, false, {}};
     for (std::uint32_t i = 0; i < p; ++i)
-      round.messages.push_back({participant(i), participant(i ^ distance), static_cast<double>(distance) / p});
+      round.messages.push_back(
+          {participant(i), participant(i ^ distance), static_cast<double>(distance) / p});
     plan.rounds.push_back(std::move(round));
   };
   fold(true);
@@ -83,7 +89,8 @@ Plan plan_hierarchical(std::uint32_t nodes, std::uint32_t per_node) {
     PlanRound round{static_cast<std::int64_t>(per_node) - 1, stage, false, {}};
     for (std::uint32_t n = 0; n < nodes; ++n)
       for (std::uint32_t l = 0; l < per_node; ++l)
-        round.messages.push_back({n * per_node + l, n * per_node + (l + 1) % per_node, 1.0 / per_node});
+        round.messages.push_back(
+            {n * per_node + l, n * per_node + (l + 1) % per_node, 1.0 / per_node});
     plan.rounds.push_back(std::move(round));
   };
   intra(0);
@@ -124,7 +131,8 @@ Plan plan_barrier(std::uint32_t ranks) {
   std::uint32_t stage = 0;
   for (std::uint32_t distance = 1; distance < ranks; distance *= 2) {
     PlanRound round{1, stage++, false, {}};
-    for (std::uint32_t r = 0; r < ranks; ++r) round.messages.push_back({r, (r + distance) % ranks, 0.0});
+    for (std::uint32_t r = 0; r < ranks; ++r)
+      round.messages.push_back({r, (r + distance) % ranks, 0.0});
     plan.rounds.push_back(std::move(round));
   }
   return plan;
@@ -133,28 +141,36 @@ Plan plan_barrier(std::uint32_t ranks) {
 Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
   const auto ranks = static_cast<std::uint32_t>(node_of.size());
   switch (options.algorithm) {
-    case AllReduce::ring: return plan_ring(ranks);
-    case AllReduce::double_binary_tree: return plan_double_binary_tree(ranks, options.chunks);
-    case AllReduce::halving_doubling: return plan_halving_doubling(ranks);
-    case AllReduce::hierarchical: break;
+    case AllReduce::ring:
+      return plan_ring(ranks);
+    case AllReduce::double_binary_tree:
+      return plan_double_binary_tree(ranks, options.chunks);
+    case AllReduce::halving_doubling:
+      return plan_halving_doubling(ranks);
+    case AllReduce::hierarchical:
+      break;
   }
   std::uint32_t per_node = 1;
   while (per_node < ranks && node_of[per_node] == node_of[0]) ++per_node;
   for (std::uint32_t r = 0; r < ranks; ++r)
     if (ranks % per_node != 0 || node_of[r] != node_of[r / per_node * per_node] ||
         (r >= per_node && node_of[r] == node_of[r - per_node]))
-      throw InputError("hierarchical all-reduce needs the same number of GPUs on every node, found unequal nodes");
+      throw InputError(
+          "hierarchical all-reduce needs the same number of GPUs on every node, found unequal "
+          "nodes");
   return plan_hierarchical(ranks / per_node, per_node);
 }
 
-double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes, AlphaBeta network,
-                     std::uint32_t ranks_per_node, AlphaBeta intra) {
+double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes,
+                     AlphaBeta network, std::uint32_t ranks_per_node, AlphaBeta intra) {
   if (ranks < 2) return 0;
   const double n = ranks, alpha = network.alpha, transfer = bytes / network.bandwidth;
   switch (options.algorithm) {
-    case AllReduce::ring: return 2 * (n - 1) * (alpha + transfer / n);
+    case AllReduce::ring:
+      return 2 * (n - 1) * (alpha + transfer / n);
     case AllReduce::double_binary_tree:
-      return static_cast<double>(depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
+      return static_cast<double>(
+                 depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
              (alpha + transfer / (2.0 * static_cast<double>(options.chunks)));
     case AllReduce::halving_doubling: {
       const double p = std::bit_floor(ranks);

@@ -7,18 +7,21 @@
 
 namespace paceline {
 
-/// One message of a collective between two of its ranks. Its size is `share` times the collective's bytes.
+/// One message of a collective between two of its ranks. Its size is `share` times the collective's
+/// bytes.
 struct PlanMessage {
   std::uint32_t from;
   std::uint32_t to;
   double share;
 };
 
-/// Messages that belong to the same round: every rank sends at most one and receives at most one. A rank starts
-/// its next round when both its messages of this one are through (a loop of MPI_Sendrecv).
+/// Messages that belong to the same round: every rank sends at most one and receives at most one. A
+/// rank starts its next round when both its messages of this one are through (a loop of
+/// MPI_Sendrecv).
 struct PlanRound {
   std::int64_t repeat = 1;
-  std::uint32_t stage = 0;  ///< rounds of one stage are merged into one flow per hop at flow fidelity
+  std::uint32_t stage =
+      0;  ///< rounds of one stage are merged into one flow per hop at flow fidelity
   bool shared_links = false;  ///< messages share links by design (hierarchical: g rings on one NIC)
   std::vector<PlanMessage> messages;
 };
@@ -48,17 +51,17 @@ struct AllReduceOptions {
   std::int64_t chunks = 8;  ///< of each tree's half of the data (double binary tree)
 };
 
-/// `node_of[r]` is the node of rank r: only `hierarchical` looks at it; it needs the same number of ranks, in
-/// consecutive order, on every node (throws InputError).
+/// `node_of[r]` is the node of rank r: only `hierarchical` looks at it; it needs the same number of
+/// ranks, in consecutive order, on every node (throws InputError).
 Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of);
 
 /// Ring: 2(N-1) rounds of S/N to the next rank (Patarasuk and Yuan 2009).
 Plan plan_ring(std::uint32_t ranks);
-/// Two binary trees, each for half of the data in `chunks` pieces, reduce up then broadcast down, pipelined; a
-/// rank is inner in one tree and leaf in the other (Sanders, Speck, Traeff 2009).
+/// Two binary trees, each for half of the data in `chunks` pieces, reduce up then broadcast down,
+/// pipelined; a rank is inner in one tree and leaf in the other (Sanders, Speck, Traeff 2009).
 Plan plan_double_binary_tree(std::uint32_t ranks, std::int64_t chunks);
-/// Recursive halving, then doubling; ranks beyond the power of two are folded in first (Rabenseifner 2004;
-/// Thakur, Rabenseifner, Gropp 2005).
+/// Recursive halving, then doubling; ranks beyond the power of two are folded in first
+/// (Rabenseifner 2004; Thakur, Rabenseifner, Gropp 2005).
 Plan plan_halving_doubling(std::uint32_t ranks);
 /// Reduce-scatter inside each node, one ring per local rank between the nodes, all-gather inside.
 Plan plan_hierarchical(std::uint32_t nodes, std::uint32_t ranks_per_node);
@@ -69,14 +72,15 @@ Plan plan_gtop_k(std::uint32_t ranks);
 /// Dissemination barrier: ceil(log2 N) rounds of empty messages (Hensgen, Finkel, Manber 1988).
 Plan plan_barrier(std::uint32_t ranks);
 
-/// The textbook cost on an un-contended star, written independently of the plans: the oracle of the tests and
-/// the figure that bounds print. S in bytes. `double_binary_tree`: depth of the message graph in unit messages
-/// times (alpha + S/(2 chunks B)); `hierarchical`: `intra` for the links inside a node.
+/// The textbook cost on an un-contended star, written independently of the plans: the oracle of the
+/// tests and the figure that bounds print. S in bytes. `double_binary_tree`: depth of the message
+/// graph in unit messages times (alpha + S/(2 chunks B)); `hierarchical`: `intra` for the links
+/// inside a node.
 ///   ring               2(N-1) (alpha + S/(N B))
-///   halving_doubling   2 log2(p) alpha + 2 (p-1)/p S/B, p = 2^floor(log2 N); + 2 (alpha + S/B) if p < N
-///   hierarchical       2(g-1)(alpha_i + S/(g B_i)) + 2(n-1)(alpha + S/(n B))
-double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes, AlphaBeta network,
-                     std::uint32_t ranks_per_node = 1, AlphaBeta intra = {});
+///   halving_doubling   2 log2(p) alpha + 2 (p-1)/p S/B, p = 2^floor(log2 N); + 2 (alpha + S/B) if
+///   p < N hierarchical       2(g-1)(alpha_i + S/(g B_i)) + 2(n-1)(alpha + S/(n B))
+double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes,
+                     AlphaBeta network, std::uint32_t ranks_per_node = 1, AlphaBeta intra = {});
 
 /// Longest chain of messages in a plan, counted in messages (repeats included).
 std::int64_t depth_in_messages(const Plan& plan);
