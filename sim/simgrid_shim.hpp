@@ -2,11 +2,13 @@
 
 // The only place that names SimGrid. Debian 12 ships 3.32; what later versions renamed is bridged
 // here.
+
+#include <simgrid/s4u.hpp>
+
 #include <simgrid/version.h>
 #include <simgrid/kernel/Timer.hpp>
 #include <simgrid/kernel/routing/NetPoint.hpp>
 #include <simgrid/kernel/routing/StarZone.hpp>
-#include <simgrid/s4u.hpp>
 
 #include <functional>
 
