@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "sim/server_runtime.hpp"
 #include "sim/worker_runtime.hpp"
 
 namespace paceline {
@@ -65,6 +66,11 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       recorder->name_worker(spec_.gpus[rank], fmt::format("{} worker {} ({})", spec_.name, rank,
                                                           cluster.endpoint_name(spec_.gpus[rank])));
   }
+  if (spec_.schedule.server && spec_.servers.empty())
+    throw InputError(fmt::format("schedule '{}' needs a parameter server, and this run has none", spec_.schedule.name));
+  if (spec_.schedule.server)
+    for (std::uint32_t server = 0; server < spec_.servers.size(); ++server)
+      servers_.push_back(std::make_unique<ServerRuntime>(*this, server));
   if (spec_.slow_while_sending > 0) wire_.listen(this);
   for (std::size_t s = 0; s < spec_.schedule.streams.size(); ++s) {
     auto channel = std::make_unique<Channel>(
@@ -92,9 +98,11 @@ void Job::wire_changed(bool on) {
 
 Job::~Job() {
   for (const auto& worker : workers_) worker->stop();
+  for (const auto& server : servers_) server->stop();
 }
 
 void Job::start() {
+  for (const auto& server : servers_) server->start();
   for (const auto& worker : workers_) worker->start();
 }
 

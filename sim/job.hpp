@@ -15,6 +15,7 @@
 namespace paceline {
 
 class WorkerRuntime;
+class ServerRuntime;
 
 /// One training job: a schedule over a set of GPUs.
 struct JobSpec {
@@ -23,6 +24,7 @@ struct JobSpec {
   ModelShape model;                             ///< with the profile's times per tensor
   std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
   std::vector<Endpoint> gpus;                   ///< by rank
+  std::vector<Endpoint> servers;                ///< hosts that run the schedule's server; empty: none
   std::vector<double> weights;                  ///< share of each worker in means; empty: equal
   std::vector<double> batch_share;  ///< compute time relative to the profile's batch; empty: 1
   std::int64_t steps = 1;
@@ -104,6 +106,7 @@ class Job final : WireTime::Listener {
 
  private:
   friend class WorkerRuntime;
+  friend class ServerRuntime;
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
   void worker_ended();
   void wire_changed(bool on) override;
@@ -119,6 +122,7 @@ class Job final : WireTime::Listener {
   std::vector<std::uint32_t> backward_position_;  // of each tensor
   OperationPool pool_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
+  std::vector<std::unique_ptr<ServerRuntime>> servers_;
   std::unique_ptr<PreparedPlan> all_reduce_plan_, gather_plan_, gtop_k_plan_, barrier_plan_;
   WireTime wire_;  // of the collectives, which all workers are in together
   std::vector<std::unique_ptr<Channel>> channels_;

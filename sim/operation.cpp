@@ -1,8 +1,15 @@
 #include "sim/operation.hpp"
 
-#include <limits>
+#include <set>
+#include <string>
 
 namespace paceline {
+
+const char* intern(std::string_view name) {
+  static std::set<std::string, std::less<>> names;
+  const auto found = names.find(name);
+  return (found != names.end() ? found : names.emplace(name).first)->c_str();
+}
 
 void Operation::destroy() {
   pool_->recycle(this);

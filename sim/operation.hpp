@@ -20,6 +20,9 @@ struct Range {
   std::int64_t offset = 0;
 };
 
+/// A lasting copy of an operation's name (there are few: schedules name theirs with literals).
+const char* intern(std::string_view name);
+
 /// Told when operations of a stream start and end: accounting, trace, values.
 class StreamListener {
  public:

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "sim/jitter.hpp"
+#include "sim/server_runtime.hpp"
 
 namespace paceline {
 
@@ -49,11 +50,15 @@ WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
       clock_(job.clock_),
       rank_(rank),
       gpu_(job.spec().gpus[rank]),
+      node_host_(job.cluster_.host_of(job.cluster_.node_of(gpu_))),
       speed_(job.cluster_.device(gpu_).speed),
       compute_(clock_, *this, kCompute),
       copy_in_(clock_, *this, kCopyIn),
       copy_out_(clock_, *this, kCopyOut),
       host_(clock_, *this, kHost) {
+  for (const Endpoint server : job.spec().servers)
+    to_server_.push_back(std::make_unique<Connection>(clock_, job.transport_, node_host_, server, own_wire_));
+  if (job.spec().slow_while_sending > 0) own_wire_.listen(this);
   parameters_ = Tensor(this, model().elements);
   step_factor_ = sample_step_factor();
   update_rate();
@@ -178,17 +183,19 @@ Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation
   return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
 }
 
+double WorkerRuntime::wire_total(double now) const { return job_.wire_.total(now) + own_wire_.total(now); }
+
 void WorkerRuntime::account_gap(double now) {
   const double gap = now - idle_since_;
   if (gap > 0) {
-    const double wire = std::min(gap, job_.wire_.total(now) - wire_at_idle_);
+    const double wire = std::min(gap, wire_total(now) - wire_at_idle_);
     const double copies = std::min(gap - wire, local_.total(now) - local_at_idle_);
     account_.exposed_wire += wire;
     account_.exposed_copy += copies;
     account_.waiting += gap - wire - copies;
   }
   idle_since_ = now;
-  wire_at_idle_ = job_.wire_.total(now);
+  wire_at_idle_ = wire_total(now);
   local_at_idle_ = local_.total(now);
 }
 
@@ -215,7 +222,7 @@ void WorkerRuntime::operation_finished(Stream& stream, Operation& operation) {
   if (&stream == &compute_) {
     account_.busy[static_cast<int>(operation.activity)] += now - operation.started;
     idle_since_ = now;
-    wire_at_idle_ = job_.wire_.total(now);
+    wire_at_idle_ = wire_total(now);
     local_at_idle_ = local_.total(now);
     if (program_done_) maybe_ended();
   } else {
@@ -233,7 +240,7 @@ void WorkerRuntime::operation_finished(Stream& stream, Operation& operation) {
 }
 
 void WorkerRuntime::wire_changed(bool on) {
-  on_wire_ = on;
+  on_wire_ += on ? 1 : -1;
   update_rate();
 }
 
@@ -243,7 +250,7 @@ void WorkerRuntime::set_straggling(double slowdown) {
 }
 
 void WorkerRuntime::update_rate() {
-  compute_.set_rate(speed_ / straggling_ * (on_wire_ ? 1 - job_.spec().slow_while_sending : 1));
+  compute_.set_rate(speed_ / straggling_ * (on_wire_ > 0 ? 1 - job_.spec().slow_while_sending : 1));
 }
 
 std::string WorkerRuntime::describe_waiting() const {
@@ -252,13 +259,6 @@ std::string WorkerRuntime::describe_waiting() const {
     return fmt::format("worker {}: '{}' on its compute stream waits for '{}'", rank_, head->name,
                        head->after.empty() ? "?" : head->after.back()->what());
   return fmt::format("worker {}: its program waits in step {}", rank_, steps_passed_);
-}
-
-const char* WorkerRuntime::intern(std::string_view name) {
-  static std::set<std::string, std::less<>>
-      names;  // few: schedules name their operations with literals
-  const auto found = names.find(name);
-  return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }
 
 // ---- training
@@ -518,16 +518,85 @@ Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> rea
                    elements, offset);
 }
 
-std::size_t WorkerRuntime::server_count() const {
-  return 0;
+std::size_t WorkerRuntime::server_count() const { return job_.spec().servers.size(); }
+
+namespace {
+
+class PushCall final : public Completion {
+ public:
+  void finish() { complete(); }
+  [[nodiscard]] const char* what() const override { return "push"; }
+};
+
+class PullCall final : public Result<Tensor> {
+ public:
+  explicit PullCall(const Shard& shard) : shard_(shard) {}
+  void finish(ValuesRef values, std::int64_t values_offset) {
+    values_ = std::move(values);
+    values_offset_ = values_offset;
+    complete();
+  }
+  [[nodiscard]] Tensor value(TensorDevice* device) const override {
+    return {device, shard_.elements, shard_.offset, {}, values_, values_offset_};
+  }
+  [[nodiscard]] std::int64_t elements() const override { return shard_.elements; }
+  [[nodiscard]] const char* what() const override { return "pull"; }
+
+ private:
+  Shard shard_;
+  ValuesRef values_;
+  std::int64_t values_offset_ = 0;
+};
+
+}  // namespace
+
+Pending<> WorkerRuntime::push(const Shard& shard, const Tensor& tensor, Carry carry) {
+  note_communication();
+  CompletionRef call(new PushCall);
+  const double bytes = static_cast<double>(shard.elements) * bits(carry) / 8;
+  when_computed(tensor, [this, shard, tensor, bytes, call, priority = carry.priority] {
+    to_server_[shard.server]->send(bytes, priority, [this, shard, tensor, call] {
+      job_.servers_[shard.server]->arrived(Request(Request::Kind::push, rank_, shard, 0, tensor, call));
+    });
+  });
+  return Pending<>(call);
 }
 
-Pending<> WorkerRuntime::push(const Shard&, const Tensor&, Carry) {
-  throw InputError("this run has no parameter server");
+void WorkerRuntime::push_acknowledged(Endpoint server, const CompletionRef& call) {
+  auto* push = static_cast<PushCall*>(call.get());
+  intrusive_ptr_add_ref(static_cast<Completion*>(push));  // the message's
+  job_.transport_.send(
+      server, node_host_, 0,
+      [](void* self, std::uint64_t) {
+        auto* done = static_cast<PushCall*>(self);
+        done->finish();
+        intrusive_ptr_release(static_cast<Completion*>(done));
+      },
+      push, 0);
 }
 
-Pending<Tensor> WorkerRuntime::pull(const Shard&, std::int64_t, Carry) {
-  throw InputError("this run has no parameter server");
+Pending<Tensor> WorkerRuntime::pull(const Shard& shard, std::int64_t version, Carry) {
+  note_communication();
+  // The request is a message without payload: it pays latency and shares nothing.
+  struct Ask {
+    ServerRuntime* server;
+    Request request;
+  };
+  boost::intrusive_ptr<PullCall> call(new PullCall(shard));
+  auto ask = std::make_unique<Ask>(Ask{job_.servers_[shard.server].get(),
+                                       Request(Request::Kind::pull, rank_, shard, version, Tensor(), call)});
+  job_.transport_.send(
+      node_host_, job_.spec().servers[shard.server], 0,
+      [](void* self, std::uint64_t) {
+        const std::unique_ptr<Ask> asked(static_cast<Ask*>(self));
+        asked->server->arrived(std::move(asked->request));
+      },
+      ask.release(), 0);
+  return Pending<Tensor>(boost::intrusive_ptr<Result<Tensor>>(call));
+}
+
+void WorkerRuntime::pull_arrived(const CompletionRef& call, const Tensor& data) {
+  static_cast<PullCall*>(call.get())->finish(data.values(), data.values_offset());
 }
 
 }  // namespace paceline

@@ -4,13 +4,14 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/communication.hpp"
+#include "sim/connection.hpp"
 #include "sim/job.hpp"
 #include "sim/operation.hpp"
 
 namespace paceline {
 
 /// The Worker that schedules see, in simulated time.
-class WorkerRuntime final : public Worker, public StreamListener {
+class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
  public:
   WorkerRuntime(Job& job, std::uint32_t rank);
   ~WorkerRuntime();
@@ -81,6 +82,12 @@ class WorkerRuntime final : public Worker, public StreamListener {
   void operation_started(Stream& stream, Operation& operation) override;
   void operation_finished(Stream& stream, Operation& operation) override;
 
+  // For the servers
+  [[nodiscard]] Endpoint host() const { return node_host_; }
+  [[nodiscard]] WireTime& own_wire() { return own_wire_; }
+  void push_acknowledged(Endpoint server, const CompletionRef& call);
+  void pull_arrived(const CompletionRef& call, const Tensor& data);
+
   // For the job
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
@@ -90,7 +97,7 @@ class WorkerRuntime final : public Worker, public StreamListener {
   [[nodiscard]] double last_step_date() const { return last_step_date_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] double end_date() const { return end_date_; }
-  void wire_changed(bool on);
+  void wire_changed(bool on) override;  ///< of this worker's own messages, or of all workers' collectives
   [[nodiscard]] std::string describe_waiting() const;
   [[nodiscard]] std::size_t open_programs() const { return children_.size() + (ended_ ? 0 : 1); }
   void set_straggling(double slowdown);
@@ -114,7 +121,7 @@ class WorkerRuntime final : public Worker, public StreamListener {
   void program_ended();
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
-  const char* intern(std::string_view name);
+  [[nodiscard]] double wire_total(double now) const;
   void note_communication() { communicated_ = true; }
   [[nodiscard]] double bits(const Carry& carry) const {
     return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
@@ -123,10 +130,12 @@ class WorkerRuntime final : public Worker, public StreamListener {
   Job& job_;
   Clock& clock_;
   std::uint32_t rank_;
-  Endpoint gpu_;
+  Endpoint gpu_, node_host_;
   double speed_;
   Stream compute_, copy_in_, copy_out_, host_;
-  WireTime local_;  // host copies and host operations
+  WireTime local_;     // host copies and host operations
+  WireTime own_wire_;  // messages to and from servers
+  std::vector<std::unique_ptr<Connection>> to_server_;
 
   // Progress through the model in the current step
   std::uint32_t forward_position_ = 0;   // tensors whose forward is enqueued
@@ -150,7 +159,7 @@ class WorkerRuntime final : public Worker, public StreamListener {
   std::int64_t rounds_ = 0;
   Account account_, measuring_;
   double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
-  bool on_wire_ = false;
+  int on_wire_ = 0;
   double straggling_ = 1;
   double fingerprint_ = 0;
   std::uint64_t fingerprint_count_ = 0;

@@ -1,0 +1,158 @@
+#include "sim/server_runtime.hpp"
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "sim/worker_runtime.hpp"
+
+namespace paceline {
+
+class ServerRuntime::Receive final : public Result<Request> {
+ public:
+  void finish(Request request) {
+    request_ = std::move(request);
+    complete();
+  }
+  [[nodiscard]] Request value(TensorDevice*) const override { return request_; }
+  [[nodiscard]] const char* what() const override { return "a request"; }
+
+ private:
+  Request request_;
+};
+
+namespace {
+
+struct Computed : Completion::Waiter {
+  std::function<void()> then;
+};
+
+}  // namespace
+
+void when_computed(const Tensor& tensor, std::function<void()> then) {
+  if (tensor.ready()) {
+    then();
+    return;
+  }
+  auto* waiter = new Computed;
+  waiter->then = std::move(then);
+  waiter->notify = [](Completion::Waiter* self) {
+    const std::unique_ptr<Computed> owned(static_cast<Computed*>(self));
+    owned->then();
+  };
+  tensor.producer()->wait(*waiter);
+}
+
+ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
+    : job_(job),
+      index_(index),
+      host_(job.spec().servers[index]),
+      memory_bandwidth_(job.cluster_.host(job.cluster_.node_of(host_)).memory_bandwidth),
+      cpu_(job.clock_, *this, Recorder::host) {
+  for (const auto& worker : job.workers())
+    to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_, worker->host(), worker->own_wire()));
+}
+
+ServerRuntime::~ServerRuntime() = default;
+
+void ServerRuntime::start() {
+  program_ = job_.spec().schedule.server(*this);
+  auto& promise = program_.handle().promise();
+  promise.executor = &job_.clock_;
+  promise.device = this;
+  job_.clock_.resume_soon(program_.handle());
+}
+
+void ServerRuntime::stop() {
+  program_ = Program();
+  receiving_.reset();
+  inbox_.clear();
+}
+
+double ServerRuntime::now() const { return job_.clock_.now(); }
+
+void ServerRuntime::arrived(Request request) {
+  if (receiving_) {
+    const boost::intrusive_ptr<Receive> waiting = std::move(receiving_);
+    receiving_.reset();
+    waiting->finish(std::move(request));
+  } else {
+    inbox_.push_back(std::move(request));
+  }
+}
+
+Pending<Request> ServerRuntime::receive() {
+  boost::intrusive_ptr<Receive> receive(new Receive);
+  if (inbox_.empty()) {
+    receiving_ = receive;
+  } else {
+    receive->finish(std::move(inbox_.front()));
+    inbox_.pop_front();
+  }
+  return Pending<Request>(boost::intrusive_ptr<Result<Request>>(receive));
+}
+
+void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
+  when_computed(after, [this, call = push.call, worker = push.worker] {
+    job_.workers()[worker]->push_acknowledged(host_, call);
+  });
+}
+
+void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) {
+  const double bits = carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+  const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
+  when_computed(data, [this, pull, data, bytes, priority = carry.priority] {
+    to_worker_[pull.worker]->send(bytes, priority, [this, pull, data] {
+      job_.workers()[pull.worker]->pull_arrived(pull.call, data);
+    });
+  });
+}
+
+double ServerRuntime::seconds(double bytes_moved) const {
+  return std::max(job_.spec().costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
+}
+
+Tensor ServerRuntime::initial(const Shard& shard) { return {this, shard.elements, shard.offset}; }
+
+Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) { return {this, elements, offset}; }
+
+Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                         double bytes_moved, ValueFunction) {
+  boost::intrusive_ptr<Operation> operation = job_.pool_.make();
+  operation->name = intern(name);
+  operation->activity = Activity::host;
+  operation->work = seconds(bytes_moved);
+  for (const Tensor& read : reads)
+    if (!read.ready()) operation->after.push_back(read.producer());
+  cpu_.enqueue(operation);
+  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
+  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
+}
+
+Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std::int64_t) {
+  const Tensor reads[] = {weights, gradient};
+  // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
+  const double passes = job_.spec().momentum ? 5 : 3;
+  return op("server update", reads, weights.elements(), passes * weights.bytes(), {});
+}
+
+Tensor ServerRuntime::combine(double, const Tensor& x, double, const Tensor& y) {
+  const Tensor reads[] = {x, y};
+  return op("combine", reads, x.elements(), 3 * x.bytes(), {});
+}
+
+Tensor ServerRuntime::scale(double, const Tensor& x) {
+  return op("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), {});
+}
+
+Tensor ServerRuntime::copy(const Tensor& x) {
+  return op("copy", std::span(&x, 1), x.elements(), 2 * x.bytes(), {});
+}
+
+void ServerRuntime::operation_finished(Stream& stream, Operation& operation) {
+  const double now = job_.clock_.now();
+  busy_s_ += now - operation.started;
+  if (job_.recorder_ != nullptr)
+    job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity), operation.started, now);
+}
+
+}  // namespace paceline
