@@ -1,0 +1,86 @@
+#include <fmt/format.h>
+
+#include "kernels/cpu_backend.hpp"
+#include "kernels/dense.hpp"
+#include "kernels/lstm.hpp"
+#include "kernels/onednn.hpp"
+
+namespace paceline::kernels {
+namespace {
+
+struct MakeOneDnn {
+  using Made = std::unique_ptr<Layer>;
+  Made operator()(const Conv2dShape& s) const { return onednn::make_conv2d(s); }
+  Made operator()(const BatchNormShape& s) const { return onednn::make_batch_norm(s); }
+  Made operator()(const PointwiseShape& s) const { return onednn::make_pointwise(s); }
+  Made operator()(const PoolShape& s) const { return onednn::make_pool(s); }
+  Made operator()(const AddShape& s) const { return onednn::make_add(s); }
+  Made operator()(const ConcatShape& s) const { return onednn::make_concat(s); }
+  Made operator()(const ReshapeShape& s) const { return onednn::make_reshape(s); }
+  Made operator()(const DenseShape& s) const {
+    return onednn::make_plain_layer(s, make_dense<float>(s, onednn::matrix_product));
+  }
+  Made operator()(const LstmShape& s) const {
+    return onednn::make_plain_layer(s, make_lstm<float>(s, onednn::matrix_product));
+  }
+  // Layers that are never a bottleneck: the reference on row-major arrays.
+  template <class Shape>
+  Made operator()(const Shape& s) const {
+    return onednn::make_plain_layer(s, make_reference_layer<float>(s));
+  }
+};
+
+std::string instruction_set() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::sse41:
+      return "SSE4.1";
+    case dnnl::cpu_isa::avx:
+      return "AVX";
+    case dnnl::cpu_isa::avx2:
+    case dnnl::cpu_isa::avx2_vnni:
+      return "AVX2";
+    default:
+      return "AVX-512";
+  }
+}
+
+class OneDnnBackend final : public CpuBackend {
+ public:
+  std::string name() const override { return "onednn"; }
+  std::string description() const override {
+    const dnnl_version_t* version = dnnl::version();
+    return fmt::format("oneDNN {}.{}.{}, {}, one thread per worker", version->major, version->minor,
+                       version->patch, instruction_set());
+  }
+
+  std::unique_ptr<Layer> make_layer(const LayerShape& shape) override {
+    check_shape(shape);
+    onednn::prepare_thread();
+    return std::visit(MakeOneDnn{}, shape);
+  }
+  std::unique_ptr<Activation> make_activation(const Dims& dims) override {
+    return std::make_unique<onednn::OneDnnActivation>(dims);
+  }
+  void write(std::span<const float> host, Activation& activation) override {
+    check_host_size(activation, host.size());
+    const auto& memory = onednn::target(activation).write(onednn::plain(activation.dims()));
+    copy(memory.get_data_handle(), host.data(), host.size_bytes());
+  }
+  void read(const Activation& activation, std::span<float> host) override {
+    check_host_size(activation, host.size());
+    onednn::prepare_thread();
+    onednn::Reorder().copy(onednn::array(activation), onednn::view(activation.dims(), host.data()));
+  }
+  void accumulate(const Activation& term, Activation& sum) override {
+    onednn::prepare_thread();
+    onednn::accumulate(term, sum);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_onednn_backend() {
+  return std::make_unique<OneDnnBackend>();
+}
+
+}  // namespace paceline::kernels
