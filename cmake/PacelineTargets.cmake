@@ -13,6 +13,11 @@ target_compile_options(paceline_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${PACELINE_WERROR}>>:-Werror>)
 
+# clang 14 compiles C++20 coroutines but does not say so, and libstdc++'s <coroutine> asks.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 17)
+  add_compile_definitions(__cpp_impl_coroutine=201902L)
+endif()
+
 # paceline_library(<folder> [DEPS targets...] [SOURCES globs...]): the static library paceline_<folder> of
 # this folder's *.cpp files (or of SOURCES), included as "folder/header.hpp".
 function(paceline_library folder)
@@ -33,9 +38,13 @@ function(paceline_library folder)
   endif()
 endfunction()
 
-# paceline_tests(<folder> [LABEL fast|slow|gpu] [DEPS targets...] [SOURCES globs...]): every TEST is one
-# CTest entry and so runs in a process of its own (SimGrid's Engine is a singleton).
-function(paceline_tests folder)
+# Builds the tests that use threads: what ThreadSanitizer runs.
+add_custom_target(threads_tests)
+
+# paceline_tests(<name> [LABEL fast|slow|threads|gpu] [DEPS targets...] [SOURCES globs...]): <name>_tests from
+# this folder's *_test.cpp files (or SOURCES). Every TEST is one CTest entry and so runs in a process of its own
+# (SimGrid's Engine is a singleton). slow: more than 5 s. threads: runs under ThreadSanitizer too.
+function(paceline_tests name)
   cmake_parse_arguments(ARG "" "LABEL" "DEPS;SOURCES" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL fast)
@@ -46,10 +55,13 @@ function(paceline_tests folder)
   list(TRANSFORM ARG_SOURCES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
   if(sources)
-    add_executable(${folder}_tests ${sources})
-    target_link_libraries(${folder}_tests PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main paceline_warnings)
-    target_compile_definitions(${folder}_tests PRIVATE PACELINE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-    gtest_discover_tests(${folder}_tests TEST_PREFIX "${folder}." DISCOVERY_TIMEOUT 60
+    add_executable(${name}_tests ${sources})
+    target_link_libraries(${name}_tests PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main paceline_warnings)
+    target_compile_definitions(${name}_tests PRIVATE PACELINE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
                          PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+    if(ARG_LABEL STREQUAL "threads")
+      add_dependencies(threads_tests ${name}_tests)
+    endif()
   endif()
 endfunction()
