@@ -61,6 +61,7 @@ class BatchNorm final : public Layer {
         {DNNL_ARG_MEAN, mean_},
         {DNNL_ARG_VARIANCE, variance_},
         {DNNL_ARG_SCALE, view(channels_, pass.parameters[0])},
+        {DNNL_ARG_SHIFT, view(channels_, pass.parameters[1])},  // wanted, if not used
         {DNNL_ARG_DIFF_SRC, target(*dx).write(layout_)},
         {DNNL_ARG_DIFF_SCALE, view(channels_, dscale ? dscale : unused_.data())},
         {DNNL_ARG_DIFF_SHIFT, view(channels_, dshift ? dshift : unused_.data() + channels_[0])}};
