@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "algorithms/model_shape.hpp"
@@ -20,6 +21,15 @@ struct PaperBound {
   std::string over;        ///< "S-SGD", "SLGS-SGD", "one GPU"
 };
 
+inline PaperBound time_bound(std::string name, std::string formula, std::string source,
+                             double iteration_s) {
+  return {std::move(name), std::move(formula), std::move(source), iteration_s, 0, ""};
+}
+inline PaperBound speedup_bound(std::string name, std::string formula, std::string source,
+                                double speedup, std::string over) {
+  return {std::move(name), std::move(formula), std::move(source), 0, speedup, std::move(over)};
+}
+
 /// Costs of one undisturbed iteration that bounds are made of, all from the profile and the closed
 /// forms.
 struct BoundInputs {
@@ -32,7 +42,8 @@ struct BoundInputs {
   std::function<double(double bytes)> all_reduce_s;           ///< m for so many bytes
   std::function<double(double bytes)> all_gather_s;           ///< bytes of all blocks together
   std::function<double(double bytes)> message_s;              ///< one message worker to server
-  std::function<double(double elements, double k)> select_s;  ///< sparsification
+  std::function<double(double elements, double k, Selector selector)> select_s;  ///< sparsification
+  Selector selector = Selector::radix_select;  ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
 

@@ -16,6 +16,9 @@ struct TensorRange {
   TensorId last = 0;
 };
 
+/// What selects the largest entries; the name of its cost model travels to the result.
+enum class Selector : std::uint8_t { torch_legacy, sort, radix_select, dgc_sample, gaussian_k };
+
 /// What a schedule may know of the model and of what its parts cost on an undisturbed device.
 struct ModelShape {
   struct Item {
@@ -24,6 +27,7 @@ struct ModelShape {
     std::int64_t offset = 0;  ///< in the flat parameter vector, elements
     double forward_s = 0;     ///< see StepCosts: cumulative sums are what counts
     double backward_s = 0;
+    std::int64_t rows = 1;    ///< as a matrix [rows, elements / rows]; 1 for vectors
   };
   std::vector<Item> tensors;             ///< forward order
   std::vector<TensorId> backward_order;  ///< the order in which backward yields gradients

@@ -37,6 +37,8 @@ class Server : public TensorDevice {
   [[nodiscard]] virtual const ModelShape& model() const = 0;
   [[nodiscard]] virtual double now() const = 0;
 
+  [[nodiscard]] virtual double learning_rate(std::int64_t step) const = 0;
+
   virtual Pending<Request> receive() = 0;
   /// Tells the worker that its push is done, once `after` (null: now) is.
   virtual void acknowledge(const Request& push, const Tensor& after = Tensor()) = 0;

@@ -29,33 +29,37 @@ class Steps {
  public:
   class Iterator {
    public:
-    Iterator(Worker* worker, std::int64_t index) : worker_(worker), index_(index) {}
+    Iterator(const Steps* steps, std::int64_t index) : steps_(steps), index_(index) {}
     Step operator*() const { return {index_}; }
     inline Iterator& operator++();
     bool operator!=(const Iterator& other) const { return index_ != other.index_; }
 
    private:
-    Worker* worker_;
+    const Steps* steps_;
     std::int64_t index_;
   };
-  Steps(Worker* worker, std::int64_t first, std::int64_t last)
-      : worker_(worker), first_(first), last_(last) {}
-  [[nodiscard]] Iterator begin() const { return {worker_, first_}; }
-  [[nodiscard]] Iterator end() const { return {worker_, last_}; }
+  /// `in_round`: the border of the last step is the round's to pass.
+  Steps(Worker* worker, std::int64_t first, std::int64_t last, bool in_round = false)
+      : worker_(worker), first_(first), last_(last), in_round_(in_round) {}
+  [[nodiscard]] Iterator begin() const { return {this, first_}; }
+  [[nodiscard]] Iterator end() const { return {this, last_}; }
 
  private:
   Worker* worker_;
   std::int64_t first_, last_;
+  bool in_round_;
 };
 
-/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last
-/// may be shorter).
+/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last may be
+/// shorter). What the body does after its steps still belongs to the last one.
 class Round {
  public:
   Round(Worker* worker, std::int64_t number, std::int64_t first, std::int64_t last)
       : index(number), worker_(worker), first_(first), last_(last) {}
-  [[nodiscard]] Steps steps() const { return {worker_, first_, last_}; }
-  std::int64_t index;  ///< 0-based
+  [[nodiscard]] Steps steps() const { return {worker_, first_, last_, true}; }
+  [[nodiscard]] std::int64_t first_step() const { return first_; }
+  [[nodiscard]] std::int64_t end_step() const { return last_; }  ///< one past its last step
+  std::int64_t index;                                             ///< 0-based
 
  private:
   Worker* worker_;
@@ -72,10 +76,7 @@ class Rounds {
       const std::int64_t from = rounds_->first_ + index_ * rounds_->period_;
       return {rounds_->worker_, index_, from, std::min(from + rounds_->period_, rounds_->last_)};
     }
-    Iterator& operator++() {
-      ++index_;
-      return *this;
-    }
+    inline Iterator& operator++();
     bool operator!=(const Iterator& other) const { return index_ != other.index_; }
 
    private:
@@ -117,9 +118,6 @@ struct Shard {
 using ValueFunction =
     std::function<void(std::span<const std::span<const float>> reads, std::span<float> result)>;
 
-/// What selects the largest entries; the name of its cost model travels to the result.
-enum class Selector : std::uint8_t { torch_legacy, radix_select, dgc_sample, gaussian_k, sort };
-
 /// Sent and kept of an error-feedback selection: sent + residual = accumulated.
 struct Selection {
   Sparse sent;
@@ -157,6 +155,8 @@ class Worker : public TensorDevice {
     return {this, 0, std::min(last, step_count())};
   }
   [[nodiscard]] Rounds rounds(std::int64_t period, std::int64_t first = 0);
+  /// The optimiser's learning rate in a step (the run's schedule of rates; 0 in time-only runs).
+  [[nodiscard]] virtual double learning_rate(std::int64_t step) const = 0;
   /// The schedule's place in its cycle, where it is not just the step (CoCoD's round, a density
   /// warm-up): steady state is only recognised between equal phases.
   virtual void phase(std::int64_t key) = 0;
@@ -175,6 +175,7 @@ class Worker : public TensorDevice {
       const Tensor& gradient) = 0;  ///< the optimiser on the gradient's range of parameters
   virtual Pending<> update(
       const std::vector<Pending<Tensor>>& gradients) = 0;  ///< one fused step over all parts
+  virtual Pending<> update(const std::vector<Tensor>& gradients) = 0;  ///< the same over tensors
 
   virtual Tensor parameters() = 0;  ///< flat
   virtual Tensor parameters(TensorRange range) = 0;
@@ -199,14 +200,21 @@ class Worker : public TensorDevice {
   virtual Tensor scatter_mean(
       const Gathered& blocks) = 0;                  ///< weighted mean of the workers' blocks, dense
   virtual Tensor scatter(const Sparse& block) = 0;  ///< one block, dense
+  /// gTop-k's repair: residual plus the entries of `sent` whose index is not among those `kept` globally.
+  virtual Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) = 0;
+  [[nodiscard]] virtual Selector selector() const = 0;  ///< the run's
+  [[nodiscard]] virtual double quantize_s(double elements, double bits) const = 0;
+  [[nodiscard]] virtual double dequantize_s(double elements, double bits) const = 0;
   [[nodiscard]] virtual double select_s(double elements, double k, Selector selector) const = 0;
 
   // Communication
   virtual Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry = Carry()) = 0;
   virtual Pending<Gathered> all_gather(const Sparse& block, Carry carry = Carry()) = 0;
+  /// The k entries of the weighted mean over the workers that the tree of pairwise merges keeps (arXiv 1901.04359).
   virtual Pending<Sparse> gtop_k(const Sparse& block, Carry carry = Carry()) = 0;
   virtual Pending<> barrier() = 0;
   [[nodiscard]] virtual double all_reduce_s(double bytes) const = 0;  ///< un-contended, closed form
+  [[nodiscard]] virtual double all_gather_s(double bytes) const = 0;  ///< of all blocks together
 
   // Host and parameter servers
   virtual Tensor copy_to_host(const Tensor& tensor) = 0;    ///< copy-out stream
@@ -224,8 +232,14 @@ class Worker : public TensorDevice {
 };
 
 Steps::Iterator& Steps::Iterator::operator++() {
-  worker_->step_done();
   ++index_;
+  if (!steps_->in_round_ || index_ != steps_->last_) steps_->worker_->step_done();
+  return *this;
+}
+
+Rounds::Iterator& Rounds::Iterator::operator++() {
+  ++index_;
+  rounds_->worker_->step_done();
   return *this;
 }
 

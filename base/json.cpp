@@ -164,9 +164,9 @@ std::int64_t ObjectReader::integer(std::string_view key, std::int64_t least, std
   return number;
 }
 
-std::int64_t ObjectReader::integer(std::string_view key, std::optional<std::int64_t> fallback,
-                                   std::int64_t least, std::int64_t most) {
-  return has(key) || !fallback ? integer(key, least, most) : *fallback;
+std::int64_t ObjectReader::integer_or(std::string_view key, std::int64_t fallback,
+                                      std::int64_t least, std::int64_t most) {
+  return has(key) ? integer(key, least, most) : fallback;
 }
 
 double ObjectReader::number(std::string_view key, double least, double most) {

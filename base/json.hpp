@@ -43,8 +43,8 @@ class ObjectReader {
   bool boolean(std::string_view key, bool fallback);
   std::int64_t integer(std::string_view key, std::int64_t least = INT64_MIN,
                        std::int64_t most = INT64_MAX);
-  std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback,
-                       std::int64_t least, std::int64_t most = INT64_MAX);
+  std::int64_t integer_or(std::string_view key, std::int64_t fallback,
+                          std::int64_t least = INT64_MIN, std::int64_t most = INT64_MAX);
   /// A dimensionless number in [least, most].
   double number(std::string_view key, double least, double most);
   double number(std::string_view key, double least, double most, double fallback);

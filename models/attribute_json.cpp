@@ -28,14 +28,14 @@ struct Reader {
   void operator()(std::monostate&) const {}
   void operator()(InputAttributes& a) const {
     a.shape = r.integers("shape");
-    a.entries = r.integer("entries", a.entries, 0, kMost);
+    a.entries = r.integer_or("entries", a.entries, 0, kMost);
   }
   void operator()(ConvAttributes& a) const {
     a.channels = r.integer("channels", 1, kMost);
     a.kernel = read_extent(r, "kernel", {}, 1);
     a.stride = read_extent(r, "stride", a.stride, 1);
     a.padding = read_extent(r, "padding", a.padding, 0);
-    a.groups = r.integer("groups", a.groups, 1, kMost);
+    a.groups = r.integer_or("groups", a.groups, 1, kMost);
     a.bias = r.boolean("bias", a.bias);
   }
   void operator()(DenseAttributes& a) const {
@@ -55,7 +55,7 @@ struct Reader {
     a.count_padding = r.boolean("count_padding", a.count_padding);
   }
   void operator()(LrnAttributes& a) const {
-    a.size = r.integer("size", a.size, 1, kMost);
+    a.size = r.integer_or("size", a.size, 1, kMost);
     a.alpha = r.number("alpha", 0, HUGE_VAL, a.alpha);
     a.beta = r.number("beta", 0, HUGE_VAL, a.beta);
     a.k = r.number("k", 0, HUGE_VAL, a.k);
@@ -63,7 +63,7 @@ struct Reader {
   void operator()(DropoutAttributes& a) const { a.p = r.number("p", 0, 1, a.p); }
   void operator()(SubsampleAttributes& a) const {
     a.channels = r.integer("channels", 1, kMost);
-    a.stride = r.integer("stride", a.stride, 1, kMost);
+    a.stride = r.integer_or("stride", a.stride, 1, kMost);
   }
   void operator()(EmbeddingAttributes& a) const {
     a.entries = r.integer("entries", 1, kMost);
@@ -71,7 +71,7 @@ struct Reader {
   }
   void operator()(LstmAttributes& a) const {
     a.hidden = r.integer("hidden", 1, kMost);
-    a.biases = r.integer("biases", a.biases, 0, 2);
+    a.biases = r.integer_or("biases", a.biases, 0, 2);
   }
   void operator()(AttentionAttributes& a) const {
     a.heads = r.integer("heads", 1, kMost);

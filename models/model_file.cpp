@@ -137,7 +137,7 @@ void add_tensors(GraphBuilder& builder, ObjectReader& model) {
   for (ObjectReader& reader : model.objects("tensors")) {
     const std::string name = reader.string("name");
     const bool repeated = reader.has("repeat");
-    const std::int64_t repeat = reader.integer("repeat", 1, 1, kMostRepeats);
+    const std::int64_t repeat = reader.integer_or("repeat", 1, 1, kMostRepeats);
     const Attributes attributes = read_attributes(reader, OpKind::opaque);
     reader.finish();
     for (std::int64_t i = 0; i < repeat; ++i) {

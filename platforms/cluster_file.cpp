@@ -69,7 +69,7 @@ NodeGroup read_group(ObjectReader& reader, std::size_t index) {
   NodeGroup group;
   group.name = reader.string("name", fmt::format("group{}", index));
   group.count =
-      static_cast<std::size_t>(reader.integer("count", std::optional<std::int64_t>(1), 1));
+      static_cast<std::size_t>(reader.integer_or("count", 1, 1));
   group.gpus = static_cast<std::size_t>(reader.integer("gpus", 0));
   if (group.gpus > 0) {
     read_gpu(reader, group);
@@ -102,7 +102,8 @@ std::vector<std::size_t> sizes(ObjectReader& reader, std::string_view key) {
 
 TopologySpec read_topology(ObjectReader& reader) {
   const auto size = [&](std::string_view key, std::optional<std::int64_t> fallback = {}) {
-    return static_cast<std::size_t>(reader.integer(key, fallback, 1, INT32_MAX));
+    return static_cast<std::size_t>(fallback ? reader.integer_or(key, *fallback, 1, INT32_MAX)
+                                             : reader.integer(key, 1, INT32_MAX));
   };
   TopologySpec topology;
   topology.kind = enum_of<TopologyKind>(kTopologies, reader.choice("kind", kTopologies));
@@ -110,7 +111,7 @@ TopologySpec read_topology(ObjectReader& reader) {
     case TopologyKind::star:
       break;
     case TopologyKind::fat_tree:
-      topology.levels = static_cast<std::size_t>(reader.integer("levels", 2, 2, 3));
+      topology.levels = static_cast<std::size_t>(reader.integer_or("levels", 2, 2, 3));
       topology.nodes_per_leaf = size("nodes_per_leaf");
       if (topology.levels == 3) topology.leaves_per_pod = size("leaves_per_pod");
       topology.oversubscription = reader.has("oversubscription")

@@ -38,6 +38,7 @@ struct JobSpec {
   Jitter jitter;
   double p25_over_median = 1, p75_over_median = 1;  ///< for jitter from the profile
   std::uint64_t seed = 1;
+  std::function<double(std::int64_t step)> learning_rate;  ///< empty in time-only runs
 };
 
 /// What a run of one worker added up, in seconds unless said otherwise.
@@ -93,6 +94,9 @@ class Job final : WireTime::Listener {
   [[nodiscard]] Account measured_account() const;
   [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const {
     return workers_;
+  }
+  [[nodiscard]] double learning_rate(std::int64_t step) const {
+    return spec_.learning_rate ? spec_.learning_rate(step) : 0;
   }
   [[nodiscard]] double all_reduce_s(double bytes) { return all_reduce_plan_->closed_s(bytes); }
   [[nodiscard]] double all_gather_s(double bytes) { return gather_plan_->closed_s(bytes); }

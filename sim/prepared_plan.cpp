@@ -60,30 +60,26 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     std::uint32_t last = first + 1;
     while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage)
       ++last;
-    Stage stage{first, last, last - first > 1, 0, {}, 0};
+    Stage stage{first, last, last - first > 1, {}, -1, {}, 0};
     // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own
     // latencies; a pipeline pays its fill time as one delay, the same for all hops.
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
-    std::map<LinkId, double> load;
     for (std::uint32_t r = first; r < last; ++r) {
       const auto repeat = static_cast<double>(plan_.rounds[r].repeat);
       for (std::uint32_t i = first_message_[r]; i < first_message_[r + 1]; ++i) {
         const Message& m = messages_[i];
         hops[{stage.pipelined ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
-        if (!stage.pipelined) continue;
-        cluster.route(members_[m.from], members_[m.to], route);
-        for (const LinkId link : route.links)
-          load[link] += repeat * m.share / cluster.links()[link].bandwidth;
       }
     }
-    for (const auto& [link, seconds] : load)
-      stage.load_s_per_byte = std::max(stage.load_s_per_byte, seconds);
     for (const auto& [key, share] : hops) {
       const auto& [alpha, from, to] = key;
       if (stage.groups.empty() || stage.groups.back().alpha != alpha)
         stage.groups.push_back({alpha, {}});
       stage.groups.back().hops.push_back({from, to, share});
       ++stage.hop_count;
+      if (!stage.pipelined) continue;
+      cluster.route(members_[from], members_[to], route);
+      stage.flows.push_back({share, route.links});
     }
     stages_.push_back(std::move(stage));
     first = last;
@@ -139,9 +135,10 @@ double PreparedPlan::closed_s(double bytes) {
 double PreparedPlan::stage_fill_s(std::size_t stage, double bytes) {
   const auto [it, fresh] = fill_cache_[stage].try_emplace(bytes, 0);
   if (fresh) {
-    const Stage& s = stages_[stage];
+    Stage& s = stages_[stage];
+    if (s.fluid_s_per_byte < 0) s.fluid_s_per_byte = max_min_time(s.flows, bandwidth_);
     it->second = std::max(
-        0.0, longest_chain_s(s.first_round, s.last_round, bytes) - bytes * s.load_s_per_byte);
+        0.0, longest_chain_s(s.first_round, s.last_round, bytes) - bytes * s.fluid_s_per_byte);
   }
   return it->second;
 }

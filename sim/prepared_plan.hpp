@@ -6,6 +6,7 @@
 
 #include "platforms/cluster.hpp"
 #include "sim/collectives/plan.hpp"
+#include "sim/max_min.hpp"
 
 namespace paceline {
 
@@ -34,7 +35,8 @@ class PreparedPlan {
   struct Stage {
     std::uint32_t first_round, last_round;  // [first, last)
     bool pipelined;          // several rounds in one stage: their fill time is paid as one delay
-    double load_s_per_byte;  // busiest link of the stage, seconds per byte of the collective
+    std::vector<FluidFlow> flows;  // pipelined: the same hops for the max-min solver, per byte of the collective
+    double fluid_s_per_byte = -1;  // pipelined: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
     std::size_t hop_count = 0;
   };
@@ -54,7 +56,7 @@ class PreparedPlan {
 
   /// Seconds for `bytes`: the longest chain of messages, all ranks starting together.
   double closed_s(double bytes);
-  /// The latency part of a pipelined stage: its longest chain less its busiest link.
+  /// The latency part of a pipelined stage: its longest chain less what its hops need at once.
   double stage_fill_s(std::size_t stage, double bytes);
   /// Share of closed_s(bytes) that is latency: the error bound of flow fidelity under contention.
   double alpha_share(double bytes);
@@ -79,6 +81,7 @@ class PreparedPlan {
   std::vector<std::vector<RankRound>> rank_rounds_;
   std::vector<Stage> stages_;
   std::vector<LinkId> links_;
+  std::vector<double> bandwidth_;  // of all links of the cluster
   std::int64_t contended_link_ = -1;
   std::unordered_map<double, double> closed_cache_;
   std::vector<std::unordered_map<double, double>> fill_cache_;

@@ -26,6 +26,7 @@ class ServerRuntime final : public Server, public StreamListener {
   [[nodiscard]] std::size_t worker_count() const override { return job_.spec().gpus.size(); }
   [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
   [[nodiscard]] double now() const override;
+  [[nodiscard]] double learning_rate(std::int64_t step) const override { return job_.learning_rate(step); }
   Pending<Request> receive() override;
   void acknowledge(const Request& push, const Tensor& after) override;
   void reply(const Request& pull, const Tensor& data, Carry carry) override;

@@ -205,11 +205,13 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.slowest_compute_s = std::max(r.slowest_compute_s, busy / own);
     const Endpoint gpu = job.spec().gpus[worker->rank()];
     const double before = at_measuring_.sent.empty() ? 0 : at_measuring_.sent[gpu];
-    const double sent = (now.sent[gpu] - before) / measured;
+    const double own_bytes = worker->sent().bytes - worker->sent_at_measuring().bytes;
+    const double sent = (now.sent[gpu] - before + own_bytes) / measured;
     r.sent_bytes += sent / static_cast<double>(r.workers);
     r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
     const double messages_before = at_measuring_.messages.empty() ? 0 : at_measuring_.messages[gpu];
-    r.messages += (now.messages[gpu] - messages_before) / measured / static_cast<double>(r.workers);
+    const double own_messages = worker->sent().messages - worker->sent_at_measuring().messages;
+    r.messages += (now.messages[gpu] - messages_before + own_messages) / measured / static_cast<double>(r.workers);
     const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
     r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
                 static_cast<double>(r.workers);

@@ -148,7 +148,10 @@ void WorkerRuntime::step_done() {
   forward_position_ = backward_position_ = 0;
   if (job_.spec().jitter.distribution != Jitter::Distribution::none)
     step_factor_ = sample_step_factor();
-  if (steps_passed_ == job_.log_.measured_from) measuring_ = account_now();
+  if (steps_passed_ == job_.log_.measured_from) {
+    measuring_ = account_now();
+    sent_at_measuring_ = sent_;
+  }
   job_.step_passed(*this, steps_passed_);
 }
 
@@ -356,6 +359,13 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
       CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, {}, waits)));
 }
 
+Pending<> WorkerRuntime::update(const std::vector<Tensor>& gradients) {
+  std::int64_t elements = 0;
+  for (const Tensor& gradient : gradients) elements += gradient.elements();
+  const double seconds = job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
+  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, {}, gradients)));
+}
+
 Tensor WorkerRuntime::parameters() {
   return parameters_;
 }
@@ -410,8 +420,23 @@ Tensor WorkerRuntime::copy(const Tensor& x) {
                    x.elements(), x.offset());
 }
 
+namespace {
+
+TopKModel top_k_model(Selector selector) {
+  switch (selector) {
+    case Selector::torch_legacy: return TopKModel::torch_legacy;
+    case Selector::sort: return TopKModel::sort;
+    case Selector::radix_select: return TopKModel::radix_select;
+    case Selector::dgc_sample: return TopKModel::dgc_sample;
+    case Selector::gaussian_k: return TopKModel::gaussian_k;
+  }
+  return TopKModel::radix_select;
+}
+
+}  // namespace
+
 double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
-  return job_.spec().costs->top_k(elements, k, static_cast<TopKModel>(selector));
+  return job_.spec().costs->top_k(elements, k, top_k_model(selector));
 }
 
 Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gradient, double k,
@@ -436,6 +461,21 @@ Tensor WorkerRuntime::scatter(const Sparse& block) {
   return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {},
                            std::span(&block.pairs(), 1)),
                    block.dense_elements(), block.pairs().offset());
+}
+
+Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) {
+  const Tensor reads[] = {residual, sent.pairs(), kept.pairs()};
+  const double seconds = job_.spec().costs->scatter_add(sent.selected());
+  return result_of(enqueue(compute_, "put back", Activity::sparsify, -1, seconds, {}, reads), residual.elements(),
+                   residual.offset());
+}
+
+double WorkerRuntime::quantize_s(double elements, double bits) const {
+  return job_.spec().costs->quantize(elements, bits);
+}
+
+double WorkerRuntime::dequantize_s(double elements, double bits) const {
+  return job_.spec().costs->dequantize(elements, bits);
 }
 
 // ---- communication
@@ -553,7 +593,9 @@ class PullCall final : public Result<Tensor> {
 Pending<> WorkerRuntime::push(const Shard& shard, const Tensor& tensor, Carry carry) {
   note_communication();
   CompletionRef call(new PushCall);
+  sent_.messages += 1;
   const double bytes = static_cast<double>(shard.elements) * bits(carry) / 8;
+  sent_.bytes += bytes;
   when_computed(tensor, [this, shard, tensor, bytes, call, priority = carry.priority] {
     to_server_[shard.server]->send(bytes, priority, [this, shard, tensor, call] {
       job_.servers_[shard.server]->arrived(Request(Request::Kind::push, rank_, shard, 0, tensor, call));
@@ -578,6 +620,7 @@ void WorkerRuntime::push_acknowledged(Endpoint server, const CompletionRef& call
 Pending<Tensor> WorkerRuntime::pull(const Shard& shard, std::int64_t version, Carry) {
   note_communication();
   // The request is a message without payload: it pays latency and shares nothing.
+  sent_.messages += 1;
   struct Ask {
     ServerRuntime* server;
     Request request;

@@ -28,6 +28,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double payload_bytes() const override { return job_.spec().payload_bits / 8; }
   [[nodiscard]] std::int64_t step_count() const override { return job_.spec().steps; }
   void step_done() override;
+  [[nodiscard]] double learning_rate(std::int64_t step) const override { return job_.learning_rate(step); }
   void phase(std::int64_t key) override { phase_ = key; }
 
   Pending<> forward() override;
@@ -38,6 +39,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<> local_step(Step step) override;
   Pending<> update(const Tensor& gradient) override;
   Pending<> update(const std::vector<Pending<Tensor>>& gradients) override;
+  Pending<> update(const std::vector<Tensor>& gradients) override;
   Tensor parameters() override;
   Tensor parameters(TensorRange range) override;
   void set_parameters(const Tensor& values) override;
@@ -52,6 +54,10 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
                    Selector selector) override;
   Tensor scatter_mean(const Gathered& blocks) override;
   Tensor scatter(const Sparse& block) override;
+  Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) override;
+  [[nodiscard]] Selector selector() const override { return job_.spec().selector; }
+  [[nodiscard]] double quantize_s(double elements, double bits) const override;
+  [[nodiscard]] double dequantize_s(double elements, double bits) const override;
   [[nodiscard]] double select_s(double elements, double k, Selector selector) const override;
 
   Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry) override;
@@ -61,6 +67,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double all_reduce_s(double bytes) const override {
     return job_.all_reduce_s(bytes);
   }
+  [[nodiscard]] double all_gather_s(double bytes) const override { return job_.all_gather_s(bytes); }
 
   Tensor copy_to_host(const Tensor& tensor) override;
   Tensor copy_to_device(const Tensor& tensor) override;
@@ -89,6 +96,13 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
   // For the job
+  /// Bytes and messages this worker has sent outside of collectives: since the start, or up to measuring.
+  struct Sent {
+    double bytes = 0;
+    double messages = 0;
+  };
+  [[nodiscard]] const Sent& sent() const { return sent_; }
+  [[nodiscard]] const Sent& sent_at_measuring() const { return sent_at_measuring_; }
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
   [[nodiscard]] Account account_now();
@@ -158,6 +172,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   bool communicated_ = false;
   std::int64_t rounds_ = 0;
   Account account_, measuring_;
+  Sent sent_, sent_at_measuring_;
   double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
   int on_wire_ = 0;
   double straggling_ = 1;

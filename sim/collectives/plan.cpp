@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <set>
 
 #include "base/error.hpp"
 
@@ -152,12 +153,14 @@ Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uin
   }
   std::uint32_t per_node = 1;
   while (per_node < ranks && node_of[per_node] == node_of[0]) ++per_node;
-  for (std::uint32_t r = 0; r < ranks; ++r)
-    if (ranks % per_node != 0 || node_of[r] != node_of[r / per_node * per_node] ||
-        (r >= per_node && node_of[r] == node_of[r - per_node]))
+  // The ranks of a node must be one run, and all runs equally long.
+  std::set<std::uint32_t> seen;
+  for (std::uint32_t r = 0; r < ranks; ++r) {
+    const std::uint32_t first = r / per_node * per_node;
+    if (ranks % per_node != 0 || node_of[r] != node_of[first] || (r == first && !seen.insert(node_of[r]).second))
       throw InputError(
-          "hierarchical all-reduce needs the same number of GPUs on every node, found unequal "
-          "nodes");
+          "hierarchical all-reduce needs the same number of GPUs on every node, in consecutive ranks");
+  }
   return plan_hierarchical(ranks / per_node, per_node);
 }
 

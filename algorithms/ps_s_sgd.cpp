@@ -1,0 +1,62 @@
+// S-SGD over parameter servers: every tensor is pushed as backward yields it and pulled back updated; the next
+// forward pass takes a layer as soon as its weights are home.
+
+#include "algorithms/parameter_server.hpp"
+#include "algorithms/registry.hpp"
+
+namespace paceline {
+namespace {
+
+Program ps_s_sgd(Worker& w, ServerOptions o) {
+  const std::vector<std::vector<Shard>> shards = shard_tensors(w.model(), w.server_count(), o.split_above);
+  std::vector<std::vector<Pending<>>> home(shards.size());  // by tensor: its shards' exchanges
+  for (const Step step : w.steps()) {
+    for (TensorId t = 0; t < shards.size(); ++t) {
+      co_await all(home[t]);
+      w.forward(t);
+      home[t].clear();
+    }
+    for (const TensorId t : w.model().backward_order) {
+      const Tensor gradient = co_await w.backward(t);
+      for (const Shard& shard : shards[t])
+        home[t].push_back(w.spawn(exchange_gradient(w, shard, carry_of(o, t), step.index,
+                                                    gradient.slice(shard.offset - gradient.offset(), shard.elements))));
+    }
+    if (step.index + 1 == w.step_count())
+      for (const std::vector<Pending<>>& tensor : home) co_await all(tensor);
+  }
+}
+
+std::vector<PaperBound> ps_bounds(const BoundInputs& in) {
+  const double servers = static_cast<double>(std::max<std::size_t>(1, in.servers));
+  const double incast = static_cast<double>(in.workers) * in.message_s(in.model_bytes() / servers);
+  return {{"server port", "N S / (servers B)",
+           "all gradients pass the servers' ports once in each direction, full duplex [derived]",
+           std::max(in.forward_s + in.backward_s, incast), 0, ""}};
+}
+
+Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
+  ServerOptions o;
+  o.split_above = options.integer_or("split_above", 1'000'000, 1);
+  o.front_layers_first = options.boolean("front_layers_first", true);
+  options.finish();
+  if (context.servers == 0) options.fail("schedule 'ps-s-sgd' needs a parameter server: none is given");
+  Schedule s;
+  s.name = "ps-s-sgd";
+  s.description = "S-SGD over parameter servers";
+  s.worker = [o](Worker& w) { return ps_s_sgd(w, o); };
+  s.server = synchronous_server;
+  s.bounds = ps_bounds;
+  s.warm_up = 2;
+  s.rounds_formula = "T (every iteration) [paper]";
+  return s;
+}
+
+}  // namespace
+
+extern const ScheduleEntry ps_s_sgd_entry{"ps-s-sgd", "S-SGD over parameter servers",
+                                          "Li et al. 2014; sharding and priorities as in MXNet [code]",
+                                          "split_above (1000000 elements), front_layers_first (true)",
+                                          make_ps_s_sgd};
+
+}  // namespace paceline
