@@ -1,0 +1,329 @@
+// Collectives alone on the network: the three fidelities against the textbook costs, written out
+// here once more.
+#include <algorithm>
+
+#include "tests/sim/in_child.hpp"
+#include "tests/sim/scenario.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr double kSizes[] = {1e3, 40960, 1e6, 1e8};
+
+// Patarasuk and Yuan 2009.
+double ring_s(double n, double bytes, double alpha, double bandwidth) {
+  return 2 * (n - 1) * (alpha + bytes / (n * bandwidth));
+}
+
+// Rabenseifner 2004: 2 log2 p messages, sizes S/2, S/4, ... twice; two whole ones if N is no power
+// of two.
+double halving_doubling_s(std::uint32_t n, double bytes, double alpha, double bandwidth) {
+  double seconds = 0;
+  std::uint32_t p = 1;
+  for (double size = bytes / 2; 2 * p <= n; p *= 2, size /= 2)
+    seconds += 2 * (alpha + size / bandwidth);
+  return p == n ? seconds : seconds + 2 * (alpha + bytes / bandwidth);
+}
+
+// What no all-reduce can beat with one port per rank: every rank needs the data of all others.
+double least_s(double n, double bytes, double alpha, double bandwidth) {
+  return std::max(std::ceil(std::log2(n)) * alpha, 2 * (n - 1) / n * bytes / bandwidth);
+}
+
+std::vector<Timed> on_star(const Cluster& cluster, const AllReduceOptions& options,
+                           const std::vector<std::uint32_t>& counts) {
+  std::vector<Timed> list;
+  for (const std::uint32_t n : counts) {
+    const std::vector<Endpoint> members = first_gpus(n);
+    for (const double bytes : kSizes)
+      list.push_back({plan_all_reduce(options, nodes_of(cluster, members)), members, bytes});
+  }
+  return list;
+}
+
+enum class AtFlow : bool { exact, not_checked };
+
+void all_fidelities_agree(const AllReduceOptions& options, AtFlow at_flow,
+                          const std::function<double(std::uint32_t, double)>& oracle) {
+  const auto cluster = build(star_spec(64));
+  const std::vector<Timed> list = on_star(*cluster, options, {2, 3, 6, 16, 64});
+  const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
+  const std::vector<double> flow =
+      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+  const std::vector<double> step =
+      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+  ASSERT_EQ(flow.size(), list.size());
+  ASSERT_EQ(step.size(), list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto n = static_cast<std::uint32_t>(list[i].members.size());
+    const double expected = oracle(n, list[i].bytes);
+    SCOPED_TRACE(std::to_string(n) + " ranks, " + std::to_string(list[i].bytes) + " bytes");
+    EXPECT_TRUE(close_to(closed[i], expected, 1e-9));
+    EXPECT_TRUE(
+        close_to(closed_form_s(options, n, list[i].bytes, {kAlpha, kBandwidth}), expected, 1e-9));
+    if (at_flow == AtFlow::exact) {
+      EXPECT_TRUE(close_to(flow[i], expected, 1e-6));
+    }
+    EXPECT_TRUE(close_to(step[i], expected, 1e-6));
+  }
+}
+
+TEST(Star, RingEqualsItsClosedFormAtEveryFidelity) {
+  all_fidelities_agree({AllReduce::ring, 8}, AtFlow::exact,
+                       [](double n, double s) { return ring_s(n, s, kAlpha, kBandwidth); });
+}
+
+TEST(Star, HalvingDoublingEqualsItsClosedFormAtEveryFidelity) {
+  all_fidelities_agree(
+      {AllReduce::halving_doubling, 8}, AtFlow::exact,
+      [](std::uint32_t n, double s) { return halving_doubling_s(n, s, kAlpha, kBandwidth); });
+}
+
+TEST(Star, HierarchicalWithOneGpuPerNodeIsTheRing) {
+  all_fidelities_agree({AllReduce::hierarchical, 8}, AtFlow::exact,
+                       [](double n, double s) { return ring_s(n, s, kAlpha, kBandwidth); });
+}
+
+// Every message is S/(2 chunks) and costs the same, so the oracle is a count of rounds: replay the
+// messages in their order, one at a time per port.
+double replayed_rounds(const Plan& plan) {
+  std::vector<double> free_at(plan.ranks, 0);
+  for (const PlanRound& round : plan.rounds) {
+    std::vector<double> next = free_at;
+    for (const PlanMessage& m : round.messages) {
+      const double end = std::max(free_at[m.from], free_at[m.to]) + 1;
+      next[m.from] = std::max(next[m.from], end);
+      next[m.to] = std::max(next[m.to], end);
+    }
+    free_at = next;
+  }
+  return *std::max_element(free_at.begin(), free_at.end());
+}
+
+TEST(Star, DoubleBinaryTreeEqualsItsScheduleAtEveryFidelity) {
+  for (const std::int64_t chunks : {1, 8, 32}) {
+    SCOPED_TRACE(std::to_string(chunks) + " chunks");
+    all_fidelities_agree({AllReduce::double_binary_tree, chunks}, AtFlow::not_checked,
+                         [chunks](std::uint32_t n, double s) {
+                           return replayed_rounds(plan_double_binary_tree(n, chunks)) *
+                                  (kAlpha + s / (2.0 * static_cast<double>(chunks) * kBandwidth));
+                         });
+  }
+}
+
+TEST(Star, NoAlgorithmBeatsTheLowerBounds) {
+  const auto cluster = build(star_spec(64));
+  for (const AllReduce algorithm :
+       {AllReduce::ring, AllReduce::double_binary_tree, AllReduce::halving_doubling}) {
+    const std::vector<Timed> list =
+        on_star(*cluster, {algorithm, 8}, {2, 3, 4, 5, 6, 7, 16, 33, 64});
+    const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
+    for (std::size_t i = 0; i < list.size(); ++i)
+      EXPECT_GE(closed[i] * (1 + 1e-12), least_s(static_cast<double>(list[i].members.size()),
+                                                 list[i].bytes, kAlpha, kBandwidth))
+          << to_string(algorithm) << " N=" << list[i].members.size() << " " << list[i].bytes;
+  }
+}
+
+// Sanders, Speck, Traeff 2009: the start-ups grow with log N where the ring's grow with N, and with
+// many chunks the data cost a constant times S/B (2 at best: every port carries it twice).
+TEST(Star, DoubleBinaryTreeHasLogarithmicStartUpsAndConstantTransfer) {
+  for (const std::uint32_t n : {5U, 8U, 16U, 64U, 255U}) {
+    const double height = std::ceil(std::log2(n));
+    const double one_chunk = replayed_rounds(plan_double_binary_tree(n, 1));
+    EXPECT_GE(one_chunk, 2 * (height - 1)) << n;
+    EXPECT_LE(one_chunk, 4 * height) << n;
+    const double transfer = replayed_rounds(plan_double_binary_tree(n, 64)) / 128;
+    EXPECT_GE(transfer, 2 * (n - 1.0) / n) << n;
+    EXPECT_LE(transfer, 2.75) << n;
+  }
+}
+
+TEST(Star, ClosedFormsHoldUpTo4096Ranks) {
+  const auto cluster = build(star_spec(4096));
+  for (const std::uint32_t n : {256U, 1000U, 1024U, 4096U})
+    for (const double bytes : kSizes) {
+      const std::vector<Endpoint> members = first_gpus(n);
+      const auto seconds = [&](const Plan& plan) {
+        return PreparedPlan(plan, *cluster, members).closed_s(bytes);
+      };
+      EXPECT_TRUE(close_to(seconds(plan_ring(n)), ring_s(n, bytes, kAlpha, kBandwidth), 1e-9));
+      EXPECT_TRUE(close_to(seconds(plan_halving_doubling(n)),
+                           halving_doubling_s(n, bytes, kAlpha, kBandwidth), 1e-9));
+      EXPECT_TRUE(
+          close_to(seconds(plan_hierarchical(n, 1)), ring_s(n, bytes, kAlpha, kBandwidth), 1e-9));
+    }
+}
+
+TEST(Star, ClosedDoubleBinaryTreeHoldsUpTo4096Ranks) {
+  const auto cluster = build(star_spec(4096));
+  for (const std::uint32_t n : {256U, 1000U, 4096U}) {
+    const Plan plan = plan_double_binary_tree(n, 8);
+    const double rounds = replayed_rounds(plan);
+    PreparedPlan prepared(plan, *cluster, first_gpus(n));
+    for (const double bytes : kSizes)
+      EXPECT_TRUE(
+          close_to(prepared.closed_s(bytes), rounds * (kAlpha + bytes / (16 * kBandwidth)), 1e-9));
+  }
+}
+
+TEST(Star, GathersTreesAndBarriersEqualTheirClosedForms) {
+  const auto cluster = build(star_spec(64));
+  std::vector<Timed> list;
+  std::vector<double> expected;
+  for (const std::uint32_t n : {2U, 3U, 6U, 16U, 64U}) {
+    const std::vector<Endpoint> members = first_gpus(n);
+    const double levels = std::ceil(std::log2(n));
+    for (const double bytes : kSizes) {
+      list.push_back({plan_all_gather(n), members, bytes});
+      expected.push_back((n - 1) * (kAlpha + bytes / (n * kBandwidth)));
+      list.push_back({plan_gtop_k(n), members, bytes});
+      expected.push_back(2 * levels * (kAlpha + bytes / kBandwidth));
+    }
+    list.push_back({plan_barrier(n), members, 0});
+    expected.push_back(levels * kAlpha);
+  }
+  const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
+  const std::vector<double> flow =
+      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+  const std::vector<double> step =
+      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    SCOPED_TRACE(list[i].plan.name + " of " + std::to_string(list[i].members.size()));
+    EXPECT_TRUE(close_to(closed[i], expected[i], 1e-9));
+    EXPECT_TRUE(close_to(flow[i], expected[i], 1e-6));
+    EXPECT_TRUE(close_to(step[i], expected[i], 1e-6));
+  }
+}
+
+// ---- rings on other networks: the pace of the slowest hop
+
+double slowest_hop_ring_s(const Cluster& cluster, const std::vector<Endpoint>& members,
+                          double bytes) {
+  const auto n = static_cast<double>(members.size());
+  double slowest = 0;
+  for (std::size_t r = 0; r < members.size(); ++r) {
+    Route route;
+    cluster.route(members[r], members[(r + 1) % members.size()], route);
+    double narrowest = kInfinity;
+    for (const LinkId link : route.links)
+      narrowest = std::min(narrowest, cluster.links()[link].bandwidth);
+    slowest = std::max(slowest, route.latency + bytes / (n * narrowest));
+  }
+  return 2 * (n - 1) * slowest;
+}
+
+void ring_runs_at_its_slowest_hop(const ClusterSpec& spec) {
+  const auto cluster = build(spec);
+  const std::vector<Endpoint> members = first_gpus(cluster->gpus());
+  std::vector<Timed> list;
+  for (const double bytes : kSizes)
+    list.push_back({plan_ring(static_cast<std::uint32_t>(members.size())), members, bytes});
+  const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
+  const std::vector<double> flow =
+      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+  const std::vector<double> step =
+      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const double expected = slowest_hop_ring_s(*cluster, members, list[i].bytes);
+    SCOPED_TRACE(std::to_string(list[i].bytes) + " bytes");
+    EXPECT_TRUE(close_to(closed[i], expected, 1e-9));
+    EXPECT_TRUE(close_to(flow[i], expected, 1e-6));
+    EXPECT_TRUE(close_to(step[i], expected, 1e-6));
+  }
+}
+
+TEST(Ring, RunsAtItsSlowestHopOnATorus) {
+  ClusterSpec spec = star_spec(16);
+  spec.network.switch_latency = 3e-6;
+  spec.network.topology.kind = TopologyKind::torus;
+  spec.network.topology.dimensions = {4, 4};
+  spec.network.topology.link_bandwidth = 0.8e9;
+  ring_runs_at_its_slowest_hop(spec);
+}
+
+TEST(Ring, RunsAtItsSlowestHopOnAFatTree) {
+  ring_runs_at_its_slowest_hop(fat_tree_spec(16, 4, 1));
+  const auto cluster = build(fat_tree_spec(16, 4, 1));
+  // Two further switches between leaves: 10 us + 2 x 2 us.
+  EXPECT_TRUE(close_to(slowest_hop_ring_s(*cluster, first_gpus(16), 1e8),
+                       30 * (14e-6 + 1e8 / 16 / 1.25e9), 1e-12));
+}
+
+// The worst latency and the worst bandwidth stand on different hops.
+TEST(Ring, RunsAtItsSlowestHopWithUnequalLinks) {
+  ClusterSpec spec = star_spec(6);
+  spec.nodes = {node_group(3), node_group(1), node_group(2)};
+  spec.nodes[1].name = "slow";
+  spec.nodes[1].nic = 0.3e9;
+  spec.nodes[1].pcie = {6e9, 1e-6, 0, 1};
+  spec.nodes[2].name = "far";
+  spec.nodes[2].pcie = {12e9, 2e-4, 0, 1};
+  ring_runs_at_its_slowest_hop(spec);
+}
+
+// ---- hierarchical inside and between nodes
+
+TEST(Hierarchical, EqualsItsClosedFormOnFourByFourOverPcie) {
+  ClusterSpec spec = star_spec(4);
+  constexpr double kPcie = 12e9, kPcieAlpha = 1.5e-6;
+  spec.nodes = {node_group(4, 4, kPcie)};
+  spec.nodes[0].pcie.latency = kPcieAlpha;
+  const auto cluster = build(spec);
+  const std::vector<Endpoint> members = first_gpus(16);
+  Route inside, between;
+  cluster->route(0, 1, inside);
+  cluster->route(0, 4, between);
+  std::vector<Timed> list;
+  for (const double bytes : kSizes)
+    list.push_back({plan_all_reduce({AllReduce::hierarchical, 8}, nodes_of(*cluster, members)),
+                    members, bytes});
+  const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
+  const std::vector<double> flow =
+      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+  const std::vector<double> step =
+      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const double s = list[i].bytes;
+    // Reduce-scatter and all-gather over four GPUs; four rings of S/4 share one port.
+    const double expected = 2 * 3 * (inside.latency + s / 4 / kPcie) +
+                            2 * 3 * (between.latency + 4 * (s / 16) / kBandwidth);
+    SCOPED_TRACE(std::to_string(s) + " bytes");
+    EXPECT_TRUE(close_to(closed[i], expected, 1e-9));
+    EXPECT_TRUE(close_to(closed_form_s({AllReduce::hierarchical, 8}, 16, s,
+                                       {between.latency, kBandwidth}, 4, {inside.latency, kPcie}),
+                         expected, 1e-9));
+    EXPECT_TRUE(close_to(flow[i], expected, 1e-6));
+    EXPECT_TRUE(close_to(step[i], expected, 1e-6));
+  }
+}
+
+TEST(Hierarchical, RefusesUnequalNodes) {
+  EXPECT_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 0, 1}), std::exception);
+  EXPECT_NO_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 0, 1, 1}));
+}
+
+// ---- an algorithm that contends with itself
+
+TEST(FatTree, HalvingDoublingAtFlowStaysWithinItsOwnBoundOfStep) {
+  const auto cluster = build(fat_tree_spec(16, 4, 4));
+  for (const double bytes : kSizes) {
+    const std::vector<Timed> list{{plan_halving_doubling(16), first_gpus(16), bytes}};
+    const std::vector<double> flow = in_child([&] {
+      Wire wire(*cluster, Fidelity::flow);
+      PreparedPlan plan(list[0].plan, *cluster, list[0].members);
+      const double* end = wire.collective(plan, bytes);
+      wire.run();
+      return std::vector<double>{*end, wire.transport.flow_error_bound()};
+    });
+    const double step =
+        in_child([&] { return collective_times(*cluster, Fidelity::step, list); }).at(0);
+    EXPECT_LE(std::abs(flow.at(0) / step - 1), flow.at(1) + 1e-6) << bytes;
+    EXPECT_LT(flow.at(1), 1);
+    // The far exchanges cross the 4:1 tree: slower than on a star.
+    EXPECT_GT(step, halving_doubling_s(16, bytes, kAlpha, kBandwidth));
+  }
+}
+
+}  // namespace
+}  // namespace paceline
