@@ -1,0 +1,41 @@
+"""Folders depend downwards only, and SimGrid stays behind sim/simgrid_shim.hpp."""
+import re
+
+from source import CPP
+
+# What each folder may include besides itself.
+BELOW = {
+    "base": set(),
+    "kernels": {"base"},
+    "models": {"base", "kernels"},
+    "platforms": {"base"},
+    "calibrate": {"base", "kernels", "models", "platforms"},
+    "algorithms": {"base"},
+    "sim": {"base", "kernels", "models", "platforms", "calibrate", "algorithms"},
+    "experiments": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
+    "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
+}
+SHIM = "sim/simgrid_shim.hpp"
+SIMGRID = re.compile(r"(simgrid|xbt|smpi)/|simgrid\.h|msg\.h")
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.M)
+
+
+def check(files):
+    for file in files:
+        if file.suffix not in CPP:
+            continue
+        for match in INCLUDE.finditer(file.text):
+            target = match.group(1)
+            if SIMGRID.match(target) and file.path != SHIM:
+                yield file.finding(match.start(1), "simgrid", f"<{target}>: only {SHIM} includes SimGrid")
+            if file.folder not in BELOW or "/" not in target:
+                continue
+            if target.startswith("../"):
+                yield file.finding(match.start(1), "include-path", f'"{target}": write "folder/header.hpp"')
+            folder = target.split("/")[0]
+            if folder in BELOW and folder != file.folder and folder not in BELOW[file.folder]:
+                allowed = ", ".join(sorted(BELOW[file.folder])) or "nothing"
+                yield file.finding(match.start(1), "folder",
+                                   f"{file.folder}/ may include {allowed} of ours, not \"{target}\"")
+            if target == SHIM and file.folder not in ("sim", "tests"):
+                yield file.finding(match.start(1), "simgrid", f"{SHIM} is for sim/ only")
