@@ -172,7 +172,7 @@ TEST(ObjectReader, AbsentKeysTakeTheirDefaults) {
     EXPECT_EQ(r.string("s", "d"), "d");
     EXPECT_EQ(r.choice("s", {"d", "e"}, "e"), "e");
     EXPECT_TRUE(r.boolean("b", true));
-    EXPECT_EQ(r.integer("i", 7, 0, 9), 7);
+    EXPECT_EQ(r.integer_or("i", 7, 0, 9), 7);
     EXPECT_EQ(r.number("n", 0, 1, 0.25), 0.25);
     EXPECT_EQ(r.bandwidth("bw", 2.0), 2.0);
     EXPECT_EQ(r.duration("t", 3.0), 3.0);
