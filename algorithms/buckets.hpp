@@ -29,4 +29,20 @@ std::vector<Bucket> buckets_by_size(const ModelShape& model, double bytes, doubl
 std::vector<Bucket> buckets_mg_wfbp(const ModelShape& model, double bytes_per_element,
                                     const std::function<double(double bytes)>& all_reduce_s);
 
+/// The contiguous merge with the earliest end of the last message, exactly: with T(bytes) the cost
+/// of one message on a serial channel and ready[j] the date of gradient j (backward order),
+/// f(j) = min over i < j of max(f(i), ready[j]) + T(bytes of i+1..j) [derived]. T must not fall
+/// with the bytes. No other rule here is faster on an undisturbed network. O(n^2) calls of T.
+std::vector<Bucket> buckets_optimal(const ModelShape& model, double bytes_per_element,
+                                    const std::function<double(double bytes)>& all_reduce_s);
+
+/// OMGS' rule for sparsified gradients [code of HKBU-HPML/OMGS-SGD]: going from the last layer
+/// down, merge l into l-1 when t_wait < t_save, with t_save = t_c(d_l) + t_c(d_{l-1}) - t_c(d_l +
+/// d_{l-1}) and t_wait = t_b(l-1) + t_s(d_l + d_{l-1}) - t_s(d_l) - t_s(d_{l-1}) - (start of l's
+/// exchange - end of its sparsification). `select_s(elements)` runs on the compute stream before
+/// `exchange_s(elements)` on the wire.
+std::vector<Bucket> buckets_omgs(const ModelShape& model,
+                                 const std::function<double(double elements)>& select_s,
+                                 const std::function<double(double elements)>& exchange_s);
+
 }  // namespace paceline

@@ -1,0 +1,83 @@
+// Deep Gradient Compression: layer-wise top-k whose residual carries momentum. Selected entries
+// lose both their residual and their momentum (masking).
+// Lin, Han, Mao, Wang, Dally, ICLR 2018, arXiv 1712.01887.
+
+#include <fmt/format.h>
+
+#include "algorithms/sparsity.hpp"
+
+namespace paceline {
+namespace {
+
+// u where `residual` is not zero: exactly the entries that were not selected keep their momentum.
+Tensor mask_momentum(Worker& w, const Tensor& u, const Tensor& residual) {
+  const Tensor reads[] = {u, residual};
+  return w.op("mask momentum", Activity::sparsify, reads, u.elements(),
+              w.elementwise_s(3 * u.bytes()), [](auto in, std::span<float> out) {
+                for (std::size_t i = 0; i < out.size(); ++i) out[i] = in[1][i] == 0 ? 0 : in[0][i];
+              });
+}
+
+// u = m u + g;  v = v + u;  send TopK(v);  v, u = 0 where sent;  theta -= eta * mean of what was
+// sent
+Program dgc(Worker& w, SparsifyOptions o, double momentum) {
+  const Selector selector = o.selector_of(w);
+  const std::vector<SparseGroup> groups = sparse_groups(w.model(), o, SparsifyCosts(w, selector));
+  std::vector<Tensor> u, v;
+  for (const SparseGroup& group : groups) {
+    u.push_back(w.zeros(group.elements, w.parameters(group.range).offset()));
+    v.push_back(u.back());
+  }
+  std::vector<Pending<Gathered>> arriving(groups.size());
+
+  for (const Step step : w.steps()) {
+    const std::size_t stage = o.stage(step.index);
+    w.phase(static_cast<std::int64_t>(stage));
+    w.forward();
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      co_await w.backward(groups[i].last_ready);
+      u[i] = w.combine(momentum, u[i], 1, w.gradient(groups[i].range));
+      const Selection selection = w.select(v[i], 1, u[i], groups[i].k_in_stage(o, stage), selector);
+      v[i] = selection.residual;
+      u[i] = mask_momentum(w, u[i], v[i]);
+      arriving[i] = w.all_gather(selection.sent);
+    }
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      Gathered blocks = co_await arriving[i];
+      const Tensor mean = w.scatter_mean(blocks);
+      const Tensor next =
+          w.combine(1, w.parameters(groups[i].range), -w.learning_rate(step.index), mean);
+      w.set_parameters(next);
+      co_await w.finished(next);
+    }
+  }
+}
+
+std::vector<PaperBound> dgc_bounds(const BoundInputs& in) {
+  return {time_bound("linear speedup", "c", "definition: nothing but computation", in.compute_s())};
+}
+
+Schedule make_dgc(ObjectReader& options, const ScheduleContext& context) {
+  const SparsifyOptions o = read_sparsify_options(options, context, true, true);
+  const double momentum = options.number("momentum", 0, 1, 0.9);
+  options.finish();
+  Schedule s;
+  s.name = "dgc";
+  s.description =
+      fmt::format("layer-wise top-k with momentum correction {}, {}", momentum, o.describe());
+  s.worker = [o, momentum](Worker& w) { return dgc(w, o, momentum); };
+  s.bounds = dgc_bounds;
+  s.warm_up = o.warm_up_end();
+  s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [derived]";
+  s.extra_copies = 2;  // momentum u and residual v (the optimiser's own momentum is not used)
+  return s;
+}
+
+}  // namespace
+
+extern const ScheduleEntry dgc_entry{
+    "dgc", "Deep Gradient Compression: top-k with momentum correction and masking",
+    "Lin et al., ICLR 2018, arXiv 1712.01887",
+    "as lags-sgd, without error_feedback; momentum (0.9)", make_dgc};
+
+}  // namespace paceline

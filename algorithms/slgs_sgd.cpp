@@ -1,0 +1,66 @@
+// SLGS-SGD, the single-layer form that LAGS-SGD is compared with: after backward one top-k over the
+// whole gradient with error feedback, one sparse all-gather, one update.
+// Shi et al., arXiv 1911.08727; Top-k SGD: Aji, Heafield 2017.
+
+#include <fmt/format.h>
+
+#include "algorithms/lags_model.hpp"
+#include "algorithms/sparsity.hpp"
+
+namespace paceline {
+namespace {
+
+// a = eps + eta g;  s = TopK(a, k);  eps = a - s;  theta -= (1/P) sum_p s_p
+Program slgs_sgd(Worker& w, SparsifyOptions o) {
+  const Selector selector = o.selector_of(w);
+  const SparseGroup all = sparse_groups(w.model(), o, SparsifyCosts(w, selector)).front();
+  Tensor residual = w.zeros(all.elements);
+  for (const Step step : w.steps()) {
+    const double scale = o.scaled ? w.learning_rate(step.index) : 1;
+    w.phase(static_cast<std::int64_t>(o.stage(step.index)));
+    w.forward();
+    Tensor gradient = co_await w.backward();
+    const double k = all.k_in_stage(o, o.stage(step.index));
+    const Selection selection = w.select(residual, scale, gradient, k, selector);
+    residual = selection.residual;
+    Gathered blocks = co_await w.all_gather(selection.sent);
+    co_await apply_sparse_mean(w, o, w.scatter_mean(blocks));
+  }
+}
+
+std::vector<PaperBound> slgs_bounds(const BoundInputs& in, const SparsifyOptions& o) {
+  const SparsifyCosts costs(in, o);
+  const SparseGroup all = sparse_groups(*in.model, o, costs).front();
+  const double c = in.compute_s();
+  return {time_bound("linear speedup", "c", "definition: nothing but computation", c),
+          time_bound("compute, select, exchange", "t_f + t_b + t_spar + t_comm + update",
+                     "SLGS-SGD: nothing overlaps [paper]",
+                     c + costs.select_s(static_cast<double>(all.elements), all.k) +
+                         costs.exchange_s(all.k))};
+}
+
+Schedule make_slgs(ObjectReader& options, const ScheduleContext& context) {
+  const SparsifyOptions o = read_sparsify_options(options, context, false);
+  options.finish();
+  Schedule s;
+  s.name = "slgs-sgd";
+  s.description = "one top-k over the whole gradient, " + o.describe();
+  s.worker = [o](Worker& w) { return slgs_sgd(w, o); };
+  s.bounds = [o](const BoundInputs& in) { return slgs_bounds(in, o); };
+  s.warm_up = o.warm_up_end();
+  s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [code]";
+  s.extra_copies = 1;  // the residual
+  return s;
+}
+
+}  // namespace
+
+extern const ScheduleEntry slgs_sgd_entry{
+    "slgs-sgd", "SLGS-SGD: top-k over the whole gradient, then a sparse all-gather",
+    "Shi et al., arXiv 1911.08727",
+    "density (0.001) or \"adaptive\"; ratios {tensor: c}; error_feedback: scaled | raw (scaled); "
+    "selector: profile | torch_legacy | sort | radix_select | dgc_sample | gaussian_k (profile); "
+    "warm_up {steps, densities}",
+    make_slgs};
+
+}  // namespace paceline
