@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -99,7 +100,7 @@ inline void add_tensor(ModelShape& model, std::int64_t elements, double forward_
                        double backward_s) {
   const auto id = static_cast<TensorId>(model.tensors.size());
   model.tensors.push_back(
-      {"t" + std::to_string(id), elements, model.elements, forward_s, backward_s});
+      {fmt::format("t{}", id), elements, model.elements, forward_s, backward_s});
   model.elements += elements;
   model.backward_order.insert(model.backward_order.begin(), id);
 }
