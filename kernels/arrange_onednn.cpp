@@ -16,7 +16,7 @@ Operation make_sum(const Desc& layout, std::size_t terms) {
 class Add final : public Layer {
  public:
   explicit Add(const AddShape& shape)
-      : shape_(shape), terms_(static_cast<std::size_t>(shape.inputs)) {}
+      : shape_(shape), terms_(static_cast<std::size_t>(shape.inputs)), cut_(shape.dims) {}
 
   void forward(const ForwardPass<float>& pass) override {
     prepare_thread();
@@ -34,12 +34,11 @@ class Add final : public Layer {
   void backward(const BackwardPass<float>& pass) override {
     prepare_thread();
     const OneDnnActivation* gradient = static_cast<const OneDnnActivation*>(&pass.output_gradient);
-    OneDnnActivation cut(shape_.dims);
     if (shape_.relu) {
       relu_gradient_.run({{DNNL_ARG_DST, array(pass.output)},
                           {DNNL_ARG_DIFF_DST, gradient_(gradient->memory(), layout_)},
-                          {DNNL_ARG_DIFF_SRC, cut.write(layout_)}});
-      gradient = &cut;
+                          {DNNL_ARG_DIFF_SRC, cut_.write(layout_)}});
+      gradient = &cut_;
     }
     for (Activation* dx : pass.input_gradients)
       if (dx) target(*dx).share(*gradient);
@@ -64,6 +63,7 @@ class Add final : public Layer {
   Operation sum_, relu_, relu_gradient_;
   std::vector<Reorder> terms_;
   Reorder gradient_;
+  OneDnnActivation cut_;  // the gradient where ReLU let it pass
 };
 
 class Concat final : public Layer {
@@ -145,7 +145,8 @@ void accumulate(const Activation& term, Activation& sum) {
   const auto* a = static_cast<const float*>(old.get_data_handle());
   const auto* b = static_cast<const float*>(added.get_data_handle());
   auto* c = static_cast<float*>(result.get_data_handle());
-  for (std::size_t i = 0; i < layout.get_size() / sizeof(float); ++i) c[i] = a[i] + b[i];
+  const std::size_t count = layout.get_size() / sizeof(float);
+  for (std::size_t i = 0; i < count; ++i) c[i] = a[i] + b[i];
 }
 
 std::unique_ptr<Layer> make_add(const AddShape& shape) {

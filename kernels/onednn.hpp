@@ -79,7 +79,8 @@ class OneDnnActivation final : public Activation {
   void share(const OneDnnActivation& other) { current_ = other.current_; }
 
  private:
-  std::shared_ptr<dnnl::memory> own_, current_;
+  // Two buffers in turn: what was shared in the last step is let go only in the course of this one.
+  std::shared_ptr<dnnl::memory> own_, spare_, current_;
 };
 
 const dnnl::memory& array(const Activation& activation);

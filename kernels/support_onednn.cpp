@@ -98,6 +98,7 @@ const dnnl::memory& OneDnnActivation::memory() const {
 
 const dnnl::memory& OneDnnActivation::write(const Desc& desc) {
   current_.reset();
+  if (own_.use_count() > 1) own_.swap(spare_);
   if (!own_ || own_.use_count() > 1 || own_->get_desc() != desc)
     own_ = std::make_shared<dnnl::memory>(desc, engine());
   current_ = own_;

@@ -161,6 +161,8 @@ std::vector<LayerShape> fixed_shapes() {
       Conv2dShape{image, 4, square_window(3, 1, 1)},
       Conv2dShape{image, 5, square_window(3, 2, 1), 1, true},
       Conv2dShape{{2, 16, 9, 9}, 32, square_window(3, 2, 1)},
+      Conv2dShape{{2, 16, 8, 9}, 32, square_window(3, 1, 1)},  // Winograd's ground
+      Conv2dShape{{1, 20, 11, 6}, 17, square_window(3, 1, 1), 1, true},
       Conv2dShape{{1, 6, 5, 8}, 4, {3, 2, 2, 3, 1, 0}, 2, true},
       Conv2dShape{{3, 4, 6, 6}, 4, square_window(3, 1, 1), 4},  // depthwise
       Conv2dShape{{2, 8, 5, 5}, 16, square_window(1, 2)},
