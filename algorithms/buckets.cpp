@@ -21,6 +21,17 @@ bool contiguous(const ModelShape& model, std::size_t first, std::size_t last) {
   return bucket.range.last - bucket.range.first == last - first;
 }
 
+// Appends the tensors order[first..last]. If a branch leaves the very last ones apart from one
+// another, they take the buckets before them back until all are neighbours.
+void push_bucket(std::vector<Bucket>& buckets, const ModelShape& model, std::size_t first,
+                 std::size_t last) {
+  while (!contiguous(model, first, last)) {
+    first -= buckets.back().range.last - buckets.back().range.first + 1;
+    buckets.pop_back();
+  }
+  buckets.push_back(make_bucket(model, first, last));
+}
+
 }  // namespace
 
 std::vector<Bucket> one_bucket(const ModelShape& model) {
@@ -45,7 +56,7 @@ std::vector<Bucket> buckets_by_size(const ModelShape& model, double bytes, doubl
         bytes_per_element * static_cast<double>(model.tensors[model.backward_order[i]].elements);
     const double limit = buckets.empty() ? first_bytes : bytes;
     if ((filled >= limit && contiguous(model, first, i)) || i + 1 == count) {
-      buckets.push_back(make_bucket(model, first, i));
+      push_bucket(buckets, model, first, i);
       first = i + 1;
       filled = 0;
     }
@@ -76,7 +87,7 @@ std::vector<Bucket> buckets_mg_wfbp(const ModelShape& model, double bytes_per_el
       const bool merge = next < ends && (begins > next || next - begins < startup);
       if (merge || !contiguous(model, first, i)) continue;
     }
-    buckets.push_back(make_bucket(model, first, i));
+    push_bucket(buckets, model, first, i);
     channel_free = std::max(channel_free, ready[i]) + all_reduce_s(bytes);
     first = i + 1;
     bytes = 0;
@@ -141,7 +152,7 @@ std::vector<Bucket> buckets_omgs(const ModelShape& model,
       merge = wait < saved || !contiguous(model, first, i);
     }
     if (merge) continue;
-    buckets.push_back(make_bucket(model, first, i));
+    push_bucket(buckets, model, first, i);
     compute_free = selected;
     wire_free = begins + exchange_s(elements);
     elements = 0;
