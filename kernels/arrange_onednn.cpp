@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/onednn.hpp"
 
 namespace paceline::kernels::onednn {
@@ -5,14 +7,8 @@ namespace {
 
 using dnnl::algorithm;
 
-// Sum of arrays that have one layout.
-Operation make_sum(const Desc& layout, std::size_t terms) {
-  const dnnl::sum::primitive_desc desc(layout, std::vector<float>(terms, 1.0f),
-                                       std::vector<Desc>(terms, layout), engine(), attributes());
-  return {desc, dnnl::sum(desc)};
-}
-
-// Works in the layout of its first input.
+// x_1 + x_2 and ReLU are one primitive; further terms are added to the result first. Works in the
+// layout of its first input.
 class Add final : public Layer {
  public:
   explicit Add(const AddShape& shape)
@@ -21,19 +17,18 @@ class Add final : public Layer {
   void forward(const ForwardPass<float>& pass) override {
     prepare_thread();
     const dnnl::memory& first = array(*pass.inputs[0]);
-    if (!sum_ || layout_ != first.get_desc()) create(first.get_desc());
+    if (!last_sum_ || layout_ != first.get_desc()) create(first.get_desc());
     const dnnl::memory& y = target(pass.output).write(layout_);
-    std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_DST, y}};
-    for (std::size_t i = 0; i < terms_.size(); ++i)
-      arguments.insert({DNNL_ARG_MULTIPLE_SRC + static_cast<int>(i),
-                        terms_[i](array(*pass.inputs[i]), layout_)});
-    sum_.run(std::move(arguments));
-    if (shape_.relu) relu_.run({{DNNL_ARG_SRC, y}, {DNNL_ARG_DST, y}});
+    for (std::size_t i = 1; i < terms_.size(); ++i)
+      (i + 1 == terms_.size() ? last_sum_ : sum_)
+          .run({{DNNL_ARG_SRC_0, i == 1 ? first : y},
+                {DNNL_ARG_SRC_1, terms_[i](array(*pass.inputs[i]), layout_)},
+                {DNNL_ARG_DST, y}});
   }
 
   void backward(const BackwardPass<float>& pass) override {
     prepare_thread();
-    const OneDnnActivation* gradient = static_cast<const OneDnnActivation*>(&pass.output_gradient);
+    const auto* gradient = static_cast<const OneDnnActivation*>(&pass.output_gradient);
     if (shape_.relu) {
       relu_gradient_.run({{DNNL_ARG_DST, array(pass.output)},
                           {DNNL_ARG_DIFF_DST, gradient_(gradient->memory(), layout_)},
@@ -47,20 +42,30 @@ class Add final : public Layer {
  private:
   void create(const Desc& layout) {
     layout_ = layout;
-    sum_ = make_sum(layout, terms_.size());
+    dnnl::primitive_attr with_relu;  // not a copy of attributes(): copies share what they set
+    with_relu.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (shape_.relu) {
+      dnnl::post_ops relu;
+      relu.append_eltwise(1.0f, algorithm::eltwise_relu, 0.0f, 0.0f);
+      with_relu.set_post_ops(relu);
+    }
+    const dnnl::binary::desc sum(algorithm::binary_add, layout, layout, layout);
+    const dnnl::binary::primitive_desc plain_sum(sum, attributes(), engine());
+    const dnnl::binary::primitive_desc last_sum(sum, with_relu, engine());
+    sum_ = Operation(plain_sum, dnnl::binary(plain_sum));
+    last_sum_ = Operation(last_sum, dnnl::binary(last_sum));
     if (!shape_.relu) return;
     const auto relu = algorithm::eltwise_relu_use_dst_for_bwd;
     const dnnl::eltwise_forward::primitive_desc forward(
         {dnnl::prop_kind::forward_training, relu, layout, 0.0f, 0.0f}, attributes(), engine());
     const dnnl::eltwise_backward::primitive_desc backward({relu, layout, layout, 0.0f, 0.0f},
                                                           attributes(), engine(), forward);
-    relu_ = Operation(forward, dnnl::eltwise_forward(forward));
     relu_gradient_ = Operation(backward, dnnl::eltwise_backward(backward));
   }
 
   AddShape shape_;
   Desc layout_;
-  Operation sum_, relu_, relu_gradient_;
+  Operation sum_, last_sum_, relu_gradient_;
   std::vector<Reorder> terms_;
   Reorder gradient_;
   OneDnnActivation cut_;  // the gradient where ReLU let it pass
@@ -133,6 +138,79 @@ class Reshape final : public Layer {
   Reorder forward_, backward_;
 };
 
+// [batch, channels/block, height, width, block]; block 1, 8 or 16 divides the channels.
+Desc blocked(const ImageShape& shape, std::int64_t block) {
+  using Tag = dnnl::memory::format_tag;
+  return {shape.dims(), dnnl::memory::data_type::f32,
+          block == 16  ? Tag::nChw16c
+          : block == 8 ? Tag::nChw8c
+                       : Tag::nchw};
+}
+
+// Moves runs of channels between layouts that may be blocked.
+class SubsamplePad final : public Layer {
+ public:
+  explicit SubsamplePad(const SubsamplePadShape& shape) : shape_(shape), output_(shape.output()) {}
+
+  void forward(const ForwardPass<float>& pass) override {
+    prepare_thread();
+    dnnl::memory x = array(*pass.inputs[0]);
+    block_ = 1;
+    for (const std::int64_t block : {8, 16})
+      if (shape_.input.channels % block == 0 && output_.channels % block == 0 &&
+          x.get_desc() == blocked(shape_.input, block))
+        block_ = block;
+    x = input_reorder_(x, blocked(shape_.input, block_));
+    const dnnl::memory y = target(pass.output).write(blocked(output_, block_));
+    auto* to = static_cast<float*>(y.get_data_handle());
+    const auto* from = static_cast<const float*>(x.get_data_handle());
+    std::fill_n(to, output_.elements(), 0.0f);
+    for_each_run([&](std::int64_t in, std::int64_t out, std::int64_t run) {
+      std::copy_n(from + in, run, to + out);
+    });
+  }
+
+  void backward(const BackwardPass<float>& pass) override {
+    if (!pass.input_gradients[0]) return;
+    prepare_thread();
+    const dnnl::memory dy = gradient_(array(pass.output_gradient), blocked(output_, block_));
+    const dnnl::memory dx = target(*pass.input_gradients[0]).write(blocked(shape_.input, block_));
+    auto* to = static_cast<float*>(dx.get_data_handle());
+    const auto* from = static_cast<const float*>(dy.get_data_handle());
+    std::fill_n(to, shape_.input.elements(), 0.0f);
+    for_each_run([&](std::int64_t in, std::int64_t out, std::int64_t run) {
+      std::copy_n(from + out, run, to + in);
+    });
+  }
+
+ private:
+  [[nodiscard]] std::int64_t place(const ImageShape& s, std::int64_t n, std::int64_t c,
+                                   std::int64_t i, std::int64_t j) const {
+    const std::int64_t row = ((n * s.channels + c) / block_ * s.height + i) * s.width + j;
+    return row * block_ + c % block_;
+  }
+  // Calls move(place in the input, place in the output, length) for channels that lie together in
+  // both.
+  template <class Move>
+  void for_each_run(Move move) const {
+    const ImageShape& in = shape_.input;
+    const std::int64_t before = (output_.channels - in.channels) / 2;
+    for (std::int64_t n = 0; n < in.batch; ++n)
+      for (std::int64_t c = 0, run = 0; c < in.channels; c += run) {
+        run = std::min({block_ - c % block_, block_ - (before + c) % block_, in.channels - c});
+        for (std::int64_t i = 0; i < output_.height; ++i)
+          for (std::int64_t j = 0; j < output_.width; ++j)
+            move(place(in, n, c, i * shape_.stride, j * shape_.stride),
+                 place(output_, n, before + c, i, j), run);
+      }
+  }
+
+  SubsamplePadShape shape_;
+  ImageShape output_;
+  std::int64_t block_ = 1;
+  Reorder input_reorder_, gradient_;
+};
+
 }  // namespace
 
 // A loop rather than a primitive: nothing to create and keep, and memory sets the pace.
@@ -157,6 +235,9 @@ std::unique_ptr<Layer> make_concat(const ConcatShape& shape) {
 }
 std::unique_ptr<Layer> make_reshape(const ReshapeShape&) {
   return std::make_unique<Reshape>();
+}
+std::unique_ptr<Layer> make_subsample_pad(const SubsamplePadShape& shape) {
+  return std::make_unique<SubsamplePad>(shape);
 }
 
 }  // namespace paceline::kernels::onednn

@@ -17,6 +17,7 @@ struct MakeOneDnn {
   Made operator()(const AddShape& s) const { return onednn::make_add(s); }
   Made operator()(const ConcatShape& s) const { return onednn::make_concat(s); }
   Made operator()(const ReshapeShape& s) const { return onednn::make_reshape(s); }
+  Made operator()(const SubsamplePadShape& s) const { return onednn::make_subsample_pad(s); }
   Made operator()(const DenseShape& s) const {
     return onednn::make_plain_layer(s, make_dense<float>(s, onednn::matrix_product));
   }

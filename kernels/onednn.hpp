@@ -102,5 +102,6 @@ std::unique_ptr<Layer> make_pool(const PoolShape& shape);
 std::unique_ptr<Layer> make_add(const AddShape& shape);
 std::unique_ptr<Layer> make_concat(const ConcatShape& shape);
 std::unique_ptr<Layer> make_reshape(const ReshapeShape& shape);
+std::unique_ptr<Layer> make_subsample_pad(const SubsamplePadShape& shape);
 
 }  // namespace paceline::kernels::onednn
