@@ -42,9 +42,10 @@ void delay_compensate_adaptive(double lambda, double decay, std::span<const floa
                                std::span<const float> weights, std::span<const float> backup,
                                std::span<float> square, std::span<float> out) {
   const auto strength = static_cast<float>(lambda), keep = static_cast<float>(decay);
+  const auto rest = static_cast<float>(1 - decay);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const float g = gradient[i];
-    square[i] = keep * square[i] + (1 - keep) * g * g;
+    square[i] = keep * square[i] + rest * g * g;
     out[i] = g + strength / std::sqrt(square[i] + 1e-7f) * g * g * (weights[i] - backup[i]);
   }
 }

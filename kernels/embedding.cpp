@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/error.hpp"
 
 namespace paceline::kernels {
@@ -31,13 +33,10 @@ class Embedding final : public BasicLayer<T> {
 
  private:
   [[nodiscard]] std::int64_t entry(T token) const {
-    const auto index = token >= 0 && token < static_cast<T>(shape_.entries)
-                           ? static_cast<std::int64_t>(token)
-                           : -1;
-    if (static_cast<T>(index) != token)
+    if (!(token >= 0 && token < static_cast<T>(shape_.entries) && token == std::trunc(token)))
       throw InputError(
           fmt::format("embedding: token {} is not one of 0 ... {}", token, shape_.entries - 1));
-    return index;
+    return static_cast<std::int64_t>(token);
   }
   EmbeddingShape shape_;
 };

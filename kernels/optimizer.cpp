@@ -27,6 +27,8 @@ void sgd_step(const SgdOptions& options, std::span<const float> gradient, std::s
 void adamw_step(const AdamWOptions& options, std::int64_t step, std::span<const float> gradient,
                 std::span<float> mean, std::span<float> square, std::span<float> weights) {
   const auto beta1 = static_cast<float>(options.beta1), beta2 = static_cast<float>(options.beta2);
+  const auto rest1 = static_cast<float>(1 - options.beta1);
+  const auto rest2 = static_cast<float>(1 - options.beta2);
   const double mean_bias = 1 - std::pow(options.beta1, static_cast<double>(step));
   const double square_bias = 1 - std::pow(options.beta2, static_cast<double>(step));
   const auto rate = static_cast<float>(options.learning_rate / mean_bias);
@@ -34,8 +36,8 @@ void adamw_step(const AdamWOptions& options, std::int64_t step, std::span<const 
   const auto epsilon = static_cast<float>(options.epsilon);
   const auto keep = static_cast<float>(1 - options.learning_rate * options.weight_decay);
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    mean[i] = beta1 * mean[i] + (1 - beta1) * gradient[i];
-    square[i] = beta2 * square[i] + (1 - beta2) * gradient[i] * gradient[i];
+    mean[i] = beta1 * mean[i] + rest1 * gradient[i];
+    square[i] = beta2 * square[i] + rest2 * gradient[i] * gradient[i];
     weights[i] = keep * weights[i] - rate * mean[i] / (std::sqrt(square[i]) / root_bias + epsilon);
   }
 }

@@ -32,9 +32,9 @@ constexpr Window square_window(std::int64_t kernel, std::int64_t stride = 1, std
 /// Parameters: weight [channels, input.channels/groups, kernel_height, kernel_width], bias
 /// [channels].
 struct Conv2dShape {
-  ImageShape input;
+  ImageShape input = {};
   std::int64_t channels = 1;  ///< of the output
-  Window window;
+  Window window = {};
   std::int64_t groups = 1;
   bool bias = false;
   [[nodiscard]] ImageShape output() const;
@@ -52,7 +52,7 @@ struct DenseShape {
 /// Parameters: scale [channels], shift [channels]. State: running mean, running variance [channels]
 /// each.
 struct BatchNormShape {
-  ImageShape input;
+  ImageShape input = {};
   double epsilon = 1e-5;
   double momentum =
       0.1;            ///< weight of the new value in the running statistics, as PyTorch counts it
@@ -70,7 +70,7 @@ struct LayerNormShape {
 /// gelu is the exact one, x*Phi(x).
 enum class PointwiseFunction { relu, tanh, sigmoid, gelu };
 struct PointwiseShape {
-  Dims dims;
+  Dims dims = {};
   PointwiseFunction function = PointwiseFunction::relu;
   bool operator==(const PointwiseShape&) const = default;
 };
@@ -78,8 +78,8 @@ struct PointwiseShape {
 enum class PoolKind { max, average };
 /// Global average pooling is the window that covers the image: global_average(input).
 struct PoolShape {
-  ImageShape input;
-  Window window;
+  ImageShape input = {};
+  Window window = {};
   PoolKind kind = PoolKind::max;
   bool ceil_mode = false;  ///< a last, partial window is kept if it starts inside image or padding
   bool count_padding = true;  ///< average: padded zeros inside the window count in the mean
@@ -90,7 +90,7 @@ PoolShape global_average(const ImageShape& input);
 
 /// y = x / (k + alpha/size * sum of squares over `size` neighbouring channels)^beta
 struct LrnShape {
-  ImageShape input;
+  ImageShape input = {};
   std::int64_t size = 5;
   double alpha = 1e-4, beta = 0.75, k = 1;
   bool operator==(const LrnShape&) const = default;
@@ -98,7 +98,7 @@ struct LrnShape {
 
 /// Sum of two or more inputs of equal dimensions.
 struct AddShape {
-  Dims dims;
+  Dims dims = {};
   std::int64_t inputs = 2;
   bool relu = false;  ///< apply ReLU to the sum: saves a pass through memory
   bool operator==(const AddShape&) const = default;
@@ -107,21 +107,21 @@ struct AddShape {
 /// Inputs [batch, channels_i, height, width] side by side along the channels.
 struct ConcatShape {
   std::int64_t batch = 1;
-  std::vector<std::int64_t> channels;  ///< of each input
+  std::vector<std::int64_t> channels = {};  ///< of each input
   std::int64_t height = 1, width = 1;
   bool operator==(const ConcatShape&) const = default;
 };
 
 /// The same elements in row-major order under other dimensions (flatten).
 struct ReshapeShape {
-  Dims input, output;
+  Dims input = {}, output = {};
   bool operator==(const ReshapeShape&) const = default;
 };
 
 /// Option-A shortcut of CIFAR ResNets: every stride-th pixel; new channels are zero, half of them
 /// (rounded down) before the old ones.
 struct SubsamplePadShape {
-  ImageShape input;
+  ImageShape input = {};
   std::int64_t channels = 1;  ///< of the output
   std::int64_t stride = 2;
   [[nodiscard]] ImageShape output() const;
@@ -131,7 +131,7 @@ struct SubsamplePadShape {
 /// Zeroes an element with probability p and scales the rest by 1/(1-p); in inference the identity.
 /// Whether element i is kept depends on (seed of the pass, layer, i) alone.
 struct DropoutShape {
-  Dims dims;
+  Dims dims = {};
   double probability = 0.5;
   std::uint64_t layer = 0;  ///< tells the dropout layers of a network apart
   bool operator==(const DropoutShape&) const = default;

@@ -61,13 +61,10 @@ class SoftmaxLoss final : public BasicLayer<T> {
   }
 
   [[nodiscard]] std::int64_t index(T label) const {
-    const auto whole = label >= 0 && label < static_cast<T>(shape_.classes)
-                           ? static_cast<std::int64_t>(label)
-                           : -1;
-    if (static_cast<T>(whole) != label)
+    if (!(label >= 0 && label < static_cast<T>(shape_.classes) && label == std::trunc(label)))
       throw InputError(
           fmt::format("softmax_loss: label {} is not one of 0 ... {}", label, shape_.classes - 1));
-    return whole;
+    return static_cast<std::int64_t>(label);
   }
 
   SoftmaxLossShape shape_;
