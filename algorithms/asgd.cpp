@@ -1,5 +1,5 @@
-// ASGD: the server updates on every gradient that arrives; no worker waits for another. DC-ASGD corrects each
-// gradient for the updates it has missed.
+// ASGD: the server updates on every gradient that arrives; no worker waits for another. DC-ASGD
+// corrects each gradient for the updates it has missed.
 
 #include <fmt/format.h>
 
@@ -12,17 +12,20 @@ namespace paceline {
 namespace {
 
 Program asgd(Worker& w, ServerOptions o) {
-  const std::vector<std::vector<Shard>> shards = shard_tensors(w.model(), w.server_count(), o.split_above);
+  const std::vector<std::vector<Shard>> shards =
+      shard_tensors(w.model(), w.server_count(), o.split_above);
   std::vector<Pending<>> exchanges;
   for (const Step step : w.steps()) {
     w.forward();
     for (const TensorId t : w.model().backward_order) {
       const Tensor gradient = co_await w.backward(t);
       for (const Shard& shard : shards[t])
-        exchanges.push_back(w.spawn(exchange_gradient(w, shard, carry_of(o, t), step.index,
-                                                      gradient.slice(shard.offset - gradient.offset(), shard.elements))));
+        exchanges.push_back(w.spawn(
+            exchange_gradient(w, shard, carry_of(o, t), step.index,
+                              gradient.slice(shard.offset - gradient.offset(), shard.elements))));
     }
-    co_await all(exchanges);  // the worker goes on with the weights it pulled: its own pull is exposed
+    co_await all(
+        exchanges);  // the worker goes on with the weights it pulled: its own pull is exposed
     exchanges.clear();
   }
 }
@@ -44,7 +47,8 @@ struct ShardState {
 };
 
 // g + lambda g*g*(w - w_bak) (Zheng et al. 2017, eq. 10); adaptive: lambda / sqrt(MS + 1e-7).
-Tensor compensate(Server& s, const Compensation& c, const Tensor& gradient, ShardState& shard, const Tensor& backup) {
+Tensor compensate(Server& s, const Compensation& c, const Tensor& gradient, ShardState& shard,
+                  const Tensor& backup) {
   if (c.adaptive) {
     const Tensor reads[] = {shard.mean_square, gradient};
     shard.mean_square = s.op("mean square", reads, gradient.elements(), 3 * gradient.bytes(),
@@ -59,7 +63,8 @@ Tensor compensate(Server& s, const Compensation& c, const Tensor& gradient, Shar
               static_cast<double>(reads.size() + 1) * gradient.bytes(),
               [lambda = static_cast<float>(c.lambda)](auto in, std::span<float> out) {
                 for (std::size_t i = 0; i < out.size(); ++i) {
-                  const float strength = in.size() > 3 ? lambda / std::sqrt(in[3][i] + 1e-7F) : lambda;
+                  const float strength =
+                      in.size() > 3 ? lambda / std::sqrt(in[3][i] + 1e-7F) : lambda;
                   out[i] = in[0][i] + strength * in[0][i] * in[0][i] * (in[1][i] - in[2][i]);
                 }
               });
@@ -80,7 +85,8 @@ Program asynchronous_server(Server& s, Compensation compensation) {
       continue;
     }
     Tensor gradient = request.data;
-    if (const auto backup = shard.pulled.find(request.worker); compensation.on && backup != shard.pulled.end())
+    if (const auto backup = shard.pulled.find(request.worker);
+        compensation.on && backup != shard.pulled.end())
       gradient = compensate(s, compensation, gradient, shard, backup->second);
     // The learning rate follows epochs: N updates of the server are one iteration of every worker.
     const std::int64_t iteration = shard.updates++ / static_cast<std::int64_t>(s.worker_count());
@@ -94,7 +100,8 @@ std::vector<PaperBound> asgd_bounds(const BoundInputs& in) {
   const double port = static_cast<double>(in.workers) * in.message_s(in.model_bytes() / servers);
   const double own = in.forward_s + in.backward_s + in.message_s(in.model_bytes() / servers);
   return {{"own pull or server port", "max(t_f + t_b + pull, N S / (servers B))",
-           "no barrier: a worker waits only for its own pull [derived]", std::max(own, port), 0, ""}};
+           "no barrier: a worker waits only for its own pull [derived]", std::max(own, port), 0,
+           ""}};
 }
 
 Schedule make(const std::string& name, ObjectReader& options, const ScheduleContext& context) {
@@ -109,11 +116,12 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
     c.decay = options.number("decay", 0, 1, c.decay);
   }
   options.finish();
-  if (context.servers == 0) options.fail("schedule '" + name + "' needs a parameter server: none is given");
+  if (context.servers == 0)
+    options.fail("schedule '" + name + "' needs a parameter server: none is given");
   Schedule s;
   s.name = name;
-  s.description = c.on ? fmt::format("asynchronous, delay compensation {} lambda {}", c.adaptive ? "adaptive" : "constant",
-                                     c.lambda)
+  s.description = c.on ? fmt::format("asynchronous, delay compensation {} lambda {}",
+                                     c.adaptive ? "adaptive" : "constant", c.lambda)
                        : "asynchronous: an update for every gradient that arrives";
   s.worker = [o](Worker& w) { return asgd(w, o); };
   s.server = [c](Server& server) { return asynchronous_server(server, c); };
@@ -126,13 +134,18 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
 
 }  // namespace
 
-extern const ScheduleEntry asgd_entry{
-    "asgd", "ASGD: asynchronous SGD over parameter servers", "Dean et al. 2012",
-    "split_above (1000000 elements), front_layers_first (false)",
-    [](ObjectReader& options, const ScheduleContext& context) { return make("asgd", options, context); }};
+extern const ScheduleEntry asgd_entry{"asgd", "ASGD: asynchronous SGD over parameter servers",
+                                      "Dean et al. 2012",
+                                      "split_above (1000000 elements), front_layers_first (false)",
+                                      [](ObjectReader& options, const ScheduleContext& context) {
+                                        return make("asgd", options, context);
+                                      }};
 extern const ScheduleEntry dc_asgd_entry{
     "dc-asgd", "DC-ASGD: ASGD with delay compensation", "Zheng et al. 2017, arXiv 1609.08326",
-    "lambda (0.04), adaptive (false), decay (0.95), split_above (1000000 elements), front_layers_first (false)",
-    [](ObjectReader& options, const ScheduleContext& context) { return make("dc-asgd", options, context); }};
+    "lambda (0.04), adaptive (false), decay (0.95), split_above (1000000 elements), "
+    "front_layers_first (false)",
+    [](ObjectReader& options, const ScheduleContext& context) {
+      return make("dc-asgd", options, context);
+    }};
 
 }  // namespace paceline

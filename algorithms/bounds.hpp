@@ -39,11 +39,11 @@ struct BoundInputs {
   double backward_s = 0;  ///< t_b
   double update_s = 0;
   double compute_while_sending = 1;  ///< rate of compute while the worker is on the wire: 1 - a
-  std::function<double(double bytes)> all_reduce_s;           ///< m for so many bytes
-  std::function<double(double bytes)> all_gather_s;           ///< bytes of all blocks together
-  std::function<double(double bytes)> message_s;              ///< one message worker to server
+  std::function<double(double bytes)> all_reduce_s;  ///< m for so many bytes
+  std::function<double(double bytes)> all_gather_s;  ///< bytes of all blocks together
+  std::function<double(double bytes)> message_s;     ///< one message worker to server
   std::function<double(double elements, double k, Selector selector)> select_s;  ///< sparsification
-  Selector selector = Selector::radix_select;  ///< the run's
+  Selector selector = Selector::radix_select;                                    ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
 

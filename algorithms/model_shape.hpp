@@ -27,7 +27,7 @@ struct ModelShape {
     std::int64_t offset = 0;  ///< in the flat parameter vector, elements
     double forward_s = 0;     ///< see StepCosts: cumulative sums are what counts
     double backward_s = 0;
-    std::int64_t rows = 1;    ///< as a matrix [rows, elements / rows]; 1 for vectors
+    std::int64_t rows = 1;  ///< as a matrix [rows, elements / rows]; 1 for vectors
   };
   std::vector<Item> tensors;             ///< forward order
   std::vector<TensorId> backward_order;  ///< the order in which backward yields gradients

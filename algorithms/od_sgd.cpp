@@ -1,6 +1,7 @@
-// OD-SGD: one step of delay. The workers do not wait for the synchronous server: each takes a local step from the
-// weights it pulled last and computes the next gradient there, while its own gradient and the global weights are
-// under way. (arXiv 2005.06728 [code CynthiaProtector/OD-SGD].) CD-SGD sends the gradient in 2 bits.
+// OD-SGD: one step of delay. The workers do not wait for the synchronous server: each takes a local
+// step from the weights it pulled last and computes the next gradient there, while its own gradient
+// and the global weights are under way. (arXiv 2005.06728 [code CynthiaProtector/OD-SGD].) CD-SGD
+// sends the gradient in 2 bits.
 
 #include <fmt/format.h>
 
@@ -14,47 +15,50 @@ class OdOptions {
  public:
   OdOptions() = default;
   ServerOptions server;
-  std::int64_t warm_up = 200;     ///< iterations of S-SGD first
-  double local_rate = 0.5;        ///< eta_loc
-  double lambda = 0.04;           ///< delay compensation; 0: none
+  std::int64_t warm_up = 200;  ///< iterations of S-SGD first
+  double local_rate = 0.5;     ///< eta_loc
+  double lambda = 0.04;        ///< delay compensation; 0: none
   double weight_decay = 0;
-  bool quantize = false;          ///< CD-SGD: 2-bit push with residual
-  double threshold = 0.5;         ///< of the 2-bit quantiser
-  std::int64_t full_every = 5;    ///< CD-SGD: every so-manyth push is fp32
+  bool quantize = false;        ///< CD-SGD: 2-bit push with residual
+  double threshold = 0.5;       ///< of the 2-bit quantiser
+  std::int64_t full_every = 5;  ///< CD-SGD: every so-manyth push is fp32
 };
 
 // What a worker keeps of one shard, on the host.
 struct ShardState {
   Shard shard;
-  Tensor weights;    // W_i: the last pull
-  Tensor previous;   // W_{i-1}
-  Tensor arrived;    // W_{i+1} once `pull` is done
-  Tensor residual;   // of the quantiser
-  Pending<> pull;    // under way
+  Tensor weights;   // W_i: the last pull
+  Tensor previous;  // W_{i-1}
+  Tensor arrived;   // W_{i+1} once `pull` is done
+  Tensor residual;  // of the quantiser
+  Pending<> pull;   // under way
 };
 
 // L = W_i - eta_loc [g~ + wd W_i + lambda g~ g~ (W_i - W_{i-1})],  g~ = g / N.
 Tensor local_update(Worker& w, const OdOptions& o, const ShardState& s, const Tensor& gradient) {
   const Tensor reads[] = {gradient, s.weights, s.previous};
-  const auto values = [rescale = 1.0F / static_cast<float>(w.world_size()), rate = static_cast<float>(o.local_rate),
-                       decay = static_cast<float>(o.weight_decay), lambda = static_cast<float>(o.lambda)](
-                          std::span<const std::span<const float>> in, std::span<float> out) {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const float g = rescale * in[0][i], weight = in[1][i];
-      out[i] = weight - rate * (g + decay * weight + lambda * g * g * (weight - in[2][i]));
-    }
-  };
+  const auto values =
+      [rescale = 1.0F / static_cast<float>(w.world_size()), rate = static_cast<float>(o.local_rate),
+       decay = static_cast<float>(o.weight_decay), lambda = static_cast<float>(o.lambda)](
+          std::span<const std::span<const float>> in, std::span<float> out) {
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          const float g = rescale * in[0][i], weight = in[1][i];
+          out[i] = weight - rate * (g + decay * weight + lambda * g * g * (weight - in[2][i]));
+        }
+      };
   return w.host_op("local update", reads, gradient.elements(), 4 * gradient.bytes(), values);
 }
 
-// r += g; |r| >= threshold sends +-threshold and leaves the rest in r [code Tugraph/CD-SGD]. `sent`: what arrives.
+// r += g; |r| >= threshold sends +-threshold and leaves the rest in r [code Tugraph/CD-SGD].
+// `sent`: what arrives.
 Tensor quantize(Worker& w, double threshold, ShardState& s, const Tensor& gradient) {
   const auto limit = static_cast<float>(threshold);
   const Tensor reads[] = {s.residual, gradient};
   const auto code = [limit](float r) { return r >= limit ? limit : r <= -limit ? -limit : 0.0F; };
   const Tensor sent = w.host_op("quantise", reads, gradient.elements(), 2 * gradient.bytes(),
                                 [code](auto in, std::span<float> out) {
-                                  for (std::size_t i = 0; i < out.size(); ++i) out[i] = code(in[0][i] + in[1][i]);
+                                  for (std::size_t i = 0; i < out.size(); ++i)
+                                    out[i] = code(in[0][i] + in[1][i]);
                                 });
   s.residual = w.host_op("residual", reads, gradient.elements(), gradient.bytes(),
                          [code](auto in, std::span<float> out) {
@@ -66,13 +70,16 @@ Tensor quantize(Worker& w, double threshold, ShardState& s, const Tensor& gradie
   return sent;
 }
 
-Program push_and_pull(Worker& w, ShardState* s, Tensor gradient, Carry push, Carry pull, std::int64_t step) {
+Program push_and_pull(Worker& w, ShardState* s, Tensor gradient, Carry push, Carry pull,
+                      std::int64_t step) {
   co_await w.push(s->shard, gradient, push);
   s->arrived = co_await w.pull(s->shard, step + 1, pull);
 }
 
-// One shard of one iteration: ends when the local weights are on the device; the push and pull go on behind it.
-Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step, Tensor gradient) {
+// One shard of one iteration: ends when the local weights are on the device; the push and pull go
+// on behind it.
+Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
+                         Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
   co_await s->pull;  // W_i must be home before the local step
   s->previous = s->weights;
@@ -88,7 +95,8 @@ Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t ste
 }
 
 // The last iteration of the warm-up leaves the newest weights both on the host and on the device.
-Program last_synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step, Tensor gradient) {
+Program last_synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
+                                  Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
   const Carry carry = carry_of(o.server, s->shard.tensor);
   co_await w.push(s->shard, on_host, carry);
@@ -101,7 +109,8 @@ Program last_synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::in
 
 Program od_sgd(Worker& w, OdOptions o) {
   std::vector<std::vector<ShardState>> shards;
-  for (const std::vector<Shard>& tensor : shard_tensors(w.model(), w.server_count(), o.server.split_above)) {
+  for (const std::vector<Shard>& tensor :
+       shard_tensors(w.model(), w.server_count(), o.server.split_above)) {
     std::vector<ShardState>& states = shards.emplace_back();
     for (const Shard& shard : tensor) {
       ShardState& state = states.emplace_back();
@@ -110,7 +119,8 @@ Program od_sgd(Worker& w, OdOptions o) {
       state.residual = w.zeros(shard.elements, shard.offset);
     }
   }
-  std::vector<std::vector<Pending<>>> ready(shards.size());  // by tensor: its weights for the next forward
+  std::vector<std::vector<Pending<>>> ready(
+      shards.size());  // by tensor: its weights for the next forward
   for (const Step step : w.steps()) {
     for (TensorId t = 0; t < shards.size(); ++t) {
       co_await all(ready[t]);
@@ -158,11 +168,13 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
     o.full_every = options.integer_or("full_every", 5, 1);
   }
   options.finish();
-  if (context.servers == 0) options.fail("schedule '" + name + "' needs a parameter server: none is given");
+  if (context.servers == 0)
+    options.fail("schedule '" + name + "' needs a parameter server: none is given");
   Schedule s;
   s.name = name;
-  s.description = o.quantize ? fmt::format("one-step delay, 2-bit push, fp32 every {}", o.full_every)
-                             : fmt::format("one-step delay, local rate {}, lambda {}", o.local_rate, o.lambda);
+  s.description =
+      o.quantize ? fmt::format("one-step delay, 2-bit push, fp32 every {}", o.full_every)
+                 : fmt::format("one-step delay, local rate {}, lambda {}", o.local_rate, o.lambda);
   s.worker = [o](Worker& w) { return od_sgd(w, o); };
   s.server = synchronous_server;
   s.bounds = od_bounds;
@@ -176,14 +188,21 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
 }  // namespace
 
 extern const ScheduleEntry od_sgd_entry{
-    "od-sgd", "OD-SGD: one-step delay SGD", "Xu et al. 2020, arXiv 2005.06728 [code CynthiaProtector/OD-SGD]",
-    "warm_up (200 iterations of S-SGD), local_rate (0.5), lambda (0.04), weight_decay (0), split_above (1000000), "
+    "od-sgd", "OD-SGD: one-step delay SGD",
+    "Xu et al. 2020, arXiv 2005.06728 [code CynthiaProtector/OD-SGD]",
+    "warm_up (200 iterations of S-SGD), local_rate (0.5), lambda (0.04), weight_decay (0), "
+    "split_above (1000000), "
     "front_layers_first (true)",
-    [](ObjectReader& options, const ScheduleContext& context) { return make("od-sgd", options, context); }};
+    [](ObjectReader& options, const ScheduleContext& context) {
+      return make("od-sgd", options, context);
+    }};
 extern const ScheduleEntry cd_sgd_entry{
     "cd-sgd", "CD-SGD: OD-SGD with a 2-bit push", "Yu et al. 2021 [code Tugraph/CD-SGD]",
-    "warm_up (1000), threshold (0.5), full_every (5), local_rate (0.5), lambda (0), weight_decay (0), split_above "
+    "warm_up (1000), threshold (0.5), full_every (5), local_rate (0.5), lambda (0), weight_decay "
+    "(0), split_above "
     "(1000000), front_layers_first (true)",
-    [](ObjectReader& options, const ScheduleContext& context) { return make("cd-sgd", options, context); }};
+    [](ObjectReader& options, const ScheduleContext& context) {
+      return make("cd-sgd", options, context);
+    }};
 
 }  // namespace paceline

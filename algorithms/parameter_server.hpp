@@ -7,16 +7,20 @@
 
 namespace paceline {
 
-/// Options that all parameter-server schedules share. Has a constructor: options travel into coroutines by value.
+/// Options that all parameter-server schedules share. Has a constructor: options travel into
+/// coroutines by value.
 class ServerOptions {
  public:
   ServerOptions() = default;
-  std::int64_t split_above = 1'000'000;  ///< elements above which a tensor is split over all servers
-  bool front_layers_first = true;        ///< priority = -layer index, so that the next forward can start early
+  std::int64_t split_above =
+      1'000'000;  ///< elements above which a tensor is split over all servers
+  bool front_layers_first =
+      true;  ///< priority = -layer index, so that the next forward can start early
 };
 
-/// The unmodified synchronous server [code of MXNet's kvstore_dist_server]: waits for the gradients of all workers,
-/// updates once with their mean, acknowledges every push, and answers pulls with the current weights.
+/// The unmodified synchronous server [code of MXNet's kvstore_dist_server]: waits for the gradients
+/// of all workers, updates once with their mean, acknowledges every push, and answers pulls with
+/// the current weights.
 Program synchronous_server(Server& s);
 
 /// Message options of a tensor.
@@ -24,8 +28,8 @@ inline Carry carry_of(const ServerOptions& options, TensorId tensor, double bits
   return Carry(bits, options.front_layers_first ? -static_cast<int>(tensor) : 0);
 }
 
-/// One iteration of plain S-SGD over parameter servers for one shard: gradient to the host, push, pull, weights to
-/// the device.
+/// One iteration of plain S-SGD over parameter servers for one shard: gradient to the host, push,
+/// pull, weights to the device.
 Program exchange_gradient(Worker& w, Shard shard, Carry carry, std::int64_t step, Tensor gradient);
 
 }  // namespace paceline

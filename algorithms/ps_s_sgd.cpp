@@ -1,5 +1,5 @@
-// S-SGD over parameter servers: every tensor is pushed as backward yields it and pulled back updated; the next
-// forward pass takes a layer as soon as its weights are home.
+// S-SGD over parameter servers: every tensor is pushed as backward yields it and pulled back
+// updated; the next forward pass takes a layer as soon as its weights are home.
 
 #include "algorithms/parameter_server.hpp"
 #include "algorithms/registry.hpp"
@@ -8,7 +8,8 @@ namespace paceline {
 namespace {
 
 Program ps_s_sgd(Worker& w, ServerOptions o) {
-  const std::vector<std::vector<Shard>> shards = shard_tensors(w.model(), w.server_count(), o.split_above);
+  const std::vector<std::vector<Shard>> shards =
+      shard_tensors(w.model(), w.server_count(), o.split_above);
   std::vector<std::vector<Pending<>>> home(shards.size());  // by tensor: its shards' exchanges
   for (const Step step : w.steps()) {
     for (TensorId t = 0; t < shards.size(); ++t) {
@@ -19,8 +20,9 @@ Program ps_s_sgd(Worker& w, ServerOptions o) {
     for (const TensorId t : w.model().backward_order) {
       const Tensor gradient = co_await w.backward(t);
       for (const Shard& shard : shards[t])
-        home[t].push_back(w.spawn(exchange_gradient(w, shard, carry_of(o, t), step.index,
-                                                    gradient.slice(shard.offset - gradient.offset(), shard.elements))));
+        home[t].push_back(w.spawn(
+            exchange_gradient(w, shard, carry_of(o, t), step.index,
+                              gradient.slice(shard.offset - gradient.offset(), shard.elements))));
     }
     if (step.index + 1 == w.step_count())
       for (const std::vector<Pending<>>& tensor : home) co_await all(tensor);
@@ -40,7 +42,8 @@ Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
   o.split_above = options.integer_or("split_above", 1'000'000, 1);
   o.front_layers_first = options.boolean("front_layers_first", true);
   options.finish();
-  if (context.servers == 0) options.fail("schedule 'ps-s-sgd' needs a parameter server: none is given");
+  if (context.servers == 0)
+    options.fail("schedule 'ps-s-sgd' needs a parameter server: none is given");
   Schedule s;
   s.name = "ps-s-sgd";
   s.description = "S-SGD over parameter servers";
@@ -54,9 +57,9 @@ Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
 
 }  // namespace
 
-extern const ScheduleEntry ps_s_sgd_entry{"ps-s-sgd", "S-SGD over parameter servers",
-                                          "Li et al. 2014; sharding and priorities as in MXNet [code]",
-                                          "split_above (1000000 elements), front_layers_first (true)",
-                                          make_ps_s_sgd};
+extern const ScheduleEntry ps_s_sgd_entry{
+    "ps-s-sgd", "S-SGD over parameter servers",
+    "Li et al. 2014; sharding and priorities as in MXNet [code]",
+    "split_above (1000000 elements), front_layers_first (true)", make_ps_s_sgd};
 
 }  // namespace paceline

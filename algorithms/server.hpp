@@ -14,20 +14,26 @@ class Request {
   Request() = default;
   Request(Kind what, std::uint32_t from, const Shard& of, std::int64_t asked_version, Tensor pushed,
           CompletionRef caller)
-      : kind(what), worker(from), shard(of), version(asked_version), data(std::move(pushed)),
+      : kind(what),
+        worker(from),
+        shard(of),
+        version(asked_version),
+        data(std::move(pushed)),
         call(std::move(caller)) {}
 
   Kind kind = Kind::push;
   std::uint32_t worker = 0;
   Shard shard;
-  std::int64_t version = 0;  ///< pull: which state of the shard is wanted; its meaning is the schedule's
-  Tensor data;               ///< push: what was sent
-  CompletionRef call;        ///< the worker's Pending
+  std::int64_t version =
+      0;               ///< pull: which state of the shard is wanted; its meaning is the schedule's
+  Tensor data;         ///< push: what was sent
+  CompletionRef call;  ///< the worker's Pending
 };
 
-/// Everything the server half of a schedule may ask. One server is one host that holds shards of the model. It
-/// handles requests in the order in which they arrive; what it computes takes its CPU's time, one operation after
-/// the other. Its program never ends by itself: the run ends with the workers.
+/// Everything the server half of a schedule may ask. One server is one host that holds shards of
+/// the model. It handles requests in the order in which they arrive; what it computes takes its
+/// CPU's time, one operation after the other. Its program never ends by itself: the run ends with
+/// the workers.
 class Server : public TensorDevice {
  public:
   virtual ~Server() = default;
@@ -49,10 +55,10 @@ class Server : public TensorDevice {
   virtual Tensor initial(const Shard& shard) = 0;
   virtual Tensor zeros(std::int64_t elements, std::int64_t offset = 0) = 0;
   /// An operation on the server's CPU that streams `bytes_moved` through its memory.
-  virtual Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements, double bytes_moved,
-                    ValueFunction values) = 0;
-  /// The optimiser's step on the shard that `weights` is (momentum is kept by the server): new weights. `step` sets
-  /// the learning rate; `gradient` is already a mean.
+  virtual Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                    double bytes_moved, ValueFunction values) = 0;
+  /// The optimiser's step on the shard that `weights` is (momentum is kept by the server): new
+  /// weights. `step` sets the learning rate; `gradient` is already a mean.
   virtual Tensor update(const Tensor& weights, const Tensor& gradient, std::int64_t step) = 0;
 };
 

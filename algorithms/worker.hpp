@@ -50,8 +50,8 @@ class Steps {
   bool in_round_;
 };
 
-/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last may be
-/// shorter). What the body does after its steps still belongs to the last one.
+/// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last
+/// may be shorter). What the body does after its steps still belongs to the last one.
 class Round {
  public:
   Round(Worker* worker, std::int64_t number, std::int64_t first, std::int64_t last)
@@ -59,7 +59,7 @@ class Round {
   [[nodiscard]] Steps steps() const { return {worker_, first_, last_, true}; }
   [[nodiscard]] std::int64_t first_step() const { return first_; }
   [[nodiscard]] std::int64_t end_step() const { return last_; }  ///< one past its last step
-  std::int64_t index;                                             ///< 0-based
+  std::int64_t index;                                            ///< 0-based
 
  private:
   Worker* worker_;
@@ -200,7 +200,8 @@ class Worker : public TensorDevice {
   virtual Tensor scatter_mean(
       const Gathered& blocks) = 0;                  ///< weighted mean of the workers' blocks, dense
   virtual Tensor scatter(const Sparse& block) = 0;  ///< one block, dense
-  /// gTop-k's repair: residual plus the entries of `sent` whose index is not among those `kept` globally.
+  /// gTop-k's repair: residual plus the entries of `sent` whose index is not among those `kept`
+  /// globally.
   virtual Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) = 0;
   [[nodiscard]] virtual Selector selector() const = 0;  ///< the run's
   [[nodiscard]] virtual double quantize_s(double elements, double bits) const = 0;
@@ -210,7 +211,8 @@ class Worker : public TensorDevice {
   // Communication
   virtual Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry = Carry()) = 0;
   virtual Pending<Gathered> all_gather(const Sparse& block, Carry carry = Carry()) = 0;
-  /// The k entries of the weighted mean over the workers that the tree of pairwise merges keeps (arXiv 1901.04359).
+  /// The k entries of the weighted mean over the workers that the tree of pairwise merges keeps
+  /// (arXiv 1901.04359).
   virtual Pending<Sparse> gtop_k(const Sparse& block, Carry carry = Carry()) = 0;
   virtual Pending<> barrier() = 0;
   [[nodiscard]] virtual double all_reduce_s(double bytes) const = 0;  ///< un-contended, closed form

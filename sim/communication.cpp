@@ -126,6 +126,7 @@ void Channel::start_coordinated() {
 void Channel::start() {
   double bytes = 0;
   for (Collective* collective : batch_) {
+    if (values_.graph != nullptr) collective->measure(values_);
     collective->started = clock_.now();
     bytes += collective->bytes;
   }
@@ -170,6 +171,37 @@ void Channel::describe_open(std::vector<std::string>& lines) const {
                                   describe(c->call)));
     }
   }
+}
+
+void AllReduceCall::finish() {
+  if (!inputs.empty()) {
+    const CollectiveValues& with = channel.values();
+    values = reduce_mean(*with.graph, inputs, with.weights, call.bits);
+    inputs.clear();
+  }
+  complete();
+}
+
+void GatherCall::measure(const CollectiveValues& with) {
+  if (!blocks) return;
+  double actual = 0;
+  for (const Sparse& block : *blocks) {
+    const SparseBuffer& buffer = buffer_of(block);
+    if (buffer.size_known) return;
+    with.graph->wait(buffer.written);
+    actual += static_cast<double>(buffer.data->indices.size());
+  }
+  selected = actual;
+  bytes = 8 * actual;
+}
+
+void GlobalTopKCall::finish() {
+  if (!blocks.empty()) {
+    const CollectiveValues& with = channel.values();
+    values = merge_top_k(*with.graph, blocks, with.weights, static_cast<std::int64_t>(selected));
+    blocks.clear();
+  }
+  complete();
 }
 
 }  // namespace paceline

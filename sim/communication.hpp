@@ -8,6 +8,7 @@
 #include "algorithms/schedule.hpp"
 #include "sim/clock.hpp"
 #include "sim/transport.hpp"
+#include "sim/values/worker_values.hpp"
 
 namespace paceline {
 
@@ -59,6 +60,12 @@ struct CollectiveCall {
 
 class Channel;
 
+/// What collectives need to compute on values; `graph` is null in time-only runs.
+struct CollectiveValues {
+  TaskGraph* graph = nullptr;
+  std::vector<double> weights;  ///< by rank, summing to 1
+};
+
 /// One collective under way; made by the first worker that calls it.
 class Collective {
  public:
@@ -68,6 +75,8 @@ class Collective {
   [[nodiscard]] std::string describe() const;
   [[nodiscard]] virtual CompletionRef completion() = 0;
   virtual void finish() = 0;  // makes the result and tells the waiters
+  /// Just before the start, with values: sizes that depend on the data.
+  virtual void measure(const CollectiveValues&) {}
 
   Channel& channel;
   const CollectiveCall call;
@@ -94,6 +103,9 @@ class Channel {
 
   void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
   void trace(Ended ended) { ended_ = std::move(ended); }
+  void set_values(CollectiveValues values) { values_ = std::move(values); }
+  [[nodiscard]] const CollectiveValues& values() const { return values_; }
+  [[nodiscard]] std::size_t workers() const { return next_.size(); }
 
   /// Worker `worker` calls its next collective here: a C, made now if this worker is the first.
   /// Throws InputError naming both calls if another worker's call of the same number is a different
@@ -138,6 +150,7 @@ class Channel {
   Labels labels_;
   PreparedPlan* plans_[4] = {};
   Ended ended_;
+  CollectiveValues values_;
   std::vector<std::uint64_t> next_;   // by worker: number of its next call
   std::uint64_t base_ = 0;            // number of open_.front()
   std::deque<Open> open_;             // in order of calls
@@ -156,7 +169,8 @@ class AllReduceCall final : public Result<Tensor>, public Collective {
   }
   [[nodiscard]] std::int64_t elements() const override { return call.elements; }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
-  void finish() override { complete(); }
+  void finish() override;
+  std::vector<Tensor> inputs;  // by rank; empty in time-only runs
   ValuesRef values;
 };
 
@@ -168,7 +182,8 @@ class GatherCall final : public Result<Gathered>, public Collective {
   }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override { complete(); }
-  std::shared_ptr<std::vector<Sparse>> blocks;
+  void measure(const CollectiveValues& values) override;
+  std::shared_ptr<std::vector<Sparse>> blocks;  // by rank; null in time-only runs
   double selected = 0;
 };
 
@@ -180,7 +195,8 @@ class GlobalTopKCall final : public Result<Sparse>, public Collective {
             call.elements, selected};
   }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
-  void finish() override { complete(); }
+  void finish() override;
+  std::vector<Sparse> blocks;  // by rank; empty in time-only runs
   ValuesRef values;
   double selected = 0;
 };

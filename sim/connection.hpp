@@ -8,7 +8,8 @@
 
 namespace paceline {
 
-/// Messages from one host to another, one at a time: the one with the highest priority first, then in order.
+/// Messages from one host to another, one at a time: the one with the highest priority first, then
+/// in order.
 class Connection {
  public:
   /// `wire` is told while a message is on the wire.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.hpp"
 #include "sim/server_runtime.hpp"
@@ -27,7 +28,7 @@ Account& Account::operator-=(const Account& other) {
 }
 
 Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
-         Recorder* recorder, Listener& listener)
+         Recorder* recorder, Listener& listener, TaskGraph* graph)
     : spec_(std::move(spec)),
       cluster_(cluster),
       clock_(clock),
@@ -35,7 +36,9 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       recorder_(recorder),
       listener_(listener),
       backward_position_(spec_.model.tensors.size()),
-      running_(spec_.gpus.size()) {
+      running_(spec_.gpus.size()),
+      graph_(spec_.values ? graph : nullptr) {
+  if (graph_ != nullptr) initial_ = new Buffer(spec_.values->initial_parameters());
   const ModelShape& model = spec_.model;
   forward_sum_.push_back(0);
   for (const ModelShape::Item& tensor : model.tensors)
@@ -67,7 +70,8 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
                                                           cluster.endpoint_name(spec_.gpus[rank])));
   }
   if (spec_.schedule.server && spec_.servers.empty())
-    throw InputError(fmt::format("schedule '{}' needs a parameter server, and this run has none", spec_.schedule.name));
+    throw InputError(fmt::format("schedule '{}' needs a parameter server, and this run has none",
+                                 spec_.schedule.name));
   if (spec_.schedule.server)
     for (std::uint32_t server = 0; server < spec_.servers.size(); ++server)
       servers_.push_back(std::make_unique<ServerRuntime>(*this, server));
@@ -87,6 +91,11 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
                           collective.describe(), to_string(collective.call.kind),
                           collective.started, clock_.now());
       });
+    if (graph_ != nullptr) {
+      CollectiveValues values{graph_, spec_.weights};
+      if (values.weights.empty()) values.weights.assign(ranks, 1.0 / ranks);
+      channel->set_values(std::move(values));
+    }
     channels_.push_back(std::move(channel));
   }
 }
@@ -145,6 +154,11 @@ void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
     }
     log_.last_date = now;
     log_.completed = border;
+    if (graph_ != nullptr) {
+      step_dates_.push_back(now);
+      if (border == spec_.steps || (spec_.evaluate_every > 0 && border % spec_.evaluate_every == 0))
+        evaluate();
+    }
     listener_.iteration_ended(*this, border);
   }
   passed_.erase(passed_.begin(), passed_.begin() + static_cast<std::ptrdiff_t>(complete));
@@ -185,6 +199,86 @@ std::size_t Job::open_operations() const {
   std::size_t open = pool_.live();
   for (const auto& channel : channels_) open += channel->open();
   return open;
+}
+
+void Job::evaluate() {
+  auto point = std::make_shared<TrainingLog::Evaluated>();
+  point->step = log_.completed;
+  point->date_s = clock_.now();
+  evaluations_.push_back(point);
+
+  std::vector<Tensor> models;
+  std::vector<TaskGraph::Ref> after{last_evaluation_};
+  auto states = std::make_shared<std::vector<std::vector<float>>>(workers_.size());
+  for (std::size_t w = 0; w < workers_.size(); ++w) {
+    models.push_back(workers_[w]->parameters());
+    WorkerValues& values = workers_[w]->values();
+    after.push_back(
+        values.strand().post([&engine = values.engine(), state = &(*states)[w], states] {
+          state->resize(static_cast<std::size_t>(engine.state_elements()));
+          engine.read_state(*state);
+        }));
+    after.push_back(buffer_of(models.back()).written);
+  }
+  const std::vector<double> equal(models.size(), 1.0 / static_cast<double>(models.size()));
+  const BufferRef mean = reduce_mean(*graph_, models, equal, 32);
+  after.push_back(mean->written);
+  // The weights that a parameter server holds are the model; the workers' are what they compute on.
+  std::vector<Tensor> served;
+  for (const auto& server : servers_)
+    for (const Tensor& shard : server->latest()) {
+      served.push_back(shard);
+      after.push_back(buffer_of(shard).written);
+    }
+  std::vector<View> of_workers, of_servers;
+  for (const Tensor& model : models) of_workers.emplace_back(model);
+  for (const Tensor& shard : served) of_servers.emplace_back(shard);
+  std::vector<std::int64_t> offsets;
+  for (const Tensor& shard : served) offsets.push_back(shard.offset());
+  last_evaluation_ = graph_->post(
+      [engine = spec_.values, point, mean = mean->data, of_workers, of_servers, offsets, states] {
+        double distance = 0, norm = 0;
+        for (const float x : *mean) norm += static_cast<double>(x) * x;
+        for (const View& view : of_workers)
+          for (std::size_t i = 0; i < mean->size(); ++i) {
+            const double d = static_cast<double>(view.read()[i]) - (*mean)[i];
+            distance += d * d;
+          }
+        point->spread = norm > 0 ? distance / norm / static_cast<double>(of_workers.size()) : 0;
+        std::vector<float> weights = *mean;
+        for (std::size_t s = 0; s < of_servers.size(); ++s)
+          std::copy(of_servers[s].read().begin(), of_servers[s].read().end(),
+                    weights.begin() + offsets[s]);
+        std::vector<float> state(states->front().size(), 0.0F);
+        for (const std::vector<float>& own : *states)
+          for (std::size_t i = 0; i < state.size(); ++i)
+            state[i] += own[i] / static_cast<float>(states->size());
+        point->result = engine->evaluate(weights, state);
+      },
+      std::move(after));
+  for (std::size_t w = 0; w < workers_.size(); ++w)
+    buffer_of(models[w]).note_reader(nullptr, last_evaluation_);
+}
+
+TrainingLog Job::training_log() const {
+  TrainingLog log;
+  if (graph_ == nullptr) return log;
+  graph_->wait_all();
+  log.weights = servers_.empty() ? "mean of the workers" : "the servers'";
+  for (std::size_t i = 0; i < step_dates_.size(); ++i) {
+    TrainingLog::Step step{static_cast<std::int64_t>(i) + 1, step_dates_[i], 0};
+    for (std::size_t w = 0; w < workers_.size(); ++w) {
+      const float loss = workers_[w]->values().losses()[i];
+      if (!std::isfinite(loss) && log.diverged_step < 0) {
+        log.diverged_step = step.step;
+        log.diverged_worker = static_cast<std::int64_t>(w);
+      }
+      step.loss += static_cast<double>(loss) / static_cast<double>(workers_.size());
+    }
+    log.steps.push_back(step);
+  }
+  for (const auto& evaluation : evaluations_) log.evaluations.push_back(*evaluation);
+  return log;
 }
 
 }  // namespace paceline

@@ -24,8 +24,8 @@ struct JobSpec {
   ModelShape model;                             ///< with the profile's times per tensor
   std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
   std::vector<Endpoint> gpus;                   ///< by rank
-  std::vector<Endpoint> servers;                ///< hosts that run the schedule's server; empty: none
-  std::vector<double> weights;                  ///< share of each worker in means; empty: equal
+  std::vector<Endpoint> servers;    ///< hosts that run the schedule's server; empty: none
+  std::vector<double> weights;      ///< share of each worker in means; empty: equal
   std::vector<double> batch_share;  ///< compute time relative to the profile's batch; empty: 1
   std::int64_t steps = 1;
   std::int64_t accumulation = 1;  ///< micro-batches per step
@@ -38,6 +38,8 @@ struct JobSpec {
   Jitter jitter;
   double p25_over_median = 1, p75_over_median = 1;  ///< for jitter from the profile
   std::uint64_t seed = 1;
+  std::shared_ptr<ValueEngine> values;                     ///< null: time only
+  std::int64_t evaluate_every = 0;                         ///< steps; 0: only at the end
   std::function<double(std::int64_t step)> learning_rate;  ///< empty in time-only runs
 };
 
@@ -65,6 +67,26 @@ struct IterationLog {
   std::int64_t measured_from = 0;
 };
 
+/// Losses and evaluations against cluster time.
+struct TrainingLog {
+  struct Step {
+    std::int64_t step = 0;  ///< 1: after the first
+    double date_s = 0;      ///< when the last worker had passed it
+    double loss = 0;        ///< mean over the workers
+  };
+  struct Evaluated {
+    std::int64_t step = 0;
+    double date_s = 0;
+    Evaluation result;
+    double spread = 0;  ///< mean over workers of |x_i - mean|^2 / |mean|^2
+  };
+  std::vector<Step> steps;
+  std::vector<Evaluated> evaluations;
+  std::string weights;  ///< which weights were evaluated
+  std::int64_t diverged_step = -1,
+               diverged_worker = -1;  ///< first loss that is not finite; -1: none
+};
+
 /// The workers of one job, their channels, and what they report.
 class Job final : WireTime::Listener {
  public:
@@ -79,7 +101,7 @@ class Job final : WireTime::Listener {
   };
 
   Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport, Recorder* recorder,
-      Listener& listener);
+      Listener& listener, TaskGraph* graph);
   ~Job();
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -107,6 +129,10 @@ class Job final : WireTime::Listener {
   /// Who waits for what, for the deadlock report.
   [[nodiscard]] std::vector<std::string> describe_waiting() const;
   [[nodiscard]] std::size_t open_operations() const;
+  /// With values: everything computed so far. Waits for it.
+  [[nodiscard]] TrainingLog training_log() const;
+  /// Posts an evaluation of the current weights; costs no simulated time.
+  void evaluate();
 
  private:
   friend class WorkerRuntime;
@@ -135,6 +161,13 @@ class Job final : WireTime::Listener {
   IterationLog log_;
   std::size_t running_ = 0;
   double end_date_ = 0;
+
+  // Values
+  TaskGraph* graph_;
+  BufferRef initial_;
+  std::vector<double> step_dates_;
+  std::vector<std::shared_ptr<TrainingLog::Evaluated>> evaluations_;
+  TaskGraph::Ref last_evaluation_;
 };
 
 }  // namespace paceline

@@ -7,7 +7,8 @@ namespace paceline {
 namespace {
 
 // Rates of the flows now: raise all together; a link that is full fixes the flows on it.
-std::vector<double> fair_rates(const std::vector<FluidFlow>& flows, const std::vector<double>& bandwidth) {
+std::vector<double> fair_rates(const std::vector<FluidFlow>& flows,
+                               const std::vector<double>& bandwidth) {
   std::vector<double> left = bandwidth, rate(flows.size(), 0);
   std::vector<std::uint32_t> crossing(bandwidth.size(), 0);
   for (const FluidFlow& flow : flows)
@@ -18,8 +19,11 @@ std::vector<double> fair_rates(const std::vector<FluidFlow>& flows, const std::v
     double level = std::numeric_limits<double>::infinity();
     for (std::size_t l = 0; l < left.size(); ++l)
       if (crossing[l] > 0) level = std::min(level, left[l] / crossing[l]);
-    // Fix every flow on a link at this level (up to rounding), all at once: symmetric links fill together.
-    const auto full = [&](std::uint32_t link) { return left[link] <= level * crossing[link] * (1 + 1e-12); };
+    // Fix every flow on a link at this level (up to rounding), all at once: symmetric links fill
+    // together.
+    const auto full = [&](std::uint32_t link) {
+      return left[link] <= level * crossing[link] * (1 + 1e-12);
+    };
     std::vector<std::size_t> fixed, rest;
     for (const std::size_t f : open)
       (std::any_of(flows[f].links.begin(), flows[f].links.end(), full) ? fixed : rest).push_back(f);

@@ -11,8 +11,9 @@ struct FluidFlow {
   std::vector<std::uint32_t> links;
 };
 
-/// Seconds until the last of `flows` is through, all starting together on otherwise idle links and sharing them max-min
-/// fairly (progressive filling; Bertsekas and Gallager, Data Networks, 6.5.2). `bandwidth`: by link, bytes/s.
+/// Seconds until the last of `flows` is through, all starting together on otherwise idle links and
+/// sharing them max-min fairly (progressive filling; Bertsekas and Gallager, Data Networks, 6.5.2).
+/// `bandwidth`: by link, bytes/s.
 double max_min_time(std::vector<FluidFlow> flows, const std::vector<double>& bandwidth);
 
 }  // namespace paceline

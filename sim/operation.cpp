@@ -38,7 +38,8 @@ void OperationPool::recycle(Operation* operation) {
   operation->rearm();
   operation->result_values.reset();
   operation->after.clear();
-  if (operation->values) operation->values = nullptr;
+  if (operation->launch) operation->launch = nullptr;
+  operation->result_values_offset = 0;
   operation->next_ = free_;
   free_ = operation;
   --live_;

@@ -37,7 +37,7 @@ class StreamListener {
 class Operation final : public Result<Tensor> {
  public:
   [[nodiscard]] Tensor value(TensorDevice* device) const override {
-    return {device, result.elements, result.offset, {}, result_values};
+    return {device, result.elements, result.offset, {}, result_values, result_values_offset};
   }
   [[nodiscard]] std::int64_t elements() const override { return result.elements; }
   [[nodiscard]] const char* what() const override { return name; }
@@ -49,8 +49,10 @@ class Operation final : public Result<Tensor> {
   double started = 0;
   Range result;             ///< shape of what it yields
   ValuesRef result_values;  ///< data of what it yields; null in time-only runs
+  std::int64_t result_values_offset = 0;
   boost::container::small_vector<CompletionRef, 2> after;  ///< must be done before the start
-  std::function<void()> values;  ///< what it computes; empty in time-only runs
+  std::function<void()>
+      launch;  ///< posts the work on values when it starts; empty in time-only runs
 
  private:
   friend class Stream;

@@ -34,9 +34,11 @@ class PreparedPlan {
   };
   struct Stage {
     std::uint32_t first_round, last_round;  // [first, last)
-    bool pipelined;          // several rounds in one stage: their fill time is paid as one delay
-    std::vector<FluidFlow> flows;  // pipelined: the same hops for the max-min solver, per byte of the collective
-    double fluid_s_per_byte = -1;  // pipelined: all hops at once, alone; solved when first asked for
+    bool pipelined;  // several rounds in one stage: their fill time is paid as one delay
+    std::vector<FluidFlow>
+        flows;  // pipelined: the same hops for the max-min solver, per byte of the collective
+    double fluid_s_per_byte =
+        -1;  // pipelined: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
     std::size_t hop_count = 0;
   };

@@ -48,8 +48,10 @@ ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
       host_(job.spec().servers[index]),
       memory_bandwidth_(job.cluster_.host(job.cluster_.node_of(host_)).memory_bandwidth),
       cpu_(job.clock_, *this, Recorder::host) {
+  if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_);
   for (const auto& worker : job.workers())
-    to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_, worker->host(), worker->own_wire()));
+    to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_,
+                                                      worker->host(), worker->own_wire()));
 }
 
 ServerRuntime::~ServerRuntime() = default;
@@ -68,7 +70,9 @@ void ServerRuntime::stop() {
   inbox_.clear();
 }
 
-double ServerRuntime::now() const { return job_.clock_.now(); }
+double ServerRuntime::now() const {
+  return job_.clock_.now();
+}
 
 void ServerRuntime::arrived(Request request) {
   if (receiving_) {
@@ -98,7 +102,8 @@ void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
 }
 
 void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) {
-  const double bits = carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+  const double bits =
+      carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
   when_computed(data, [this, pull, data, bytes, priority = carry.priority] {
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, data] {
@@ -111,48 +116,111 @@ double ServerRuntime::seconds(double bytes_moved) const {
   return std::max(job_.spec().costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
 }
 
-Tensor ServerRuntime::initial(const Shard& shard) { return {this, shard.elements, shard.offset}; }
+Tensor ServerRuntime::initial(const Shard& shard) {
+  return {this, shard.elements, shard.offset, {}, job_.initial_, shard.offset};
+}
 
-Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) { return {this, elements, offset}; }
+Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
+  return {this,
+          elements,
+          offset,
+          {},
+          values_ ? ValuesRef(new Buffer(static_cast<std::size_t>(elements))) : ValuesRef()};
+}
 
-Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                         double bytes_moved, ValueFunction) {
+Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
+                         std::int64_t elements, double bytes_moved, ValueFunction values) {
+  BufferRef result;
+  std::function<void()> launch;
+  if (values_ && elements > 0) {
+    result = new Buffer(static_cast<std::size_t>(elements));
+    launch = values_->compute({reads.begin(), reads.end()}, result, std::move(values));
+  }
+  return enqueue(name, reads, elements, bytes_moved, result, std::move(launch));
+}
+
+Tensor ServerRuntime::enqueue(std::string_view name, std::span<const Tensor> reads,
+                              std::int64_t elements, double bytes_moved, BufferRef result,
+                              std::function<void()> launch) {
   boost::intrusive_ptr<Operation> operation = job_.pool_.make();
   operation->name = intern(name);
   operation->activity = Activity::host;
   operation->work = seconds(bytes_moved);
+  operation->launch = std::move(launch);
   for (const Tensor& read : reads)
     if (!read.ready()) operation->after.push_back(read.producer());
   cpu_.enqueue(operation);
   const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
+  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation),
+          result};
 }
 
-Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std::int64_t) {
+Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std::int64_t step) {
   const Tensor reads[] = {weights, gradient};
+  BufferRef result;
+  std::function<void()> launch;
+  if (values_) {
+    Floats& velocity = velocity_[weights.offset()];
+    if (!velocity) {
+      const bool kept = job_.spec().values->momentum() > 0;
+      velocity = std::make_shared<std::vector<float>>(
+          kept ? static_cast<std::size_t>(weights.elements()) : 0);
+    }
+    result = new Buffer(static_cast<std::size_t>(weights.elements()));
+    launch = values_->compute({weights, gradient}, result,
+                              [engine = job_.spec().values, velocity, rate = learning_rate(step)](
+                                  auto in, std::span<float> out) {
+                                std::copy(in[0].begin(), in[0].end(), out.begin());
+                                engine->update(rate, in[1], *velocity, out);
+                              });
+  }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
   const double passes = job_.spec().momentum ? 5 : 3;
-  return op("server update", reads, weights.elements(), passes * weights.bytes(), {});
+  Tensor updated = enqueue("server update", reads, weights.elements(), passes * weights.bytes(),
+                           result, std::move(launch));
+  if (values_) weights_[weights.offset()] = updated;
+  return updated;
 }
 
-Tensor ServerRuntime::combine(double, const Tensor& x, double, const Tensor& y) {
+std::vector<Tensor> ServerRuntime::latest() const {
+  std::vector<Tensor> result;
+  for (const auto& [offset, weights] : weights_)
+    if (weights.ready()) result.push_back(weights);
+  return result;
+}
+
+Tensor ServerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
   const Tensor reads[] = {x, y};
-  return op("combine", reads, x.elements(), 3 * x.bytes(), {});
+  const BufferRef result =
+      values_ ? BufferRef(new Buffer(static_cast<std::size_t>(x.elements()))) : BufferRef();
+  return enqueue("combine", reads, x.elements(), 3 * x.bytes(), result,
+                 result ? values_->combine(a, x, b, y, result) : nullptr);
 }
 
-Tensor ServerRuntime::scale(double, const Tensor& x) {
-  return op("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), {});
+Tensor ServerRuntime::scale(double a, const Tensor& x) {
+  const BufferRef result =
+      values_ ? BufferRef(new Buffer(static_cast<std::size_t>(x.elements()))) : BufferRef();
+  return enqueue("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), result,
+                 result ? values_->scale(a, x, result) : nullptr);
 }
 
 Tensor ServerRuntime::copy(const Tensor& x) {
-  return op("copy", std::span(&x, 1), x.elements(), 2 * x.bytes(), {});
+  return scale(1, x);
+}
+
+void ServerRuntime::operation_started(Stream&, Operation& operation) {
+  if (!operation.launch) return;
+  const std::function<void()> launch = std::move(operation.launch);
+  operation.launch = nullptr;
+  launch();
 }
 
 void ServerRuntime::operation_finished(Stream& stream, Operation& operation) {
   const double now = job_.clock_.now();
   busy_s_ += now - operation.started;
   if (job_.recorder_ != nullptr)
-    job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity), operation.started, now);
+    job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity),
+                         operation.started, now);
 }
 
 }  // namespace paceline

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -26,30 +27,35 @@ class ServerRuntime final : public Server, public StreamListener {
   [[nodiscard]] std::size_t worker_count() const override { return job_.spec().gpus.size(); }
   [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
   [[nodiscard]] double now() const override;
-  [[nodiscard]] double learning_rate(std::int64_t step) const override { return job_.learning_rate(step); }
+  [[nodiscard]] double learning_rate(std::int64_t step) const override {
+    return job_.learning_rate(step);
+  }
   Pending<Request> receive() override;
   void acknowledge(const Request& push, const Tensor& after) override;
   void reply(const Request& pull, const Tensor& data, Carry carry) override;
   Tensor initial(const Shard& shard) override;
   Tensor zeros(std::int64_t elements, std::int64_t offset) override;
-  Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements, double bytes_moved,
-            ValueFunction values) override;
+  Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+            double bytes_moved, ValueFunction values) override;
   Tensor update(const Tensor& weights, const Tensor& gradient, std::int64_t step) override;
 
   Tensor combine(double a, const Tensor& x, double b, const Tensor& y) override;
   Tensor scale(double a, const Tensor& x) override;
   Tensor copy(const Tensor& x) override;
 
-  void operation_started(Stream&, Operation&) override {}
+  void operation_started(Stream& stream, Operation& operation) override;
   void operation_finished(Stream& stream, Operation& operation) override;
 
+  /// With values: the newest weights of every shard.
+  [[nodiscard]] std::vector<Tensor> latest() const;
   [[nodiscard]] double busy_s() const { return busy_s_; }
   [[nodiscard]] std::size_t backlog() const { return inbox_.size(); }
 
  private:
   class Receive;
   [[nodiscard]] double seconds(double bytes_moved) const;
-  void when_ready(const Tensor& tensor, std::function<void()> then);
+  Tensor enqueue(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                 double bytes_moved, BufferRef result, std::function<void()> launch);
 
   Job& job_;
   std::uint32_t index_;
@@ -61,6 +67,10 @@ class ServerRuntime final : public Server, public StreamListener {
   boost::intrusive_ptr<Receive> receiving_;  // the program waits here for the next request
   std::vector<std::unique_ptr<Connection>> to_worker_;
   double busy_s_ = 0;
+
+  std::unique_ptr<DeviceValues> values_;     // null in time-only runs
+  std::map<std::int64_t, Tensor> weights_;   // by offset: the newest
+  std::map<std::int64_t, Floats> velocity_;  // by offset
 };
 
 /// Calls `then` once `tensor` is computed: at once if it is.

@@ -28,13 +28,16 @@ class Simulation final : Job::Listener {
         network_(fidelity == Fidelity::flow || fidelity == Fidelity::step
                      ? make_simgrid_network(cluster_, clock_)
                      : nullptr),
-        transport_(cluster_, clock_, fidelity, network_.get()) {
+        transport_(cluster_, clock_, fidelity, network_.get()),
+        graph_(spec.threads) {
     for (const JobSpec& job : spec.jobs)
       jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
-                                            static_cast<Job::Listener&>(*this)));
+                                            static_cast<Job::Listener&>(*this), &graph_));
     if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
     schedule_disturbances();
   }
+
+  ~Simulation() { graph_.drain(); }  // tasks refer to the jobs
 
   void run() {
     for (const auto& job : jobs_) job->start();
@@ -54,7 +57,7 @@ class Simulation final : Job::Listener {
   [[nodiscard]] bool may_extrapolate() const {
     const JobSpec& job = spec_.jobs.front();
     const ClusterSpec& cluster = cluster_.spec();
-    return spec_.extrapolate && spec_.jobs.size() == 1 && job.schedule.synchronous &&
+    return spec_.extrapolate && spec_.jobs.size() == 1 && !job.values && job.schedule.synchronous &&
            job.jitter.distribution == Jitter::Distribution::none && cluster.stragglers.empty() &&
            cluster.link_events.empty() && cluster.background.empty();
   }
@@ -101,6 +104,7 @@ class Simulation final : Job::Listener {
   Clock clock_;
   std::unique_ptr<FluidNetwork> network_;
   Transport transport_;
+  TaskGraph graph_;
   std::vector<std::unique_ptr<Job>> jobs_;
   std::unique_ptr<SteadyState> steady_;
   std::vector<std::unique_ptr<Disturbance>> disturbances_;
@@ -164,6 +168,7 @@ void Simulation::report_deadlock() const {
 JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
   const IterationLog& log = job.log();
   JobResult r;
+  r.training = job.training_log();
   r.name = job.spec().name;
   r.workers = job.workers().size();
   r.steps = job.spec().steps;
@@ -211,7 +216,8 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
     const double messages_before = at_measuring_.messages.empty() ? 0 : at_measuring_.messages[gpu];
     const double own_messages = worker->sent().messages - worker->sent_at_measuring().messages;
-    r.messages += (now.messages[gpu] - messages_before + own_messages) / measured / static_cast<double>(r.workers);
+    r.messages += (now.messages[gpu] - messages_before + own_messages) / measured /
+                  static_cast<double>(r.workers);
     const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
     r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
                 static_cast<double>(r.workers);

@@ -15,6 +15,7 @@ struct SimulationSpec {
   std::shared_ptr<const Cluster> cluster;
   std::vector<JobSpec> jobs;  ///< all start at date 0; the run ends when the first one has
   Fidelity fidelity = Fidelity::automatic;
+  std::size_t threads = 0;  ///< of the host, for values; 0: the simulation\'s own
   bool extrapolate = true;  ///< stop when a steady state is recognised
 };
 
@@ -42,6 +43,7 @@ struct JobResult {
   double fastest_compute_s =
       0;  ///< floors: least compute of a worker in its measured iterations, per iteration
   double slowest_compute_s = 0;
+  TrainingLog training;                    ///< with values
   std::vector<double> worker_iteration_s;  ///< per worker: its own measured time per iteration
 };
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
+#include <stdexcept>
 
 #include "base/error.hpp"
 #include "sim/jitter.hpp"
@@ -57,9 +59,16 @@ WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
       copy_out_(clock_, *this, kCopyOut),
       host_(clock_, *this, kHost) {
   for (const Endpoint server : job.spec().servers)
-    to_server_.push_back(std::make_unique<Connection>(clock_, job.transport_, node_host_, server, own_wire_));
+    to_server_.push_back(
+        std::make_unique<Connection>(clock_, job.transport_, node_host_, server, own_wire_));
   if (job.spec().slow_while_sending > 0) own_wire_.listen(this);
-  parameters_ = Tensor(this, model().elements);
+  ValuesRef initial;
+  if (job.graph_ != nullptr) {
+    values_ = std::make_unique<WorkerValues>(*job.graph_, *job.spec().values, rank, model(),
+                                             job.spec().steps, job.spec().accumulation);
+    initial = job.initial_;
+  }
+  parameters_ = Tensor(this, model().elements, 0, {}, initial);
   step_factor_ = sample_step_factor();
   update_rate();
 }
@@ -146,6 +155,7 @@ void WorkerRuntime::step_done() {
   if (communicated_) ++rounds_;
   communicated_ = false;
   forward_position_ = backward_position_ = 0;
+  last_backward_ = Pending<Tensor>();
   if (job_.spec().jitter.distribution != Jitter::Distribution::none)
     step_factor_ = sample_step_factor();
   if (steps_passed_ == job_.log_.measured_from) {
@@ -165,16 +175,19 @@ double WorkerRuntime::take_fingerprint(double origin) {
 // ---- streams and accounting
 // -----------------------------------------------------------------------------------
 
-boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(Stream& stream, const char* name,
-                                                       Activity activity, std::int32_t tag,
-                                                       double seconds, Range result,
-                                                       std::span<const Tensor> reads) {
+boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(
+    Stream& stream, const char* name, Activity activity, std::int32_t tag, double seconds,
+    Range result, std::span<const Tensor> reads, std::function<void()> launch, ValuesRef values,
+    std::int64_t values_offset) {
   boost::intrusive_ptr<Operation> operation = job_.pool_.make();
   operation->name = name;
   operation->activity = activity;
   operation->tag = tag;
   operation->work = seconds;
   operation->result = result;
+  operation->result_values = std::move(values);
+  operation->result_values_offset = values_offset;
+  operation->launch = std::move(launch);
   for (const Tensor& read : reads)
     if (!read.ready()) operation->after.push_back(read.producer());
   stream.enqueue(operation);
@@ -182,14 +195,22 @@ boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(Stream& stream, const cha
 }
 
 Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation,
-                                std::int64_t elements, std::int64_t offset) {
-  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation)};
+                                std::int64_t elements, std::int64_t offset, ValuesRef values) {
+  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation),
+          std::move(values)};
 }
 
-double WorkerRuntime::wire_total(double now) const { return job_.wire_.total(now) + own_wire_.total(now); }
+BufferRef WorkerRuntime::new_buffer(std::int64_t elements) const {
+  return values_ ? BufferRef(new Buffer(static_cast<std::size_t>(elements))) : BufferRef();
+}
+
+double WorkerRuntime::wire_total(double now) const {
+  return job_.wire_.total(now) + own_wire_.total(now);
+}
 
 void WorkerRuntime::account_gap(double now) {
   const double gap = now - idle_since_;
+  if (gap == 0) return;
   if (gap > 0) {
     const double wire = std::min(gap, wire_total(now) - wire_at_idle_);
     const double copies = std::min(gap - wire, local_.total(now) - local_at_idle_);
@@ -211,7 +232,12 @@ Account WorkerRuntime::account_now() {
   return account;
 }
 
-void WorkerRuntime::operation_started(Stream& stream, Operation&) {
+void WorkerRuntime::operation_started(Stream& stream, Operation& operation) {
+  if (operation.launch) {
+    const std::function<void()> launch = std::move(operation.launch);
+    operation.launch = nullptr;
+    launch();
+  }
   if (&stream == &compute_)
     account_gap(clock_.now());
   else
@@ -290,10 +316,15 @@ Pending<> WorkerRuntime::forward_until(std::uint32_t position) {
   }
   const std::int32_t tag =
       position - forward_position_ == 1 ? static_cast<std::int32_t>(forward_position_) : -1;
+  std::function<void()> launch;
+  if (values_ && position > forward_position_)
+    launch = [this, from = forward_position_, position, step = steps_passed_] {
+      values_->forward(from, position, step, parameters_);
+    };
   forward_position_ = position;
-  const Tensor weights = parameters_;  // reads them: waits for whatever writes them
-  return Pending<>(CompletionRef(
-      enqueue(compute_, "forward", Activity::forward, tag, seconds, {}, std::span(&weights, 1))));
+  const Tensor weights(this, 0, 0, parameters_.producer());  // waits for whatever writes them
+  return Pending<>(CompletionRef(enqueue(compute_, "forward", Activity::forward, tag, seconds, {},
+                                         std::span(&weights, 1), std::move(launch))));
 }
 
 Pending<Tensor> WorkerRuntime::backward() {
@@ -306,11 +337,12 @@ Pending<Tensor> WorkerRuntime::backward(TensorId down_to) {
 }
 
 Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Range result) {
+  if (values_ && backward_position_ == 0) gradient_ = values_->fresh_gradient();
   if (position <= backward_position_ && !last_backward_.done()) {
     // Already on its way as part of a longer operation: the same date, another range.
     const Tensor after(this, 0, 0, CompletionRef(last_backward_.completion()));
-    return Pending<Tensor>(
-        enqueue(compute_, "backward", Activity::backward, -1, 0, result, std::span(&after, 1)));
+    return Pending<Tensor>(enqueue(compute_, "backward", Activity::backward, -1, 0, result,
+                                   std::span(&after, 1), {}, gradient_, result.offset));
   }
   position = std::max(position, backward_position_);
   const double seconds =
@@ -319,31 +351,47 @@ Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Range resu
       position - backward_position_ == 1
           ? static_cast<std::int32_t>(model().backward_order[backward_position_])
           : -1;
+  std::function<void()> launch;
+  if (values_ && position > backward_position_)
+    launch = [this, from = backward_position_, position, gradient = gradient_] {
+      values_->backward(from, position, parameters_, *gradient);
+    };
   backward_position_ = position;
-  Pending<Tensor> pending(
-      enqueue(compute_, "backward", Activity::backward, tag, seconds, result, {}));
+  Pending<Tensor> pending(enqueue(compute_, "backward", Activity::backward, tag, seconds, result,
+                                  {}, std::move(launch), gradient_, result.offset));
   last_backward_ = pending;
   return pending;
 }
 
 Tensor WorkerRuntime::gradient(TensorRange range) {
   const ModelShape::Item& first = model().tensors[range.first];
-  return {this, model().range_elements(range), first.offset,
-          last_backward_.done() ? CompletionRef() : CompletionRef(last_backward_.completion())};
+  return {this,
+          model().range_elements(range),
+          first.offset,
+          last_backward_.done() ? CompletionRef() : CompletionRef(last_backward_.completion()),
+          gradient_,
+          first.offset};
 }
 
 Pending<> WorkerRuntime::local_step(Step) {
   forward();
   const Pending<Tensor> gradient = backward();
-  return update(Tensor(this, model().elements, 0, CompletionRef(gradient.completion())));
+  return update(Tensor(this, model().elements, 0, CompletionRef(gradient.completion()), gradient_));
 }
 
 Pending<> WorkerRuntime::update(const Tensor& gradient) {
-  const double seconds =
-      job_.spec().costs->sgd_update(static_cast<double>(gradient.elements()), job_.spec().momentum);
-  const auto operation =
-      enqueue(compute_, "update", Activity::update, -1, seconds, {}, std::span(&gradient, 1));
-  return Pending<>(CompletionRef(operation));
+  return update(std::vector<Tensor>{gradient});
+}
+
+Pending<> WorkerRuntime::update(const std::vector<Tensor>& gradients) {
+  std::int64_t elements = 0;
+  for (const Tensor& gradient : gradients) elements += gradient.elements();
+  std::function<void()> launch;
+  if (values_)
+    launch = [this, gradients, rate = learning_rate(steps_passed_)] {
+      values_->update(gradients, rate, parameters_);
+    };
+  return enqueue_update(elements, gradients, std::move(launch));
 }
 
 Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
@@ -353,17 +401,22 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
     elements += gradient.elements();
     if (!gradient.done()) waits.emplace_back(this, 0, 0, CompletionRef(gradient.completion()));
   }
-  const double seconds =
-      job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
-  return Pending<>(
-      CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, {}, waits)));
+  std::function<void()> launch;
+  if (values_)
+    launch = [this, gradients, rate = learning_rate(steps_passed_)] {
+      std::vector<Tensor> parts;
+      for (const Pending<Tensor>& gradient : gradients) parts.push_back(gradient.get(*this));
+      values_->update(parts, rate, parameters_);
+    };
+  return enqueue_update(elements, waits, std::move(launch));
 }
 
-Pending<> WorkerRuntime::update(const std::vector<Tensor>& gradients) {
-  std::int64_t elements = 0;
-  for (const Tensor& gradient : gradients) elements += gradient.elements();
-  const double seconds = job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
-  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1, seconds, {}, gradients)));
+Pending<> WorkerRuntime::enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
+                                        std::function<void()> launch) {
+  const double seconds =
+      job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
+  return Pending<>(CompletionRef(
+      enqueue(compute_, "update", Activity::update, -1, seconds, {}, reads, std::move(launch))));
 }
 
 Tensor WorkerRuntime::parameters() {
@@ -375,18 +428,40 @@ Tensor WorkerRuntime::parameters(TensorRange range) {
 }
 
 void WorkerRuntime::set_parameters(const Tensor& values) {
-  // The forward pass reads the parameters as a whole: it waits for the latest writer.
-  if (!values.ready()) parameters_ = Tensor(this, model().elements, 0, values.producer());
+  const CompletionRef producer = values.ready() ? CompletionRef() : values.producer();
+  if (!values_) {
+    // The forward pass reads the parameters as a whole: it waits for the latest writer.
+    if (producer) parameters_ = Tensor(this, model().elements, 0, producer);
+  } else if (values.elements() == model().elements && values.values_offset() == 0) {
+    parameters_ = Tensor(this, model().elements, 0, producer, values.values());
+  } else {
+    if (producer)
+      throw std::logic_error("set_parameters of a part needs its values: await finished() first");
+    values_->assign(values, parameters_);
+  }
 }
 
 // ---- own operations
 // -------------------------------------------------------------------------------------------
 
 Tensor WorkerRuntime::op(std::string_view name, Activity activity, std::span<const Tensor> reads,
-                         std::int64_t elements, double seconds, ValueFunction) {
+                         std::int64_t elements, double seconds, ValueFunction values) {
+  return enqueue_op(compute_, name, activity, reads, elements, seconds, std::move(values));
+}
+
+Tensor WorkerRuntime::enqueue_op(Stream& stream, std::string_view name, Activity activity,
+                                 std::span<const Tensor> reads, std::int64_t elements,
+                                 double seconds, ValueFunction values) {
   const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return result_of(enqueue(compute_, intern(name), activity, -1, seconds, {}, reads), elements,
-                   offset);
+  const BufferRef buffer = new_buffer(elements);
+  std::function<void()> launch;
+  if (buffer) {
+    if (!values) throw std::logic_error(fmt::format("operation '{}' has no values", name));
+    launch = values_->compute({reads.begin(), reads.end()}, buffer, std::move(values));
+  }
+  return result_of(
+      enqueue(stream, intern(name), activity, -1, seconds, {}, reads, std::move(launch)), elements,
+      offset, buffer);
 }
 
 double WorkerRuntime::elementwise_s(double bytes) const {
@@ -394,41 +469,51 @@ double WorkerRuntime::elementwise_s(double bytes) const {
 }
 
 Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
-  return {this, elements, offset};
+  return {this, elements, offset, {}, new_buffer(elements)};
 }
 
 Pending<> WorkerRuntime::finished(const Tensor& tensor) {
   return Pending<>(tensor.producer());
 }
 
-Tensor WorkerRuntime::combine(double, const Tensor& x, double, const Tensor& y) {
+Tensor WorkerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
   const Tensor reads[] = {x, y};
-  return result_of(enqueue(compute_, "combine", Activity::arithmetic, -1,
-                           elementwise_s(3 * x.bytes()), {}, reads),
-                   x.elements(), x.offset());
+  const BufferRef buffer = new_buffer(x.elements());
+  return result_of(
+      enqueue(compute_, "combine", Activity::arithmetic, -1, elementwise_s(3 * x.bytes()), {},
+              reads, buffer ? values_->combine(a, x, b, y, buffer) : nullptr),
+      x.elements(), x.offset(), buffer);
 }
 
-Tensor WorkerRuntime::scale(double, const Tensor& x) {
-  return result_of(enqueue(compute_, "scale", Activity::arithmetic, -1,
-                           elementwise_s(2 * x.bytes()), {}, std::span(&x, 1)),
-                   x.elements(), x.offset());
+Tensor WorkerRuntime::scale(double a, const Tensor& x) {
+  const BufferRef buffer = new_buffer(x.elements());
+  return result_of(
+      enqueue(compute_, "scale", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), {},
+              std::span(&x, 1), buffer ? values_->scale(a, x, buffer) : nullptr),
+      x.elements(), x.offset(), buffer);
 }
 
 Tensor WorkerRuntime::copy(const Tensor& x) {
+  const BufferRef buffer = new_buffer(x.elements());
   return result_of(enqueue(compute_, "copy", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()),
-                           {}, std::span(&x, 1)),
-                   x.elements(), x.offset());
+                           {}, std::span(&x, 1), buffer ? values_->scale(1, x, buffer) : nullptr),
+                   x.elements(), x.offset(), buffer);
 }
 
 namespace {
 
 TopKModel top_k_model(Selector selector) {
   switch (selector) {
-    case Selector::torch_legacy: return TopKModel::torch_legacy;
-    case Selector::sort: return TopKModel::sort;
-    case Selector::radix_select: return TopKModel::radix_select;
-    case Selector::dgc_sample: return TopKModel::dgc_sample;
-    case Selector::gaussian_k: return TopKModel::gaussian_k;
+    case Selector::torch_legacy:
+      return TopKModel::torch_legacy;
+    case Selector::sort:
+      return TopKModel::sort;
+    case Selector::radix_select:
+      return TopKModel::radix_select;
+    case Selector::dgc_sample:
+      return TopKModel::dgc_sample;
+    case Selector::gaussian_k:
+      return TopKModel::gaussian_k;
   }
   return TopKModel::radix_select;
 }
@@ -439,35 +524,57 @@ double WorkerRuntime::select_s(double elements, double k, Selector selector) con
   return job_.spec().costs->top_k(elements, k, top_k_model(selector));
 }
 
-Selection WorkerRuntime::select(const Tensor& residual, double, const Tensor& gradient, double k,
-                                Selector selector) {
+Selection WorkerRuntime::select(const Tensor& residual, double factor, const Tensor& gradient,
+                                double k, Selector selector) {
   const Tensor reads[] = {residual, gradient};
-  const auto operation =
-      enqueue(compute_, "top-k", Activity::sparsify, -1,
-              select_s(static_cast<double>(gradient.elements()), k, selector), {}, reads);
-  const Tensor pairs = result_of(operation, static_cast<std::int64_t>(k), gradient.offset());
-  const Tensor rest = result_of(operation, gradient.elements(), gradient.offset());
-  return {Sparse(pairs, gradient.elements(), k), rest};
+  const BufferRef rest_values = new_buffer(gradient.elements());
+  SparseBufferRef sent_values;
+  std::function<void()> launch;
+  const auto count = std::max<std::int64_t>(1, std::llround(k));
+  if (rest_values) {
+    sent_values = new SparseBuffer;
+    sent_values->size_known = selector != Selector::dgc_sample && selector != Selector::gaussian_k;
+    launch = values_->select(residual, factor, gradient, count, selector,
+                             static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);
+  }
+  const auto operation = enqueue(compute_, "top-k", Activity::sparsify, -1,
+                                 select_s(static_cast<double>(gradient.elements()), k, selector),
+                                 {}, reads, std::move(launch));
+  const Tensor pairs = result_of(operation, count, gradient.offset(), sent_values);
+  const Tensor rest = result_of(operation, gradient.elements(), gradient.offset(), rest_values);
+  return {Sparse(pairs, gradient.elements(), static_cast<double>(count)), rest};
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
   const double seconds = job_.spec().costs->scatter_add(blocks.selected());
-  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}),
-                   blocks.dense_elements(), blocks.offset());
+  const BufferRef buffer = new_buffer(blocks.dense_elements());
+  std::function<void()> launch;
+  if (buffer) {
+    std::vector<double> weights = job_.spec().weights;
+    if (weights.empty()) weights.assign(world_size(), 1.0 / static_cast<double>(world_size()));
+    launch = values_->scatter(*blocks.blocks(), std::move(weights), buffer);
+  }
+  return result_of(
+      enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
+      blocks.dense_elements(), blocks.offset(), buffer);
 }
 
 Tensor WorkerRuntime::scatter(const Sparse& block) {
   const double seconds = job_.spec().costs->scatter_add(block.selected());
+  const BufferRef buffer = new_buffer(block.dense_elements());
   return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {},
-                           std::span(&block.pairs(), 1)),
-                   block.dense_elements(), block.pairs().offset());
+                           std::span(&block.pairs(), 1),
+                           buffer ? values_->scatter({block}, {1.0}, buffer) : nullptr),
+                   block.dense_elements(), block.pairs().offset(), buffer);
 }
 
 Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) {
   const Tensor reads[] = {residual, sent.pairs(), kept.pairs()};
   const double seconds = job_.spec().costs->scatter_add(sent.selected());
-  return result_of(enqueue(compute_, "put back", Activity::sparsify, -1, seconds, {}, reads), residual.elements(),
-                   residual.offset());
+  const BufferRef buffer = new_buffer(residual.elements());
+  return result_of(enqueue(compute_, "put back", Activity::sparsify, -1, seconds, {}, reads,
+                           buffer ? values_->put_back(residual, sent, kept, buffer) : nullptr),
+                   residual.elements(), residual.offset(), buffer);
 }
 
 double WorkerRuntime::quantize_s(double elements, double bits) const {
@@ -495,6 +602,10 @@ Pending<Tensor> WorkerRuntime::all_reduce_mean(const Tensor& tensor, Carry carry
   const CollectiveCall call{CollectiveKind::all_reduce, tensor.offset(), tensor.elements(),
                             bits(carry), carry.priority};
   auto& collective = channel.join<AllReduceCall>(rank_, call);
+  if (values_) {
+    collective.inputs.resize(world_size());
+    collective.inputs[rank_] = tensor;
+  }
   collective.bytes = static_cast<double>(tensor.elements()) * call.bits / 8;
   Pending<Tensor> pending{boost::intrusive_ptr<Result<Tensor>>(&collective)};
   channel.submit(collective, unless_done(tensor));
@@ -507,6 +618,10 @@ Pending<Gathered> WorkerRuntime::all_gather(const Sparse& block, Carry carry) {
   const CollectiveCall call{CollectiveKind::all_gather, block.pairs().offset(),
                             block.dense_elements(), 64, carry.priority};
   auto& collective = channel.join<GatherCall>(rank_, call);
+  if (values_) {
+    if (!collective.blocks) collective.blocks = std::make_shared<std::vector<Sparse>>(world_size());
+    (*collective.blocks)[rank_] = block;
+  }
   collective.selected += block.selected();
   collective.bytes += block.bytes();
   Pending<Gathered> pending{boost::intrusive_ptr<Result<Gathered>>(&collective)};
@@ -520,6 +635,10 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, Carry carry) {
   const CollectiveCall call{CollectiveKind::gtop_k, block.pairs().offset(), block.dense_elements(),
                             64, carry.priority};
   auto& collective = channel.join<GlobalTopKCall>(rank_, call);
+  if (values_) {
+    collective.blocks.resize(world_size());
+    collective.blocks[rank_] = block;
+  }
   collective.selected = std::max(collective.selected, block.selected());
   collective.bytes = std::max(collective.bytes, block.bytes());
   Pending<Sparse> pending{boost::intrusive_ptr<Result<Sparse>>(&collective)};
@@ -538,27 +657,32 @@ Pending<> WorkerRuntime::barrier() {
 // ---- host and servers
 // -----------------------------------------------------------------------------------------
 
+// Tensors are values: the copy on the other side refers to the same data.
+Tensor WorkerRuntime::copy_across(Stream& stream, const char* name, double seconds,
+                                  const Tensor& x) {
+  const auto operation = enqueue(stream, name, Activity::copy, -1, seconds, {}, std::span(&x, 1));
+  return {this,       x.elements(),
+          x.offset(), operation->done() ? CompletionRef() : CompletionRef(operation),
+          x.values(), x.values_offset()};
+}
+
 Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
-  return result_of(enqueue(copy_out_, "device to host", Activity::copy, -1,
-                           job_.spec().costs->copy_d2h(x.bytes()), {}, std::span(&x, 1)),
-                   x.elements(), x.offset());
+  return copy_across(copy_out_, "device to host", job_.spec().costs->copy_d2h(x.bytes()), x);
 }
 
 Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
-  return result_of(enqueue(copy_in_, "host to device", Activity::copy, -1,
-                           job_.spec().costs->copy_h2d(x.bytes()), {}, std::span(&x, 1)),
-                   x.elements(), x.offset());
+  return copy_across(copy_in_, "host to device", job_.spec().costs->copy_h2d(x.bytes()), x);
 }
 
 Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads,
-                              std::int64_t elements, double bytes_moved, ValueFunction) {
-  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return result_of(enqueue(host_, intern(name), Activity::host, -1,
-                           job_.spec().costs->host_update(bytes_moved), {}, reads),
-                   elements, offset);
+                              std::int64_t elements, double bytes_moved, ValueFunction values) {
+  return enqueue_op(host_, name, Activity::host, reads, elements,
+                    job_.spec().costs->host_update(bytes_moved), std::move(values));
 }
 
-std::size_t WorkerRuntime::server_count() const { return job_.spec().servers.size(); }
+std::size_t WorkerRuntime::server_count() const {
+  return job_.spec().servers.size();
+}
 
 namespace {
 
@@ -598,7 +722,8 @@ Pending<> WorkerRuntime::push(const Shard& shard, const Tensor& tensor, Carry ca
   sent_.bytes += bytes;
   when_computed(tensor, [this, shard, tensor, bytes, call, priority = carry.priority] {
     to_server_[shard.server]->send(bytes, priority, [this, shard, tensor, call] {
-      job_.servers_[shard.server]->arrived(Request(Request::Kind::push, rank_, shard, 0, tensor, call));
+      job_.servers_[shard.server]->arrived(
+          Request(Request::Kind::push, rank_, shard, 0, tensor, call));
     });
   });
   return Pending<>(call);
@@ -626,8 +751,9 @@ Pending<Tensor> WorkerRuntime::pull(const Shard& shard, std::int64_t version, Ca
     Request request;
   };
   boost::intrusive_ptr<PullCall> call(new PullCall(shard));
-  auto ask = std::make_unique<Ask>(Ask{job_.servers_[shard.server].get(),
-                                       Request(Request::Kind::pull, rank_, shard, version, Tensor(), call)});
+  auto ask = std::make_unique<Ask>(
+      Ask{job_.servers_[shard.server].get(),
+          Request(Request::Kind::pull, rank_, shard, version, Tensor(), call)});
   job_.transport_.send(
       node_host_, job_.spec().servers[shard.server], 0,
       [](void* self, std::uint64_t) {

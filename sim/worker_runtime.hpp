@@ -28,7 +28,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double payload_bytes() const override { return job_.spec().payload_bits / 8; }
   [[nodiscard]] std::int64_t step_count() const override { return job_.spec().steps; }
   void step_done() override;
-  [[nodiscard]] double learning_rate(std::int64_t step) const override { return job_.learning_rate(step); }
+  [[nodiscard]] double learning_rate(std::int64_t step) const override {
+    return job_.learning_rate(step);
+  }
   void phase(std::int64_t key) override { phase_ = key; }
 
   Pending<> forward() override;
@@ -67,7 +69,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double all_reduce_s(double bytes) const override {
     return job_.all_reduce_s(bytes);
   }
-  [[nodiscard]] double all_gather_s(double bytes) const override { return job_.all_gather_s(bytes); }
+  [[nodiscard]] double all_gather_s(double bytes) const override {
+    return job_.all_gather_s(bytes);
+  }
 
   Tensor copy_to_host(const Tensor& tensor) override;
   Tensor copy_to_device(const Tensor& tensor) override;
@@ -90,13 +94,15 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void operation_finished(Stream& stream, Operation& operation) override;
 
   // For the servers
+  [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
   [[nodiscard]] Endpoint host() const { return node_host_; }
   [[nodiscard]] WireTime& own_wire() { return own_wire_; }
   void push_acknowledged(Endpoint server, const CompletionRef& call);
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
   // For the job
-  /// Bytes and messages this worker has sent outside of collectives: since the start, or up to measuring.
+  /// Bytes and messages this worker has sent outside of collectives: since the start, or up to
+  /// measuring.
   struct Sent {
     double bytes = 0;
     double messages = 0;
@@ -111,7 +117,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] double last_step_date() const { return last_step_date_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] double end_date() const { return end_date_; }
-  void wire_changed(bool on) override;  ///< of this worker's own messages, or of all workers' collectives
+  void wire_changed(
+      bool on) override;  ///< of this worker's own messages, or of all workers' collectives
   [[nodiscard]] std::string describe_waiting() const;
   [[nodiscard]] std::size_t open_programs() const { return children_.size() + (ended_ ? 0 : 1); }
   void set_straggling(double slowdown);
@@ -125,11 +132,20 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   boost::intrusive_ptr<Operation> enqueue(Stream& stream, const char* name, Activity activity,
                                           std::int32_t tag, double seconds, Range result,
-                                          std::span<const Tensor> reads);
+                                          std::span<const Tensor> reads,
+                                          std::function<void()> launch = {}, ValuesRef values = {},
+                                          std::int64_t values_offset = 0);
+  Pending<> enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
+                           std::function<void()> launch);
+  Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
+                    std::span<const Tensor> reads, std::int64_t elements, double seconds,
+                    ValueFunction values);
+  Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
   Pending<> forward_until(std::uint32_t position);
   Pending<Tensor> backward_until(std::uint32_t position, Range result);
   Tensor result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements,
-                   std::int64_t offset);
+                   std::int64_t offset, ValuesRef values = {});
+  [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
   void account_gap(double now);
   void update_rate();
   void program_ended();
@@ -157,6 +173,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Tensor> last_backward_;
   double step_factor_ = 1;
   Tensor parameters_;
+  std::unique_ptr<WorkerValues> values_;  // null in time-only runs
+  BufferRef gradient_;                    // of the current step
 
   // Programs
   Program program_;

@@ -157,9 +157,11 @@ Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uin
   std::set<std::uint32_t> seen;
   for (std::uint32_t r = 0; r < ranks; ++r) {
     const std::uint32_t first = r / per_node * per_node;
-    if (ranks % per_node != 0 || node_of[r] != node_of[first] || (r == first && !seen.insert(node_of[r]).second))
+    if (ranks % per_node != 0 || node_of[r] != node_of[first] ||
+        (r == first && !seen.insert(node_of[r]).second))
       throw InputError(
-          "hierarchical all-reduce needs the same number of GPUs on every node, in consecutive ranks");
+          "hierarchical all-reduce needs the same number of GPUs on every node, in consecutive "
+          "ranks");
   }
   return plan_hierarchical(ranks / per_node, per_node);
 }

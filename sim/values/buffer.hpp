@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "algorithms/tensor.hpp"
+#include "sim/values/task_graph.hpp"
+
+namespace paceline {
+
+using Floats = std::shared_ptr<std::vector<float>>;
+
+/// The data of dense tensors. Handles (tensors) are counted by Values; tasks hold `data` alone.
+/// Only the simulated clock's thread touches anything but the contents of `data`.
+class Buffer final : public Values {
+ public:
+  explicit Buffer(std::size_t elements) : data(std::make_shared<std::vector<float>>(elements)) {}
+  explicit Buffer(std::vector<float> values)
+      : data(std::make_shared<std::vector<float>>(std::move(values))) {}
+
+  Floats data;
+  TaskGraph::Ref written;  ///< the task that writes the contents
+  /// Set if the contents may be overwritten later, by tasks of this strand: those wait for
+  /// `readers`, the tasks of other strands that read since then. Other buffers are written once.
+  const Strand* in_place_of = nullptr;
+  std::vector<TaskGraph::Ref> readers;
+
+  /// Before a task of `strand` reads: what it must wait for. After it is posted: note_reader.
+  void note_reader(const Strand* strand, const TaskGraph::Ref& task) {
+    if (in_place_of != nullptr && in_place_of != strand) readers.push_back(task);
+  }
+};
+
+/// Selected entries as (index, value), indices ascending.
+struct SparseData {
+  std::vector<std::int32_t> indices;
+  std::vector<float> values;
+};
+
+/// The data of a Sparse.
+class SparseBuffer final : public Values {
+ public:
+  std::shared_ptr<SparseData> data = std::make_shared<SparseData>();
+  TaskGraph::Ref written;
+  bool size_known = true;  ///< false: the selector decides how many; known once written
+};
+
+using BufferRef = boost::intrusive_ptr<Buffer>;
+using SparseBufferRef = boost::intrusive_ptr<SparseBuffer>;
+
+/// A tensor's data as a task sees them. The tensor must have data.
+class View {
+ public:
+  explicit View(const Tensor& tensor)
+      : data_(static_cast<Buffer*>(tensor.values().get())->data),
+        offset_(static_cast<std::size_t>(tensor.values_offset())),
+        size_(static_cast<std::size_t>(tensor.elements())) {}
+  [[nodiscard]] std::span<const float> read() const { return {data_->data() + offset_, size_}; }
+
+ private:
+  Floats data_;
+  std::size_t offset_, size_;
+};
+
+inline Buffer& buffer_of(const Tensor& tensor) {
+  return *static_cast<Buffer*>(tensor.values().get());
+}
+inline SparseBuffer& buffer_of(const Sparse& sparse) {
+  return *static_cast<SparseBuffer*>(sparse.pairs().values().get());
+}
+
+}  // namespace paceline

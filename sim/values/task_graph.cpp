@@ -1,0 +1,102 @@
+#include "sim/values/task_graph.hpp"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+namespace paceline {
+namespace {
+
+constexpr std::size_t kMostOpen = 512;
+
+}  // namespace
+
+TaskGraph::TaskGraph(std::size_t threads)
+    : threads_(threads),
+      pool_(threads > 0 ? std::make_unique<boost::asio::thread_pool>(threads) : nullptr) {}
+
+TaskGraph::~TaskGraph() {
+  drain();
+  if (pool_) pool_->join();
+}
+
+void TaskGraph::drain() noexcept {
+  if (!pool_) return;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return open_ == 0; });
+}
+
+TaskGraph::Ref TaskGraph::post(std::function<void()> work, std::vector<Ref> after) {
+  auto task = std::make_shared<Task>();
+  if (!pool_) {
+    task->done_ = true;
+    work();
+    return task;
+  }
+  task->work_ = std::move(work);
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return open_ < kMostOpen; });
+    if (failure_) std::rethrow_exception(failure_);
+    ++open_;
+    for (const Ref& before : after) {
+      if (!before || before->done_) continue;
+      before->successors_.push_back(task);
+      ++task->missing_;
+    }
+    if (task->missing_ > 0) return task;
+  }
+  boost::asio::post(*pool_, [this, task] { run(task); });
+  return task;
+}
+
+void TaskGraph::run(const Ref& task) {
+  bool failed = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    failed = failure_ != nullptr;  // after a failure the rest is only counted down
+  }
+  if (!failed) {
+    try {
+      task->work_();
+    } catch (...) {
+      const std::scoped_lock lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+  }
+  task->work_ = nullptr;
+  std::vector<Ref> ready;
+  {
+    const std::scoped_lock lock(mutex_);
+    task->done_ = true;
+    for (Ref& successor : task->successors_)
+      if (--successor->missing_ == 0) ready.push_back(std::move(successor));
+    task->successors_.clear();
+    --open_;
+    changed_.notify_all();
+  }
+  for (const Ref& next : ready) boost::asio::post(*pool_, [this, next] { run(next); });
+}
+
+void TaskGraph::wait(const Ref& task) {
+  if (!task || !pool_) return;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return task->done_; });
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void TaskGraph::wait_all() {
+  if (!pool_) return;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return open_ == 0; });
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+TaskGraph::Ref Strand::post(std::function<void()> work, std::vector<TaskGraph::Ref> after) {
+  after.push_back(last_);
+  for (TaskGraph::Ref& held : held_) after.push_back(std::move(held));
+  held_.clear();
+  last_ = graph_->post(std::move(work), std::move(after));
+  return last_;
+}
+
+}  // namespace paceline

@@ -1,0 +1,321 @@
+#include "sim/values/worker_values.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/quantize.hpp"
+#include "kernels/sparsify.hpp"
+
+namespace paceline {
+namespace {
+
+std::vector<TaskGraph::Ref> written(const std::vector<Tensor>& tensors) {
+  std::vector<TaskGraph::Ref> tasks;
+  for (const Tensor& tensor : tensors) tasks.push_back(buffer_of(tensor).written);
+  return tasks;
+}
+
+std::vector<View> views(const std::vector<Tensor>& tensors) {
+  std::vector<View> result;
+  for (const Tensor& tensor : tensors) result.emplace_back(tensor);
+  return result;
+}
+
+void note_readers(const std::vector<Tensor>& tensors, const Strand* strand,
+                  const TaskGraph::Ref& task) {
+  for (const Tensor& tensor : tensors) buffer_of(tensor).note_reader(strand, task);
+}
+
+}  // namespace
+
+DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef result,
+                                           ValueFunction f) {
+  return [this, reads = std::move(reads), result = std::move(result), f = std::move(f)] {
+    result->written = strand_.post(
+        [inputs = views(reads), out = result->data, f] {
+          std::vector<std::span<const float>> spans;
+          for (const View& input : inputs) spans.push_back(input.read());
+          f(spans, *out);
+        },
+        written(reads));
+    note_readers(reads, &strand_, result->written);
+  };
+}
+
+DeviceValues::Launch DeviceValues::combine(double a, const Tensor& x, double b, const Tensor& y,
+                                           BufferRef result) {
+  const auto fa = static_cast<float>(a), fb = static_cast<float>(b);
+  return compute({x, y}, std::move(result), [fa, fb](auto in, std::span<float> out) {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = fa * in[0][i] + fb * in[1][i];
+  });
+}
+
+DeviceValues::Launch DeviceValues::scale(double a, const Tensor& x, BufferRef result) {
+  return compute({x}, std::move(result),
+                 [factor = static_cast<float>(a)](auto in, std::span<float> out) {
+                   for (std::size_t i = 0; i < out.size(); ++i) out[i] = factor * in[0][i];
+                 });
+}
+
+WorkerValues::WorkerValues(TaskGraph& graph, ValueEngine& engine, std::size_t rank,
+                           const ModelShape& model, std::int64_t steps, std::int64_t accumulation)
+    : DeviceValues(graph),
+      values_(engine),
+      engine_(engine.make_worker(rank)),
+      model_(model),
+      accumulation_(accumulation),
+      velocity_(std::make_shared<std::vector<float>>(
+          engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0)),
+      losses_(std::make_shared<std::vector<float>>(static_cast<std::size_t>(steps), NAN)) {
+  if (accumulation > 1) accumulated_ = std::make_shared<std::vector<float>>(model.elements);
+}
+
+BufferRef WorkerValues::fresh_gradient() {
+  for (const BufferRef& gradient : gradients_)
+    if (gradient->references() == 1) return gradient;
+  gradients_.emplace_back(new Buffer(static_cast<std::size_t>(model_.elements)));
+  gradients_.back()->in_place_of = &strand_;
+  return gradients_.back();
+}
+
+void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t step,
+                           const Tensor& parameters) {
+  const auto end = static_cast<std::uint32_t>(model_.tensors.size());
+  const TaskGraph::Ref task = strand_.post(
+      [engine = engine_, weights = View(parameters), from, to, end, step,
+       accumulated = accumulated_, micro_batches = accumulation_, losses = losses_] {
+        if (from == 0) {
+          // Earlier micro-batches of the step, in one piece.
+          if (accumulated) std::fill(accumulated->begin(), accumulated->end(), 0.0F);
+          for (std::int64_t micro = 0; micro + 1 < micro_batches; ++micro) {
+            std::vector<float> gradient(accumulated->size());
+            engine->load(step, micro);
+            engine->forward(0, end, weights.read(), step);
+            engine->backward(0, end, weights.read(), gradient);
+            for (std::size_t i = 0; i < gradient.size(); ++i) (*accumulated)[i] += gradient[i];
+          }
+          engine->load(step, micro_batches - 1);
+        }
+        engine->forward(from, to, weights.read(), step);
+        if (to == end && static_cast<std::size_t>(step) < losses->size())
+          (*losses)[static_cast<std::size_t>(step)] = engine->loss();
+      },
+      {buffer_of(parameters).written});
+  buffer_of(parameters).note_reader(&strand_, task);
+}
+
+void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& parameters,
+                            Buffer& gradient) {
+  std::vector<TaskGraph::Ref> after = std::move(gradient.readers);
+  gradient.readers.clear();
+  after.push_back(buffer_of(parameters).written);
+  gradient.written = strand_.post(
+      [engine = engine_, weights = View(parameters), out = gradient.data, from, to,
+       accumulated = accumulated_, share = 1.0F / static_cast<float>(accumulation_),
+       &model = model_] {
+        engine->backward(from, to, weights.read(), *out);
+        if (!accumulated) return;
+        for (std::uint32_t p = from; p < to; ++p) {
+          const ModelShape::Item& item = model.tensors[model.backward_order[p]];
+          for (std::int64_t i = item.offset; i < item.offset + item.elements; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            (*out)[at] = ((*out)[at] + (*accumulated)[at]) * share;
+          }
+        }
+      },
+      std::move(after));
+}
+
+// Tensors are values: whoever holds a handle of the parameters keeps what it saw.
+Buffer& WorkerValues::writable(Tensor& parameters) {
+  Buffer& current = buffer_of(parameters);
+  if (current.references() == 1 && current.in_place_of == &strand_) return current;
+  const BufferRef own(new Buffer(current.data->size()));
+  own->in_place_of = &strand_;
+  own->written =
+      strand_.post([from = current.data, to = own->data] { *to = *from; }, {current.written});
+  current.note_reader(&strand_, own->written);
+  parameters = Tensor(parameters.device(), parameters.elements(), 0, parameters.producer(), own);
+  return *own;
+}
+
+void WorkerValues::update(const std::vector<Tensor>& gradients, double learning_rate,
+                          Tensor& parameters) {
+  Buffer& target = writable(parameters);
+  std::vector<TaskGraph::Ref> after = written(gradients);
+  for (TaskGraph::Ref& reader : target.readers) after.push_back(std::move(reader));
+  target.readers.clear();
+  std::vector<std::int64_t> offsets;
+  for (const Tensor& gradient : gradients) offsets.push_back(gradient.offset());
+  target.written = strand_.post(
+      [&values = values_, inputs = views(gradients), offsets, weights = target.data,
+       velocity = velocity_, learning_rate] {
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+          const std::span<const float> gradient = inputs[i].read();
+          const auto at = static_cast<std::size_t>(offsets[i]);
+          const std::span<float> own_velocity =
+              velocity->empty() ? std::span<float>()
+                                : std::span<float>(*velocity).subspan(at, gradient.size());
+          values.update(learning_rate, gradient, own_velocity,
+                        std::span<float>(*weights).subspan(at, gradient.size()));
+        }
+      },
+      std::move(after));
+  note_readers(gradients, &strand_, target.written);
+}
+
+void WorkerValues::assign(const Tensor& values, Tensor& parameters) {
+  Buffer& target = writable(parameters);
+  std::vector<TaskGraph::Ref> after{buffer_of(values).written};
+  for (TaskGraph::Ref& reader : target.readers) after.push_back(std::move(reader));
+  target.readers.clear();
+  target.written = strand_.post(
+      [from = View(values), to = target.data, at = values.offset()] {
+        std::copy(from.read().begin(), from.read().end(), to->begin() + at);
+      },
+      std::move(after));
+  buffer_of(values).note_reader(&strand_, target.written);
+}
+
+DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
+                                          const Tensor& gradient, std::int64_t k, Selector selector,
+                                          std::uint64_t seed, SparseBufferRef sent,
+                                          BufferRef rest) {
+  return [this, residual, factor, gradient, k, selector, seed, sent = std::move(sent),
+          rest = std::move(rest)] {
+    const std::vector<Tensor> reads{residual, gradient};
+    const TaskGraph::Ref task = strand_.post(
+        [inputs = views(reads), factor = static_cast<float>(factor), k, selector, seed,
+         pairs = sent->data, kept = rest->data] {
+          namespace reference = kernels::reference;
+          std::vector<float>& all = *kept;
+          const std::span<const float> r = inputs[0].read(), g = inputs[1].read();
+          for (std::size_t i = 0; i < all.size(); ++i) all[i] = r[i] + factor * g[i];
+          const bool sampled = selector == Selector::dgc_sample,
+                     gaussian = selector == Selector::gaussian_k;
+          std::int64_t count = std::min<std::int64_t>(k, static_cast<std::int64_t>(all.size()));
+          float threshold = 0;
+          if (sampled || gaussian) {
+            threshold =
+                sampled
+                    ? reference::sampled_threshold(
+                          all, k,
+                          std::min<std::int64_t>(100, static_cast<std::int64_t>(all.size())), seed)
+                    : reference::gaussian_threshold(all, k);
+            count = reference::count_reaching(all, threshold);
+          }
+          pairs->indices.resize(static_cast<std::size_t>(count));
+          pairs->values.resize(static_cast<std::size_t>(count));
+          if (sampled || gaussian)
+            reference::select_reaching(all, threshold, {pairs->indices, pairs->values});
+          else
+            reference::top_k(all, {pairs->indices, pairs->values});
+          reference::clear_at(pairs->indices, all);
+        },
+        written(reads));
+    note_readers(reads, &strand_, task);
+    sent->written = rest->written = task;
+  };
+}
+
+DeviceValues::Launch WorkerValues::scatter(std::vector<Sparse> blocks, std::vector<double> weights,
+                                           BufferRef result) {
+  return
+      [this, blocks = std::move(blocks), weights = std::move(weights), result = std::move(result)] {
+        std::vector<TaskGraph::Ref> after;
+        std::vector<std::shared_ptr<SparseData>> data;
+        for (const Sparse& block : blocks) {
+          after.push_back(buffer_of(block).written);
+          data.push_back(buffer_of(block).data);
+        }
+        result->written = strand_.post(
+            [data, weights, out = result->data] {
+              std::fill(out->begin(), out->end(), 0.0F);
+              for (std::size_t b = 0; b < data.size(); ++b) {
+                const kernels::SparseView view{data[b]->indices, data[b]->values};
+                kernels::reference::scatter_add(std::span(&view, 1), weights[b], *out);
+              }
+            },
+            std::move(after));
+      };
+}
+
+DeviceValues::Launch WorkerValues::put_back(const Tensor& residual, const Sparse& sent,
+                                            const Sparse& kept, BufferRef result) {
+  return [this, residual, sent, kept, result = std::move(result)] {
+    result->written = strand_.post(
+        [rest = View(residual), own = buffer_of(sent).data, global = buffer_of(kept).data,
+         out = result->data] {
+          std::copy(rest.read().begin(), rest.read().end(), out->begin());
+          for (std::size_t i = 0; i < own->indices.size(); ++i)
+            if (!std::binary_search(global->indices.begin(), global->indices.end(),
+                                    own->indices[i]))
+              (*out)[static_cast<std::size_t>(own->indices[i])] += own->values[i];
+        },
+        {buffer_of(residual).written, buffer_of(sent).written, buffer_of(kept).written});
+  };
+}
+
+BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
+                      const std::vector<double>& weights, double bits) {
+  const BufferRef result(new Buffer(static_cast<std::size_t>(inputs.front().elements())));
+  result->written = graph.post(
+      [inputs = views(inputs), weights, out = result->data, half = bits == 16] {
+        std::vector<float> rounded;
+        std::vector<std::uint16_t> packed;
+        std::fill(out->begin(), out->end(), 0.0F);
+        for (std::size_t w = 0; w < inputs.size(); ++w) {
+          std::span<const float> in = inputs[w].read();
+          if (half) {
+            packed.resize(in.size());
+            rounded.resize(in.size());
+            kernels::reference::pack_fp16(in, packed);
+            kernels::reference::unpack_fp16(packed, rounded);
+            in = rounded;
+          }
+          const auto weight = static_cast<float>(weights[w]);
+          for (std::size_t i = 0; i < in.size(); ++i) (*out)[i] += weight * in[i];
+        }
+      },
+      written(inputs));
+  note_readers(inputs, nullptr, result->written);
+  return result;
+}
+
+SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
+                            const std::vector<double>& weights, std::int64_t k) {
+  SparseBufferRef result(new SparseBuffer);
+  std::vector<TaskGraph::Ref> after;
+  std::vector<std::shared_ptr<SparseData>> data;
+  for (const Sparse& block : blocks) {
+    after.push_back(buffer_of(block).written);
+    data.push_back(buffer_of(block).data);
+  }
+  result->written = graph.post(
+      [data, weights, k, out = result->data] {
+        std::vector<SparseData> held;
+        for (std::size_t w = 0; w < data.size(); ++w) {
+          held.push_back(*data[w]);
+          for (float& value : held.back().values) value *= static_cast<float>(weights[w]);
+        }
+        for (std::size_t distance = 1; distance < held.size(); distance *= 2)
+          for (std::size_t r = 0; r + distance < held.size(); r += 2 * distance) {
+            SparseData merged;
+            merged.indices.resize(static_cast<std::size_t>(k));
+            merged.values.resize(static_cast<std::size_t>(k));
+            const SparseData& a = held[r];
+            const SparseData& b = held[r + distance];
+            const std::int64_t count = kernels::reference::merge_top_k(
+                {a.indices, a.values}, {b.indices, b.values}, {merged.indices, merged.values});
+            merged.indices.resize(static_cast<std::size_t>(count));
+            merged.values.resize(static_cast<std::size_t>(count));
+            held[r] = std::move(merged);
+          }
+        *out = std::move(held.front());
+      },
+      std::move(after));
+  return result;
+}
+
+}  // namespace paceline

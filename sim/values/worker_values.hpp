@@ -1,0 +1,81 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "sim/values/buffer.hpp"
+#include "sim/values/value_engine.hpp"
+
+namespace paceline {
+
+/// What runs on values for one holder of memory (a worker, or a server): tensors' data and the
+/// strand that computes them. A `Launch` is called by the simulated clock when the operation
+/// starts; it posts the work.
+class DeviceValues {
+ public:
+  using Launch = std::function<void()>;
+
+  explicit DeviceValues(TaskGraph& graph) : strand_(graph) {}
+  [[nodiscard]] Strand& strand() { return strand_; }
+
+  /// result = f(reads). `result` is fresh.
+  Launch compute(std::vector<Tensor> reads, BufferRef result, ValueFunction f);
+  Launch combine(double a, const Tensor& x, double b, const Tensor& y, BufferRef result);
+  Launch scale(double a, const Tensor& x, BufferRef result);
+
+ protected:
+  Strand strand_;
+};
+
+/// The values of one worker: its engine, parameters, velocity, gradient and selections.
+class WorkerValues final : public DeviceValues {
+ public:
+  WorkerValues(TaskGraph& graph, ValueEngine& engine, std::size_t rank, const ModelShape& model,
+               std::int64_t steps, std::int64_t accumulation);
+
+  /// The buffer that the next backward pass writes: one that nobody holds.
+  BufferRef fresh_gradient();
+
+  void forward(std::uint32_t from, std::uint32_t to, std::int64_t step, const Tensor& parameters);
+  void backward(std::uint32_t from, std::uint32_t to, const Tensor& parameters, Buffer& gradient);
+  /// The optimiser on the ranges of `gradients`, in place. `parameters` is the worker's handle:
+  /// replaced by a copy if somebody else holds one.
+  void update(const std::vector<Tensor>& gradients, double learning_rate, Tensor& parameters);
+  /// Copies `values` into their range.
+  void assign(const Tensor& values, Tensor& parameters);
+
+  Launch select(const Tensor& residual, double factor, const Tensor& gradient, std::int64_t k,
+                Selector selector, std::uint64_t seed, SparseBufferRef sent, BufferRef rest);
+  /// result = sum of weight[i] * block[i].
+  Launch scatter(std::vector<Sparse> blocks, std::vector<double> weights, BufferRef result);
+  Launch put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept, BufferRef result);
+
+  [[nodiscard]] const std::vector<float>& losses() const {
+    return *losses_;
+  }  ///< by step; after wait_all
+  [[nodiscard]] WorkerEngine& engine() { return *engine_; }
+
+ private:
+  Buffer& writable(Tensor& parameters);
+
+  ValueEngine& values_;
+  std::shared_ptr<WorkerEngine> engine_;
+  const ModelShape& model_;
+  std::int64_t accumulation_;
+  Floats velocity_, accumulated_;
+  std::shared_ptr<std::vector<float>> losses_;
+  std::vector<BufferRef> gradients_;
+};
+
+/// Weighted mean of the workers' tensors in rank order (the same bits whatever the algorithm or the
+/// fidelity). With 16 bits each input is rounded to fp16 first, as it is on the wire.
+BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
+                      const std::vector<double>& weights, double bits);
+
+/// gTop-k: pairwise merges up a binary tree, keeping k each time, of the blocks times their
+/// weights.
+SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
+                            const std::vector<double>& weights, std::int64_t k);
+
+}  // namespace paceline
