@@ -1,0 +1,62 @@
+#include "experiments/compare.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "report.hpp"
+#include "table.hpp"
+
+namespace paceline {
+namespace {
+
+struct CompareOptions {
+  explicit CompareOptions(CLI::App& command) : experiment(command) {}
+  ExperimentOptions experiment;
+  OutputOptions output;
+  std::vector<std::string> vary;
+  unsigned jobs = std::thread::hardware_concurrency();
+};
+
+void run(const CompareOptions& options) {
+  const ExperimentText text = options.experiment.text();
+  std::vector<Axis> axes = read_axes(text.json, text.file);
+  for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
+  const Comparison comparison =
+      compare(text.json, text.file, axes, options.jobs, [](std::size_t done, std::size_t all) {
+        show_progress(fmt::format("{} of {} simulations", done, all));
+      });
+  end_progress();
+  if (options.output.json)
+    std::cout << to_json(comparison).dump(2) << '\n';
+  else
+    std::cout << (options.output.csv ? comparison_csv(comparison) : comparison_report(comparison));
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "compare", "Simulate every combination of schedules, clusters, ... side by side");
+  command->footer(
+      "Examples:\n"
+      "  paceline compare first-question\n"
+      "  paceline compare -m resnet50 -b 32 --vary cluster=16x1-1080ti-1gbe,16x1-1080ti-10gbe\n"
+      "  paceline compare -m vgg16 -b 32 -c 16x1-1080ti-10gbe --vary "
+      "network.bandwidth=1Gbps,10Gbps,25Gbps \\\n"
+      "      --vary schedule=s-sgd,s-sgd:overlap=none,s-sgd:overlap=ddp:bucket=10MiB --csv");
+  const auto options = std::make_shared<CompareOptions>(*command);
+  options->output.add_to(*command, true);
+  command->add_option(
+      "--vary", options->vary,
+      "an axis: KEY=VALUE,VALUE,... with a key of the experiment or a field of the cluster");
+  command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace paceline

@@ -1,0 +1,115 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include "base/error.hpp"
+#include "experiments/axes.hpp"
+
+namespace paceline {
+namespace {
+
+template <class T>
+void put(Json& json, const char* key, const std::optional<T>& value) {
+  if (value) json[key] = *value;
+}
+
+// "lognormal:0.1" or "profile".
+Json jitter_from_option(const std::string& text) {
+  const auto colon = text.find(':');
+  Json jitter{{"distribution", text.substr(0, colon)}};
+  if (colon == std::string::npos) return jitter;
+  const Json cv = Json::parse(text.substr(colon + 1), nullptr, false);
+  if (!cv.is_number())
+    throw InputError(fmt::format("--jitter {}: expected e.g. lognormal:0.1", text));
+  jitter["cv"] = cv;
+  return jitter;
+}
+
+// "ring" or "double_binary_tree:chunks=16".
+Json all_reduce_from_option(const std::string& text) {
+  Json options = schedule_from_option(text);
+  Json json{{"algorithm", options.at("name")}};
+  options.erase("name");
+  json.update(options);
+  return json;
+}
+
+}  // namespace
+
+ExperimentOptions::ExperimentOptions(CLI::App& command) {
+  command.add_option("experiment", file_,
+                     "experiment file, result file, or name of a shipped experiment");
+  const auto flag = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->group("Experiment (overrides the file)");
+  };
+  flag("-m,--model", model_, "model: a name ('paceline list models') or a file");
+  flag("-b,--batch", batch_, "samples per GPU and micro-batch");
+  flag("-c,--cluster", cluster_, "cluster: a name ('paceline list clusters') or a file");
+  flag("--set", set_, "override a field of the cluster: --set network.bandwidth=25Gbps");
+  flag("-s,--schedule", schedule_, "schedule and options: NAME[:KEY=VALUE]... (s-sgd)");
+  flag("-p,--profile", profile_, "times: analytic, a shipped profile, or a file (analytic)");
+  flag("--all-reduce", all_reduce_,
+       "ring, double_binary_tree[:chunks=N], halving_doubling or "
+       "hierarchical (ring)");
+  flag("--precision", precision_, "gradients on the wire: fp32 or fp16 (fp32)");
+  flag("--accumulation", accumulation_, "micro-batches per step (1)");
+  flag("--optimizer", optimizer_, "sgd or momentum (momentum)");
+  flag("--top-k", top_k_, "cost model of selection (the profile's)");
+  flag("--gpus", gpus_, "GPUs that train: 0-7 (all)");
+  flag("--servers", servers_, "number of parameter servers (all hosts that may be one)");
+  flag("--batch-split", batch_split_, "equal, or proportional to the GPUs' speed (equal)");
+  flag("--slow-while-sending", slow_while_sending_, "share of compute lost while on the wire (0)");
+  flag("--jitter", jitter_, "spread of compute: lognormal:0.1, normal:CV, gamma:CV, profile, none");
+  flag("--seed", seed_, "of the jitter (1)");
+  flag("--steps", steps_, "iterations (100, in whole cycles of the schedule)");
+  flag("--fidelity", fidelity_, "of the network: auto, closed, flow or step (auto)");
+  command
+      .add_flag("--no-extrapolation", no_extrapolation_,
+                "simulate every iteration, also of a steady state")
+      ->group("Experiment (overrides the file)");
+}
+
+ExperimentText ExperimentOptions::text() const {
+  ExperimentText found{Json{{"format", "paceline-experiment-1"}}, "command line"};
+  if (!file_.empty()) found = load_experiment(file_);
+  Json& json = found.json;
+  if (!json.is_object()) return found;  // the reader says what is wrong
+  // A result's experiment has its jobs in a list: the flags speak of the first.
+  Json& job = json.contains("jobs") && json["jobs"].is_array() && !json["jobs"].empty() &&
+                      json["jobs"][0].is_object()
+                  ? json["jobs"][0]
+                  : json;
+  put(job, "model", model_);
+  put(job, "batch", batch_);
+  put(job, "precision", precision_);
+  put(job, "accumulation", accumulation_);
+  put(job, "profile", profile_);
+  if (schedule_) job["schedule"] = schedule_from_option(*schedule_);
+  if (all_reduce_) job["all_reduce"] = all_reduce_from_option(*all_reduce_);
+  put(job, "optimizer", optimizer_);
+  put(job, "top_k", top_k_);
+  put(job, "gpus", gpus_);
+  put(job, "servers", servers_);
+  put(job, "batch_split", batch_split_);
+  put(job, "slow_while_sending", slow_while_sending_);
+  put(job, "steps", steps_);
+  put(json, "cluster", cluster_);
+  if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
+  put(json, "seed", seed_);
+  put(json, "fidelity", fidelity_);
+  if (no_extrapolation_) json["extrapolate"] = false;
+  for (const std::string& assignment : set_) json["set"].push_back(assignment);
+  return found;
+}
+
+void OutputOptions::add_to(CLI::App& command, bool with_csv) {
+  auto* as_json = command.add_flag("--json", json, "print JSON instead of a table");
+  if (with_csv)
+    command.add_flag("--csv", csv, "print comma-separated values instead of a table")
+        ->excludes(as_json);
+}
+
+}  // namespace paceline

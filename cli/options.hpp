@@ -1,0 +1,38 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/shipped.hpp"
+
+namespace paceline {
+
+/// An experiment as the command line gives it: a file, flags, or a file and flags that override it.
+class ExperimentOptions {
+ public:
+  /// Adds FILE and the flags; they fill this object, which must outlive the parsing.
+  explicit ExperimentOptions(CLI::App& command);
+
+  /// Throws InputError for a file that cannot be read.
+  [[nodiscard]] ExperimentText text() const;
+
+ private:
+  std::string file_;
+  std::optional<std::string> model_, precision_, cluster_, profile_, schedule_, all_reduce_,
+      fidelity_, jitter_, optimizer_, top_k_, batch_split_, gpus_;
+  std::optional<std::int64_t> batch_, accumulation_, steps_, seed_, servers_;
+  std::optional<double> slow_while_sending_;
+  std::vector<std::string> set_;
+  bool no_extrapolation_ = false;
+};
+
+/// How a command prints: a table unless asked for something else.
+struct OutputOptions {
+  bool json = false;
+  bool csv = false;
+  void add_to(CLI::App& command, bool with_csv);
+};
+
+}  // namespace paceline

@@ -1,0 +1,299 @@
+#include "report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/units.hpp"
+#include "table.hpp"
+
+namespace paceline {
+namespace {
+
+using Align = Table::Align;
+
+struct Part {
+  const char* name;
+  double seconds;
+};
+
+std::vector<Part> parts_of(const TimeSplit& time) {
+  return {{"forward", time.forward_s},
+          {"backward", time.backward_s},
+          {"update", time.update_s},
+          {"sparsification", time.sparsification_s},
+          {"arithmetic of the schedule", time.arithmetic_s},
+          {"exposed communication", time.exposed_communication_s},
+          {"exposed host copies", time.exposed_copies_s},
+          {"waiting for others", time.waiting_s}};
+}
+
+std::string heading(const JobOutcome& job, const std::string& cluster) {
+  std::string text = job.model;
+  if (job.batch) text += fmt::format(", batch {} per GPU", *job.batch);
+  if (job.accumulation > 1) text += fmt::format(" x {} micro-batches", job.accumulation);
+  text += fmt::format(", {}, {} worker{} on {}\n", job.precision, job.workers,
+                      job.workers == 1 ? "" : "s", cluster);
+  return text + fmt::format("{}: {}; {} all-reduce\n", job.schedule, job.schedule_description,
+                            job.all_reduce);
+}
+
+std::string answer(const JobOutcome& job) {
+  Table table;
+  table.column("");
+  table.column("");
+  std::string time = seconds_like(job.iteration_time_s, job.iteration_time_s);
+  if (job.uncertainty_s > 0)
+    time += fmt::format("  +- {} at most, from the profile",
+                        seconds_like(job.uncertainty_s, job.iteration_time_s));
+  table.row({"iteration", time});
+  if (job.spread)
+    table.row({"", fmt::format("median {}, quartiles {} to {}",
+                               seconds_like(job.median_s, job.iteration_time_s),
+                               seconds_like(job.p25_s, job.iteration_time_s),
+                               seconds_like(job.p75_s, job.iteration_time_s))});
+  std::string speed = fmt::format("{:.2f} x one GPU ({:.1f} % efficiency)",
+                                  job.speedup_over_one_gpu, 100 * job.scaling_efficiency);
+  if (job.speedup_over_s_sgd) speed += fmt::format(", {:.2f} x S-SGD", *job.speedup_over_s_sgd);
+  table.row({"speedup", speed});
+  if (job.samples_per_s)
+    table.row({"throughput", fmt::format("{:.1f} samples/s", *job.samples_per_s)});
+  return table.text(2);
+}
+
+std::string split_table(const JobOutcome& job) {
+  Table table;
+  table.column("where the time goes");
+  table.column("ms", Align::right);
+  table.column("%", Align::right);
+  table.column("");
+  const double whole = job.time.total_s();
+  for (const Part& part : parts_of(job.time)) {
+    if (part.seconds <= 0) continue;
+    const double share = whole > 0 ? part.seconds / whole : 0;
+    table.row({part.name, fmt::format("{:.3f}", 1e3 * part.seconds),
+               fmt::format("{:.1f}", 100 * share), bar(share, 30)});
+  }
+  return table.text(2);
+}
+
+std::string traffic_line(const RunResult& result) {
+  const JobOutcome& job = result.job;
+  std::string text = fmt::format(
+      "  traffic   {} in {:.4g} messages per worker and iteration, {:.4g} rounds in {} "
+      "iterations\n",
+      format_bytes(job.sent_bytes), job.messages, job.rounds, job.steps);
+  if (!result.links.empty()) {
+    const LinkTotal& link = result.links.front();
+    text += fmt::format("            busiest link {}: {:.1f} % of {}\n", link.name,
+                        100 * link.utilisation, format_bandwidth(link.bandwidth));
+  }
+  return text;
+}
+
+std::string memory_lines(const JobOutcome& job) {
+  std::string text;
+  for (const MemoryUse& use : job.memory) {
+    const double share = use.card_bytes > 0 ? use.total_bytes() / use.card_bytes : 0;
+    text += fmt::format("  memory    at least {} of {} on a {} ({:.0f} %), activations {}\n",
+                        format_bytes(use.total_bytes()), format_bytes(use.card_bytes), use.gpu,
+                        100 * share, format_bytes(use.activations_bytes));
+  }
+  return text;
+}
+
+std::string provenance(const RunResult& result) {
+  const JobOutcome& job = result.job;
+  std::string text =
+      fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
+  if (result.flow_error_bound > 0)
+    text += fmt::format("; off by {:.2g} % at most", 100 * result.flow_error_bound);
+  text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
+                      job.extrapolated_steps);
+  for (const ProfileUse& profile : job.profiles)
+    text += fmt::format("  profile   {}\n", profile.description);
+  for (const std::string& warning : result.warnings)
+    text += fmt::format("  WARNING   {}\n", warning);
+  return text;
+}
+
+// Shares of compute, update, sparsification and arithmetic, exposed communication and copies,
+// waiting.
+std::vector<double> shares_of(const TimeSplit& time) {
+  const double whole = std::max(time.total_s(), 1e-300);
+  return {time.compute_s() / whole,
+          (time.update_s + time.sparsification_s + time.arithmetic_s) / whole, 0,
+          (time.exposed_communication_s + time.exposed_copies_s) / whole, time.waiting_s / whole};
+}
+
+// What all rows have in common is said once.
+std::string common_heading(const Comparison& comparison) {
+  std::set<std::string> models, batches, workers;
+  for (const ComparedRow& row : comparison.rows) {
+    const JobOutcome& job = row.result.job;
+    models.insert(job.model);
+    batches.insert(job.batch ? std::to_string(*job.batch) : "?");
+    workers.insert(std::to_string(job.workers));
+  }
+  std::string text;
+  if (!comparison.description.empty()) text += comparison.description + "\n\n";
+  if (models.size() == 1) text += *models.begin();
+  if (batches.size() == 1 && *batches.begin() != "?")
+    text += fmt::format("{}batch {} per GPU", text.empty() ? "" : ", ", *batches.begin());
+  if (workers.size() == 1)
+    text += fmt::format("{}{} workers", text.empty() ? "" : ", ", *workers.begin());
+  return text.empty() ? text : text + "\n\n";
+}
+
+std::string common_notes(const Comparison& comparison) {
+  std::set<std::string> profiles, fidelities, warnings;
+  for (const ComparedRow& row : comparison.rows) {
+    for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
+    fidelities.insert(row.result.fidelity);
+    warnings.insert(row.result.warnings.begin(), row.result.warnings.end());
+  }
+  std::string text = fmt::format("network fidelity: {}\n", fmt::join(fidelities, ", "));
+  for (const std::string& profile : profiles) text += fmt::format("profile: {}\n", profile);
+  for (const std::string& warning : warnings) text += fmt::format("WARNING: {}\n", warning);
+  return text;
+}
+
+}  // namespace
+
+std::string seconds_like(double seconds, double scale_s) {
+  if (scale_s >= 10) return fmt::format("{:.2f} s", seconds);
+  if (scale_s >= 1e-3) return fmt::format("{:.{}f} ms", 1e3 * seconds, scale_s >= 0.1 ? 1 : 3);
+  return fmt::format("{:.3f} us", 1e6 * seconds);
+}
+
+std::string bounds_report(const std::vector<Floor>& floors,
+                          const std::vector<EvaluatedBound>& bounds, double simulated_s) {
+  Table table;
+  table.column("bounds");
+  table.column("iteration", Align::right);
+  table.column("speedup", Align::right);
+  if (simulated_s > 0) table.column("exceeded");
+  table.column("from");
+  const auto row = [&](const std::string& name, std::string time, std::string speedup,
+                       const std::string& exceeded, const std::string& from) {
+    std::vector<std::string> cells{name, std::move(time), std::move(speedup)};
+    if (simulated_s > 0) cells.push_back(exceeded);
+    cells.push_back(from);
+    table.row(std::move(cells));
+  };
+  double scale = simulated_s;
+  for (const Floor& floor : floors) scale = std::max(scale, floor.iteration_s);
+  for (const Floor& floor : floors)
+    row(fmt::format("floor: {}", floor.name), seconds_like(floor.iteration_s, scale), "", "no",
+        floor.made_of);
+  for (const EvaluatedBound& bound : bounds)
+    row(fmt::format("paper: {}", bound.name),
+        bound.iteration_s ? seconds_like(*bound.iteration_s, scale) : "",
+        bound.speedup ? fmt::format("{:.3f} x {}", *bound.speedup, bound.over) : "",
+        !bound.exceeded   ? "?"
+        : *bound.exceeded ? "YES"
+                          : "no",
+        fmt::format("{}; {}", bound.formula, bound.source));
+  return table.text(2);
+}
+
+std::string run_report(const RunResult& result) {
+  const JobOutcome& job = result.job;
+  std::string text =
+      fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(job), split_table(job),
+                  bounds_report(job.floors, job.bounds, job.iteration_time_s));
+  for (const JobOutcome& other : result.other_jobs)
+    text += fmt::format("\n  beside it, {}: {} on {} workers, {}, {} an iteration\n", other.name,
+                        other.model, other.workers, other.schedule,
+                        seconds_like(other.iteration_time_s, other.iteration_time_s));
+  return fmt::format("{}\n{}{}{}", text, traffic_line(result), memory_lines(job),
+                     provenance(result));
+}
+
+std::string comparison_report(const Comparison& comparison) {
+  constexpr std::size_t kBarCells = 24;
+  Table table;
+  for (const std::string& axis : comparison.axes) table.column(axis);
+  for (const char* header : {"iteration ms", "compute", "exposed", "waiting", "samples/s",
+                             "speedup", "effic. %", "x S-SGD"})
+    table.column(header, Align::right);
+  table.column("where the time goes");
+  std::string group;
+  for (const ComparedRow& row : comparison.rows) {
+    const JobOutcome& job = row.result.job;
+    std::vector<std::string> cells = row.labels;
+    if (comparison.axes.size() > 1) {
+      if (!group.empty() && group != cells.front()) table.gap();
+      if (group == cells.front())
+        cells.front().clear();
+      else
+        group = cells.front();
+    }
+    const auto ms = [](double seconds) { return fmt::format("{:.1f}", 1e3 * seconds); };
+    cells.push_back(ms(job.iteration_time_s));
+    cells.push_back(ms(job.time.compute_s()));
+    cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));
+    cells.push_back(ms(job.time.waiting_s));
+    cells.push_back(job.samples_per_s ? fmt::format("{:.0f}", *job.samples_per_s) : "");
+    cells.push_back(fmt::format("{:.2f}", job.speedup_over_one_gpu));
+    cells.push_back(fmt::format("{:.1f}", 100 * job.scaling_efficiency));
+    cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
+    cells.push_back(stacked_bar(shares_of(job.time), kBarCells));
+    table.row(std::move(cells));
+  }
+  return common_heading(comparison) + table.text() +
+         fmt::format(
+             "\n{} compute  {} update and the schedule's operations  {} exposed "
+             "communication  {} waiting\n",
+             bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
+         common_notes(comparison);
+}
+
+std::string comparison_csv(const Comparison& comparison) {
+  std::vector<std::string> header = comparison.axes;
+  for (const char* name : {"iteration_time_s",
+                           "median_s",
+                           "p25_s",
+                           "p75_s",
+                           "uncertainty_s",
+                           "forward_s",
+                           "backward_s",
+                           "update_s",
+                           "sparsification_s",
+                           "arithmetic_s",
+                           "exposed_communication_s",
+                           "exposed_copies_s",
+                           "waiting_s",
+                           "samples_per_s",
+                           "speedup_over_one_gpu",
+                           "scaling_efficiency",
+                           "speedup_over_s_sgd",
+                           "sent_bytes",
+                           "messages",
+                           "rounds",
+                           "fidelity",
+                           "profile_source"})
+    header.emplace_back(name);
+  std::string text = csv_line(header);
+  for (const ComparedRow& row : comparison.rows) {
+    const JobOutcome& job = row.result.job;
+    std::vector<std::string> cells = row.labels;
+    const auto number = [&](double value) { cells.push_back(fmt::format("{}", value)); };
+    for (const double value :
+         {job.iteration_time_s, job.median_s, job.p25_s, job.p75_s, job.uncertainty_s})
+      number(value);
+    for (const Part& part : parts_of(job.time)) number(part.seconds);
+    cells.push_back(job.samples_per_s ? fmt::format("{}", *job.samples_per_s) : "");
+    number(job.speedup_over_one_gpu);
+    number(job.scaling_efficiency);
+    cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
+    for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
+    cells.push_back(row.result.fidelity);
+    cells.push_back(job.profiles.front().source);
+    text += csv_line(cells);
+  }
+  return text;
+}
+
+}  // namespace paceline

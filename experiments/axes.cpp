@@ -1,0 +1,128 @@
+#include "experiments/axes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "experiments/experiment.hpp"
+
+namespace paceline {
+namespace {
+
+Json value_of(const std::string& text) {
+  const Json parsed = Json::parse(text, nullptr, false);
+  return parsed.is_discarded() ? Json(text) : parsed;
+}
+
+// Splits at `separator`, but not inside brackets or quotes.
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts(1);
+  int depth = 0;
+  bool quoted = false;
+  for (const char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (!quoted && (c == '{' || c == '[')) ++depth;
+    if (!quoted && (c == '}' || c == ']')) --depth;
+    if (c == separator && depth == 0 && !quoted)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  return parts;
+}
+
+void apply(Json& json, const Json& keys) {
+  for (const auto& [key, value] : keys.items()) {
+    if (key == "set" && json.contains("set"))
+      for (const Json& item : value) json["set"].push_back(item);
+    else
+      json[key] = value;
+  }
+}
+
+}  // namespace
+
+std::vector<Axis> read_axes(const Json& json, const std::string& file) {
+  std::vector<Axis> axes;
+  if (!json.is_object() || !json.contains("vary")) return axes;
+  ObjectReader top(json, file);
+  for (ObjectReader& item : top.objects("vary")) {
+    Axis axis{item.string("axis"), {}};
+    for (ObjectReader& variant : item.objects("variants")) {
+      Variant v{variant.string("label"), Json::object()};
+      for (const std::string& key : experiment_keys())
+        if (variant.has(key)) v.keys[key] = variant.raw(key);
+      variant.finish();
+      if (v.keys.contains("set")) (void)variant.strings("set");
+      axis.variants.push_back(std::move(v));
+    }
+    if (axis.variants.empty()) item.fail_at("variants", "expected at least one variant");
+    item.finish();
+    axes.push_back(std::move(axis));
+  }
+  return axes;
+}
+
+Axis axis_from_option(const std::string& option) {
+  const auto equals = option.find('=');
+  if (equals == std::string::npos || equals == 0 || equals + 1 == option.size())
+    throw InputError(
+        fmt::format("--vary {}: expected KEY=VALUE,VALUE,... (e.g. cluster=a,b)", option));
+  const std::string key = option.substr(0, equals);
+  const auto& keys = experiment_keys();
+  const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
+  if (!ours && key.find('.') == std::string::npos && key.find('[') == std::string::npos) {
+    std::vector<std::string> known = keys;
+    std::erase(known, "set");
+    throw InputError(
+        fmt::format("--vary {}: {} (or a field of the cluster such as "
+                    "network.bandwidth)",
+                    option, unknown_name("key", key, known)));
+  }
+  Axis axis{key, {}};
+  for (const std::string& text : split(option.substr(equals + 1), ',')) {
+    if (text.empty()) throw InputError(fmt::format("--vary {}: an empty value", option));
+    Variant variant{text, Json::object()};
+    if (!ours)
+      variant.keys["set"] = Json::array({key + "=" + text});
+    else if (key == "schedule")
+      variant.keys[key] = schedule_from_option(text);
+    else
+      variant.keys[key] = value_of(text);
+    axis.variants.push_back(std::move(variant));
+  }
+  return axis;
+}
+
+Json schedule_from_option(const std::string& option) {
+  const std::vector<std::string> parts = split(option, ':');
+  Json schedule{{"name", parts.front()}};
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const auto equals = parts[i].find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw InputError(
+          fmt::format("schedule '{}': expected NAME:KEY=VALUE:..., found '{}'", option, parts[i]));
+    schedule[parts[i].substr(0, equals)] = value_of(parts[i].substr(equals + 1));
+  }
+  return schedule;
+}
+
+std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {
+  std::vector<Point> result{{{}, json}};
+  result.front().json.erase("vary");
+  for (const Axis& axis : axes) {
+    std::vector<Point> next;
+    for (const Point& point : result)
+      for (const Variant& variant : axis.variants) {
+        Point more = point;
+        more.labels.push_back(variant.label);
+        apply(more.json, variant.keys);
+        next.push_back(std::move(more));
+      }
+    result = std::move(next);
+  }
+  return result;
+}
+
+}  // namespace paceline

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.hpp"
+
+namespace paceline {
+
+/// One value of an axis: keys that replace the experiment's, except that "set" is added to it.
+struct Variant {
+  std::string label;
+  Json keys;
+};
+
+/// "vary": [{"axis": "network", "variants": [{"label": "1 GbE", "cluster": "16x1-1080ti-1gbe"},
+/// ...]}]
+struct Axis {
+  std::string name;
+  std::vector<Variant> variants;
+};
+
+/// One point of a comparison: a label per axis, and the experiment without "vary".
+struct Point {
+  std::vector<std::string> labels;
+  Json json;
+};
+
+/// The axes of an experiment's JSON ("vary"; none if absent). Throws InputError.
+std::vector<Axis> read_axes(const Json& json, const std::string& file);
+
+/// An axis from the command line: "cluster=a,b", "schedule=s-sgd,cocod-sgd:period=5", or any field
+/// of the cluster, "network.bandwidth=1Gbps,10Gbps". Throws InputError.
+Axis axis_from_option(const std::string& option);
+
+/// "cocod-sgd:period=5:overlap=true" -> {"name": "cocod-sgd", "period": 5, "overlap": true}: a
+/// name, and options that are JSON where they can be and strings otherwise.
+Json schedule_from_option(const std::string& option);
+
+/// Every combination, the last axis varying fastest. `json` may have "vary", which is dropped.
+std::vector<Point> points(const Json& json, const std::vector<Axis>& axes);
+
+}  // namespace paceline

@@ -1,0 +1,151 @@
+#include "experiments/device_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+#include "calibrate/analytic.hpp"
+#include "calibrate/step_costs.hpp"
+#include "models/graph.hpp"
+#include "platforms/gpus.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr double kBytesPerElement = 4;  // on the GPU; `precision` is of what is sent
+
+// An object of profiles by the name of the GPU.
+bool is_map(const Json& profile) {
+  return profile.is_object() && !profile.contains("format");
+}
+
+Json choice_for(const JobDescription& job, const std::string& gpu) {
+  if (!is_map(job.profile)) return job.profile;
+  if (job.profile.contains(gpu)) return job.profile.at(gpu);
+  std::vector<std::string> names;
+  for (const auto& [name, value] : job.profile.items()) names.push_back(name);
+  throw InputError(
+      fmt::format("job '{}': no profile for the cluster's GPU '{}'; there is one for: {}", job.name,
+                  gpu, fmt::join(names, ", ")));
+}
+
+Profile profile_of(const Json& choice, const JobDescription& job, const std::string& gpu) {
+  if (choice == "analytic") {
+    if (!job.batch)
+      throw InputError(fmt::format("job '{}': missing key 'batch' (samples per GPU)", job.name));
+    return analytic_profile(*job.model, find_gpu(gpu), *job.batch);
+  }
+  if (choice.is_string()) return load_profile(choice.get<std::string>());
+  return read_profile(choice, "profile");
+}
+
+std::int64_t batch_of(const JobDescription& job, const Profile& profile) {
+  if (job.batch) return *job.batch;
+  if (profile.batches.size() == 1) return profile.batches.front().batch.value_or(1);
+  throw InputError(fmt::format("job '{}': missing key 'batch': the profile has several", job.name));
+}
+
+ModelShape shape_of(const StepCosts& costs) {
+  ModelShape shape;
+  for (const TensorCost& tensor : costs.tensors) {
+    shape.tensors.push_back(
+        {tensor.name, tensor.elements, shape.elements, tensor.forward_s, tensor.backward_s});
+    shape.elements += tensor.elements;
+  }
+  for (const std::size_t index : costs.backward_order)
+    shape.backward_order.push_back(static_cast<TensorId>(index));
+  return shape;
+}
+
+DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
+  const Profile profile = profile_of(choice_for(job, gpu), job, gpu);
+  const StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
+  DeviceCosts costs;
+  costs.shape = shape_of(step);
+  costs.operations = std::make_shared<const OperationCosts>(operation_costs(profile));
+  costs.profile_device = profile.device;
+  costs.use = {gpu,          0, to_string(step.source), step.description, step.relative_uncertainty,
+               step.step_s()};
+  costs.overhead_s = step.host_overhead_s + step.input_pipeline_s;
+  costs.p25_over_median = step.p25_over_median;
+  costs.p75_over_median = step.p75_over_median;
+  return costs;
+}
+
+bool different_cards(const std::string& a, const std::string& b) {
+  try {
+    return find_gpu(a).name != find_gpu(b).name;
+  } catch (const InputError&) {
+    return false;  // not a card of the table: nothing to compare
+  }
+}
+
+}  // namespace
+
+std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const Cluster& cluster) {
+  std::map<std::string, DeviceCosts> costs;
+  const bool by_gpu = job.profile == "analytic" || is_map(job.profile);
+  const std::string& first = cluster.device(job.gpus.front()).gpu;
+  costs.emplace(first, device_costs(job, first));
+  for (const Endpoint gpu : job.gpus) {
+    const std::string& name = cluster.device(gpu).gpu;
+    if (!costs.contains(name)) {
+      costs.emplace(name, by_gpu ? device_costs(job, name) : costs.at(first));
+      costs.at(name).use.gpu = name;
+    }
+    ++costs.at(name).use.workers;
+  }
+  return costs;
+}
+
+std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu) {
+  std::vector<std::string> warnings;
+  for (const auto& [gpu, costs] : by_gpu)
+    if (different_cards(costs.profile_device, gpu))
+      warnings.push_back(
+          fmt::format("the profile is of a {}, the cluster has {}", costs.profile_device, gpu));
+  return warnings;
+}
+
+std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
+                                   double extra_copies) {
+  std::map<std::string, MemoryUse> by_gpu;
+  if (!job.batch) return {};
+  const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
+  for (const Endpoint gpu : job.gpus) {
+    const Device& device = cluster.device(gpu);
+    MemoryUse& use = by_gpu[device.gpu];
+    use = {device.gpu, device.memory_bytes, copy, copy, job.momentum ? copy : 0, 0, 0};
+    use.activations_bytes =
+        training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement) -
+        use.total_bytes();
+    use.schedule_bytes = extra_copies * copy;
+  }
+  std::vector<MemoryUse> uses;
+  for (auto& [gpu, use] : by_gpu) uses.push_back(std::move(use));
+  return uses;
+}
+
+std::vector<std::string> memory_warnings(const std::vector<MemoryUse>& uses,
+                                         const JobDescription& job) {
+  std::vector<std::string> warnings;
+  for (const MemoryUse& use : uses) {
+    if (use.card_bytes <= 0 || use.total_bytes() <= use.card_bytes) continue;
+    const std::pair<double, const char*> shares[] = {
+        {use.weights_bytes, "weights"},
+        {use.gradients_bytes, "gradients"},
+        {use.optimizer_bytes, "optimiser state"},
+        {use.activations_bytes, "activations"},
+        {use.schedule_bytes, "copies that the schedule keeps"}};
+    const auto& [bytes, what] = *std::max_element(std::begin(shares), std::end(shares));
+    warnings.push_back(fmt::format(
+        "does not fit: {} needs at least {} of memory, a {} has {}; the largest share: {} ({})",
+        job.model->title(), format_bytes(use.total_bytes()), use.gpu, format_bytes(use.card_bytes),
+        what, format_bytes(bytes)));
+  }
+  return warnings;
+}
+
+}  // namespace paceline

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "algorithms/model_shape.hpp"
+#include "calibrate/operation_costs.hpp"
+#include "experiments/experiment.hpp"
+#include "experiments/result.hpp"
+#include "platforms/cluster.hpp"
+
+namespace paceline {
+
+/// What one kind of GPU takes for a micro-batch of a job, from its profile.
+struct DeviceCosts {
+  ModelShape shape;
+  std::shared_ptr<const OperationCosts> operations;
+  std::string profile_device;
+  ProfileUse use;         ///< but for `workers`
+  double overhead_s = 0;  ///< per micro-batch: the host's launching, and waiting for input
+  std::optional<double> p25_over_median, p75_over_median;
+};
+
+/// Costs by kind of GPU among the job's. Every kind has its own where the profile is analytic or
+/// given by GPU; else the one profile serves all, and the cluster's `speed` says how they differ.
+/// Throws InputError for a missing or unfitting profile or batch.
+std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const Cluster& cluster);
+
+/// "the profile is of a X, the cluster has Y", where both are known cards.
+std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu);
+
+/// Per kind of GPU; `extra_copies` of the model are the schedule's. Empty if the batch is not
+/// known.
+std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
+                                   double extra_copies);
+/// "does not fit: ...", naming the largest share, for those that do not.
+std::vector<std::string> memory_warnings(const std::vector<MemoryUse>& uses,
+                                         const JobDescription& job);
+
+}  // namespace paceline

@@ -1,0 +1,307 @@
+#include "experiments/experiment.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <numeric>
+
+#include "base/error.hpp"
+#include "calibrate/profile.hpp"
+#include "models/graph.hpp"
+#include "models/model_file.hpp"
+#include "models/zoo.hpp"
+#include "platforms/cluster_file.hpp"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFormat = "paceline-experiment-1";
+const std::vector<std::string> kPrecisions{"fp32", "fp16"};
+const std::vector<std::string> kOptimizers{"sgd", "momentum"};
+const std::vector<std::string> kSplits{"equal", "proportional"};
+const std::vector<std::string> kFidelities{"auto", "closed", "flow", "step"};
+const std::vector<std::string> kDistributions{"none", "normal", "lognormal", "gamma", "profile"};
+
+bool looks_like_path(const std::string& name) {
+  return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
+}
+
+// A path in an experiment is first looked for beside the experiment's file.
+std::string located(const std::string& name, const std::string& file) {
+  if (!looks_like_path(name) || fs::path(name).is_absolute()) return name;
+  std::error_code ignored;
+  const fs::path beside = fs::path(file).parent_path() / name;
+  return fs::exists(beside, ignored) ? beside.string() : name;
+}
+
+void find_model(ObjectReader& r, JobDescription& job) {
+  const Json& value = r.raw("model");
+  if (value.is_object()) {
+    job.model =
+        std::make_shared<const Model>(read_model(value, r.file() + ": " + r.path() + ".model"));
+    job.model_json = write_model(*job.model);
+    return;
+  }
+  const std::string name = r.string("model");
+  if (looks_like_path(name)) {
+    job.model = std::make_shared<const Model>(load_model(located(name, r.file())));
+    job.model_json = write_model(*job.model);
+    return;
+  }
+  try {
+    job.model = std::make_shared<const Model>(make_model(name));
+  } catch (const InputError& error) {
+    r.fail_at("model", error.what());
+  }
+  job.model_json = job.model->name();
+}
+
+void read_model_choice(ObjectReader& r, JobDescription& job) {
+  if (!r.has("model")) return;
+  find_model(r, job);
+  job.model_name = job.model->name();
+  job.model_title = job.model->title();
+}
+
+Json profile_choice(const Json& value, ObjectReader& r) {
+  if (value.is_object() && value.contains("format"))
+    return profile_json(read_profile(value, r.file() + ": " + r.path() + ".profile"));
+  if (!value.is_string()) r.fail_at("profile", "expected a name, a path, or a profile");
+  const auto name = value.get<std::string>();
+  if (name == "analytic") return value;
+  try {
+    const std::string path = located(name, r.file());
+    Profile profile = load_profile(path);
+    const auto shipped = shipped_profiles();
+    std::error_code ignored;
+    if (std::find(shipped.begin(), shipped.end(), name) != shipped.end() &&
+        !fs::exists(name, ignored))
+      return name;
+    return profile_json(profile);
+  } catch (const InputError& error) {
+    r.fail_at("profile", std::string(error.what()) + " (or \"analytic\")");
+  }
+}
+
+void read_profile_choice(ObjectReader& r, JobDescription& job) {
+  if (!r.has("profile")) return;
+  const Json& value = r.raw("profile");
+  if (!value.is_object() || value.contains("format")) {
+    job.profile = profile_choice(value, r);
+    return;
+  }
+  job.profile = Json::object();
+  for (const auto& [gpu, choice] : value.items()) job.profile[gpu] = profile_choice(choice, r);
+}
+
+void read_schedule(ObjectReader& r, JobDescription& job) {
+  if (!r.has("schedule")) {
+    if (job.schedule.is_null()) job.schedule = {{"name", "s-sgd"}};
+    return;
+  }
+  const Json& value = r.raw("schedule");
+  job.schedule = value.is_string() ? Json{{"name", value}} : value;
+  if (!job.schedule.is_object())
+    r.fail_at("schedule", "expected a name, or an object with \"name\" and the schedule's options");
+}
+
+void read_all_reduce(ObjectReader& r, JobDescription& job) {
+  if (!r.has("all_reduce")) return;
+  const Json& value = r.raw("all_reduce");
+  if (value.is_string()) {
+    job.all_reduce.algorithm = all_reduce_from_name(r.choice("all_reduce", all_reduce_names()));
+    return;
+  }
+  ObjectReader options = r.object("all_reduce");
+  job.all_reduce.algorithm = all_reduce_from_name(options.choice("algorithm", all_reduce_names()));
+  job.all_reduce.chunks = options.integer_or("chunks", job.all_reduce.chunks, 1, 1 << 20);
+  options.finish();
+}
+
+Endpoint gpu_number(std::string_view text, ObjectReader& r) {
+  Endpoint number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size())
+    r.fail_at("gpus",
+              fmt::format("'{}' is not a GPU's number (expected e.g. \"0-7\" or [0, 1])", text));
+  return number;
+}
+
+void read_gpus(ObjectReader& r, std::size_t available, JobDescription& job) {
+  if (!r.has("gpus")) return;
+  job.gpus.clear();
+  const Json& value = r.raw("gpus");
+  if (value.is_string()) {
+    const std::string text = r.string("gpus");
+    const auto dash = text.find('-');
+    const Endpoint first = gpu_number(std::string_view(text).substr(0, dash), r);
+    const Endpoint last =
+        dash == std::string::npos ? first : gpu_number(std::string_view(text).substr(dash + 1), r);
+    if (last < first) r.fail_at("gpus", fmt::format("'{}' is an empty range", text));
+    if (last >= available)
+      r.fail_at("gpus", fmt::format("there is no GPU {}: the cluster has {}", last, available));
+    for (Endpoint gpu = first; gpu <= last; ++gpu) job.gpus.push_back(gpu);
+    return;
+  }
+  for (const std::int64_t gpu : r.integers("gpus")) {
+    if (gpu < 0 || static_cast<std::size_t>(gpu) >= available)
+      r.fail_at("gpus", fmt::format("there is no GPU {}: the cluster has {}", gpu, available));
+    const auto endpoint = static_cast<Endpoint>(gpu);
+    if (std::find(job.gpus.begin(), job.gpus.end(), endpoint) != job.gpus.end())
+      r.fail_at("gpus", fmt::format("GPU {} stands twice", gpu));
+    job.gpus.push_back(endpoint);
+  }
+  if (job.gpus.empty()) r.fail_at("gpus", "a job needs at least one GPU");
+}
+
+// What a job says itself; the rest stays as it is.
+void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
+  read_model_choice(r, job);
+  if (r.has("batch")) job.batch = r.integer("batch", 1);
+  if (r.has("precision")) job.payload_bits = r.choice("precision", kPrecisions) == "fp16" ? 16 : 32;
+  job.accumulation = r.integer_or("accumulation", job.accumulation, 1);
+  read_profile_choice(r, job);
+  read_schedule(r, job);
+  read_all_reduce(r, job);
+  if (r.has("steps")) job.steps = r.integer("steps", 1);
+  job.slow_while_sending = r.number("slow_while_sending", 0, 0.99, job.slow_while_sending);
+  if (r.has("optimizer")) job.momentum = r.choice("optimizer", kOptimizers) == "momentum";
+  if (r.has("top_k")) job.top_k = r.choice("top_k", top_k_model_names());
+  if (r.has("batch_split"))
+    job.batch_split =
+        r.choice("batch_split", kSplits) == "equal" ? BatchSplit::equal : BatchSplit::proportional;
+  if (r.has("servers")) job.servers = r.integer("servers", 1);
+  read_gpus(r, available, job);
+}
+
+ClusterSpec read_cluster_choice(ObjectReader& r) {
+  const std::vector<std::string> overrides =
+      r.has("set") ? r.strings("set") : std::vector<std::string>{};
+  if (!r.has("cluster")) r.fail("missing key 'cluster'");
+  const Json& value = r.raw("cluster");
+  if (!value.is_object())
+    return load_cluster_spec(located(r.string("cluster"), r.file()), overrides);
+  if (!overrides.empty()) r.fail_at("set", "applies to a cluster given by name or path");
+  return read_cluster(value, r.file() + ": " + r.path() + ".cluster");
+}
+
+Jitter read_jitter(ObjectReader item) {
+  Jitter jitter;
+  const std::string name = item.choice("distribution", kDistributions);
+  jitter.distribution = static_cast<Jitter::Distribution>(
+      std::find(kDistributions.begin(), kDistributions.end(), name) - kDistributions.begin());
+  jitter.cv = item.number("cv", 0, 10, 0);
+  item.finish();
+  return jitter;
+}
+
+Json write_job(const JobDescription& job) {
+  Json json{{"name", job.name}, {"model", job.model_json}};
+  if (job.batch) json["batch"] = *job.batch;
+  json["precision"] = job.payload_bits == 16 ? "fp16" : "fp32";
+  json["accumulation"] = job.accumulation;
+  json["profile"] = job.profile;
+  json["schedule"] = job.schedule;
+  json["all_reduce"] = {{"algorithm", to_string(job.all_reduce.algorithm)},
+                        {"chunks", job.all_reduce.chunks}};
+  if (job.steps) json["steps"] = *job.steps;
+  json["slow_while_sending"] = job.slow_while_sending;
+  json["optimizer"] = job.momentum ? "momentum" : "sgd";
+  if (job.top_k) json["top_k"] = *job.top_k;
+  json["batch_split"] = kSplits[static_cast<std::size_t>(job.batch_split)];
+  if (job.servers) json["servers"] = *job.servers;
+  const bool range = job.gpus.back() - job.gpus.front() + 1 == job.gpus.size() &&
+                     std::is_sorted(job.gpus.begin(), job.gpus.end());
+  json["gpus"] =
+      range ? Json(fmt::format("{}-{}", job.gpus.front(), job.gpus.back())) : Json(job.gpus);
+  return json;
+}
+
+}  // namespace
+
+const std::vector<std::string>& experiment_keys() {
+  static const std::vector<std::string> keys{"model",
+                                             "batch",
+                                             "precision",
+                                             "accumulation",
+                                             "cluster",
+                                             "set",
+                                             "profile",
+                                             "schedule",
+                                             "all_reduce",
+                                             "steps",
+                                             "fidelity",
+                                             "seed",
+                                             "slow_while_sending",
+                                             "optimizer",
+                                             "top_k",
+                                             "jitter",
+                                             "batch_split",
+                                             "servers",
+                                             "gpus",
+                                             "extrapolate"};
+  return keys;
+}
+
+Experiment read_experiment(const Json& json, const std::string& file) {
+  ObjectReader r(json, file);
+  const std::string format = r.string("format");
+  if (format != kFormat)
+    r.fail_at("format", fmt::format("expected \"{}\", found \"{}\"", kFormat, format));
+  Experiment experiment;
+  experiment.name = r.string("name", "");
+  experiment.description = r.string("description", "");
+  if (json.contains("vary"))
+    r.fail_at("vary", "this experiment is a comparison: use 'paceline compare'");
+  experiment.cluster = read_cluster_choice(r);
+  const std::size_t available = experiment.cluster.gpu_count();
+  experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));
+  experiment.extrapolate = r.boolean("extrapolate", true);
+  experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
+  experiment.jitter = r.has("jitter") ? read_jitter(r.object("jitter")) : experiment.cluster.jitter;
+
+  JobDescription common;
+  common.gpus.resize(available);
+  std::iota(common.gpus.begin(), common.gpus.end(), 0U);
+  if (!r.has("jobs")) {
+    read_job(r, available, common);
+    if (!common.model) r.raw("model");  // throws
+    if (common.gpus.empty()) throw InputError(fmt::format("{}: the cluster has no GPUs", file));
+    experiment.jobs.push_back(std::move(common));
+  } else {
+    std::vector<ObjectReader> jobs = r.objects("jobs");
+    if (jobs.empty()) r.fail_at("jobs", "expected at least one job");
+    read_job(r, available, common);
+    for (ObjectReader& reader : jobs) {
+      JobDescription job = common;
+      job.name = reader.string("name", fmt::format("job {}", experiment.jobs.size()));
+      read_job(reader, available, job);
+      reader.finish();
+      if (!job.model) reader.fail("missing key 'model'");
+      experiment.jobs.push_back(std::move(job));
+    }
+  }
+  r.finish();
+  return experiment;
+}
+
+Json write_experiment(const Experiment& experiment) {
+  Json json{{"format", kFormat}, {"name", experiment.name}};
+  if (!experiment.description.empty()) json["description"] = experiment.description;
+  json["cluster"] = write_cluster(experiment.cluster);
+  json["fidelity"] = to_string(experiment.fidelity);
+  json["extrapolate"] = experiment.extrapolate;
+  json["seed"] = experiment.seed;
+  json["jitter"] = {
+      {"distribution", kDistributions[static_cast<std::size_t>(experiment.jitter.distribution)]},
+      {"cv", experiment.jitter.cv}};
+  json["jobs"] = Json::array();
+  for (const JobDescription& job : experiment.jobs) json["jobs"].push_back(write_job(job));
+  return json;
+}
+
+}  // namespace paceline

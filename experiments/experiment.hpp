@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "base/json.hpp"
+#include "platforms/spec.hpp"
+#include "sim/collectives/plan.hpp"
+#include "sim/transport.hpp"
+
+namespace paceline {
+
+class Model;
+
+/// How the samples of a step are dealt to workers of different speed.
+enum class BatchSplit : std::uint8_t { equal, proportional };
+
+/// One training job as the user describes it, everything but `steps` resolved.
+struct JobDescription {
+  std::string name = "job";
+  Json model_json;  ///< the name of a shipped model, or its JSON form
+  std::shared_ptr<const Model> model;
+  std::string model_name, model_title;
+  std::optional<std::int64_t> batch;  ///< samples per GPU and micro-batch; absent: as the profile's
+  double payload_bits = 32;           ///< per gradient element on the wire
+  std::int64_t accumulation = 1;      ///< micro-batches per step
+  /// "analytic", the name of a shipped profile, the JSON of one, or an object of such by GPU name.
+  Json profile = "analytic";
+  Json schedule;  ///< {"name": ..., its options...}
+  AllReduceOptions all_reduce;
+  std::optional<std::int64_t> steps;  ///< absent: enough of the schedule's cycles
+  double slow_while_sending = 0;      ///< CoCoD's "a"
+  bool momentum = true;
+  std::optional<std::string> top_k;  ///< cost model of selection; absent: the profile's
+  BatchSplit batch_split = BatchSplit::equal;
+  std::vector<Endpoint> gpus;           ///< by rank
+  std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one
+};
+
+/// A question to the simulator: jobs on a cluster. "format": "paceline-experiment-1";
+/// docs/experiment.md says what the keys mean.
+struct Experiment {
+  std::string name;
+  std::string description;
+  ClusterSpec cluster;
+  std::vector<JobDescription> jobs;  ///< the first one is what is asked about
+  Fidelity fidelity = Fidelity::automatic;
+  bool extrapolate = true;
+  std::uint64_t seed = 1;
+  Jitter jitter;
+};
+
+/// Reads one point: `json` must have no "vary". Paths in it are relative to the folder of `file`,
+/// or else to the working folder. Throws InputError "file: $.path: ...".
+Experiment read_experiment(const Json& json, const std::string& file);
+
+/// Everything written out, defaults, cluster and files included: read_experiment of it gives the
+/// same simulation on another machine.
+Json write_experiment(const Experiment& experiment);
+
+/// The keys of an experiment that say what runs (all but format, name, description, vary, jobs).
+const std::vector<std::string>& experiment_keys();
+
+}  // namespace paceline

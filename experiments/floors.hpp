@@ -1,0 +1,29 @@
+#pragma once
+
+#include <vector>
+
+#include "experiments/prepare.hpp"
+#include "experiments/result.hpp"
+#include "sim/simulation.hpp"
+
+namespace paceline {
+
+/// What the run's own costs forbid to beat, realised jitter included: the compute of the slowest
+/// worker, and the bytes of the busiest link over its bandwidth.
+std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run,
+                              const Cluster& cluster);
+
+/// The same before any run: the compute of the slowest worker, and what averaging every gradient
+/// (a dense all-reduce) costs without latency.
+std::vector<Floor> expected_floors(const PreparedJob& job, const Cluster& cluster);
+
+/// Throws CheckFailed if `iteration_s` is below one of them by more than 1e-9.
+void check_floors(const std::vector<Floor>& floors, double iteration_s, const std::string& what);
+
+/// The schedule's paper formulas for this job, not yet compared with anything.
+std::vector<EvaluatedBound> paper_bounds(const PreparedJob& job, const Cluster& cluster);
+
+/// Fills in `exceeded` from the simulated values; a bound over something else stays uncompared.
+void compare_bounds(JobOutcome& outcome);
+
+}  // namespace paceline

@@ -1,0 +1,129 @@
+#include "experiments/isolated.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+struct Child {
+  std::size_t task = 0;
+  pid_t pid = -1;
+  int pipe = -1;  // read end
+  std::string text;
+};
+
+void write_all(int descriptor, const std::string& text) {
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t n = ::write(descriptor, text.data() + written, text.size() - written);
+    if (n < 0 && errno != EINTR) ::_exit(1);
+    if (n > 0) written += static_cast<std::size_t>(n);
+  }
+}
+
+// The child's whole life. _exit: neither SimGrid's nor the parent's exit handlers are ours to run.
+[[noreturn]] void live(const std::function<Json()>& task, int descriptor) {
+  Json answer;
+  try {
+    answer["value"] = task();
+  } catch (const InputError& error) {
+    answer = {{"error", "input"}, {"message", error.what()}};
+  } catch (const CheckFailed& error) {
+    answer = {{"error", "check"}, {"message", error.what()}};
+  } catch (const std::exception& error) {
+    answer = {{"error", "other"}, {"message", error.what()}};
+  }
+  write_all(descriptor, answer.dump());
+  ::_exit(0);
+}
+
+Child start(const std::vector<std::function<Json()>>& tasks, std::size_t index) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    throw std::runtime_error(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+  std::cout.flush();
+  std::fflush(nullptr);
+  const pid_t pid = ::fork();
+  if (pid < 0) throw std::runtime_error(fmt::format("cannot fork: {}", std::strerror(errno)));
+  if (pid == 0) {
+    ::close(ends[0]);
+    live(tasks[index], ends[1]);
+  }
+  ::close(ends[1]);
+  return {index, pid, ends[0], {}};
+}
+
+// false at the end of what the child has to say.
+bool read_some(Child& child) {
+  char buffer[65536];
+  const ssize_t n = ::read(child.pipe, buffer, sizeof buffer);
+  if (n < 0 && errno == EINTR) return true;
+  if (n <= 0) return false;
+  child.text.append(buffer, static_cast<std::size_t>(n));
+  return true;
+}
+
+Json reap(Child& child) {
+  ::close(child.pipe);
+  int status = 0;
+  while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFSIGNALED(status))
+    return {{"error", "other"},
+            {"message", fmt::format("a simulation was ended by signal {} ({})", WTERMSIG(status),
+                                    strsignal(WTERMSIG(status)))}};
+  if (WEXITSTATUS(status) != 0 || child.text.empty())
+    return {{"error", "other"},
+            {"message", fmt::format("a simulation ended with exit code {} and no result",
+                                    WEXITSTATUS(status))}};
+  return Json::parse(child.text);
+}
+
+[[noreturn]] void rethrow(const Json& answer) {
+  const auto kind = answer.at("error").get<std::string>();
+  const auto message = answer.at("message").get<std::string>();
+  if (kind == "input") throw InputError(message);
+  if (kind == "check") throw CheckFailed(message);
+  throw std::runtime_error(message);
+}
+
+}  // namespace
+
+std::vector<Json> run_isolated(const std::vector<std::function<Json()>>& tasks, unsigned parallel,
+                               const std::function<void(std::size_t)>& done) {
+  std::vector<Json> answers(tasks.size());
+  std::vector<Child> children;
+  std::size_t next = 0, ended = 0;
+  while (next < tasks.size() || !children.empty()) {
+    while (next < tasks.size() && children.size() < std::max(1U, parallel))
+      children.push_back(start(tasks, next++));
+    std::vector<pollfd> waits;
+    for (const Child& child : children) waits.push_back({child.pipe, POLLIN, 0});
+    if (::poll(waits.data(), waits.size(), -1) < 0) continue;  // EINTR
+    for (std::size_t i = children.size(); i-- > 0;) {
+      if (waits[i].revents == 0 || read_some(children[i])) continue;
+      answers[children[i].task] = reap(children[i]);
+      children.erase(children.begin() + static_cast<std::ptrdiff_t>(i));
+      if (done) done(++ended);
+    }
+  }
+  for (Json& answer : answers) {
+    if (answer.contains("error")) rethrow(answer);
+    answer = Json(std::move(answer.at("value")));
+  }
+  return answers;
+}
+
+}  // namespace paceline

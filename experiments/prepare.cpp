@@ -1,0 +1,194 @@
+#include "experiments/prepare.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "algorithms/registry.hpp"
+#include "base/error.hpp"
+#include "experiments/device_costs.hpp"
+#include "sim/prepared_plan.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::int64_t kDefaultSteps = 100;
+
+// The simulator's name of a selector and the cost model's: joined by name, their order may differ.
+constexpr std::pair<Selector, TopKModel> kSelectors[] = {
+    {Selector::torch_legacy, TopKModel::torch_legacy},
+    {Selector::radix_select, TopKModel::radix_select},
+    {Selector::dgc_sample, TopKModel::dgc_sample},
+    {Selector::gaussian_k, TopKModel::gaussian_k},
+    {Selector::sort, TopKModel::sort}};
+
+Selector selector_of(TopKModel model) {
+  for (const auto& [selector, known] : kSelectors)
+    if (known == model) return selector;
+  throw std::logic_error("a top-k model without selector");
+}
+
+TopKModel top_k_of(Selector selector) {
+  for (const auto& [known, model] : kSelectors)
+    if (known == selector) return model;
+  throw std::logic_error("a selector without top-k model");
+}
+
+// By rank: shares of the samples (1 = the batch), and how long a step of that share takes over one
+// of the whole batch on the first GPU at speed 1.
+void deal_batches(const std::map<std::string, DeviceCosts>& by_gpu, const JobDescription& job,
+                  const Cluster& cluster, PreparedJob& prepared) {
+  const double reference = by_gpu.at(cluster.device(job.gpus.front()).gpu).use.step_s;
+  std::vector<double> speed;  // of samples, over the first GPU's at speed 1
+  for (const Endpoint gpu : job.gpus) {
+    const Device& device = cluster.device(gpu);
+    const double step = by_gpu.at(device.gpu).use.step_s;
+    speed.push_back(device.speed * (step > 0 ? reference / step : 1));
+  }
+  const double fastest = *std::max_element(speed.begin(), speed.end());
+  const double sum = std::accumulate(speed.begin(), speed.end(), 0.0);
+  prepared.speeds = sum / fastest;
+  const auto workers = static_cast<double>(speed.size());
+  bool uniform = true;
+  std::vector<double> factors, weights;
+  for (std::size_t rank = 0; rank < speed.size(); ++rank) {
+    const double share =
+        job.batch_split == BatchSplit::proportional ? workers * speed[rank] / sum : 1;
+    const double rate = cluster.device(job.gpus[rank]).speed;
+    prepared.slowness.push_back(share / speed[rank]);
+    factors.push_back(share * rate / speed[rank]);  // the simulator divides by the device's speed
+    weights.push_back(share / workers);
+    uniform = uniform && factors.back() == 1 && share == 1;
+  }
+  if (!uniform) {
+    prepared.spec.batch_share = factors;
+    if (job.batch_split == BatchSplit::proportional) prepared.spec.weights = weights;
+  }
+  prepared.fastest = fastest;
+}
+
+Schedule make_schedule(const JobDescription& job, const ScheduleContext& context) {
+  ObjectReader options(job.schedule, fmt::format("job '{}'", job.name), "schedule");
+  const std::string name = options.string("name");
+  return find_schedule(name).make(options, context);
+}
+
+// Enough whole cycles after the warm-up, if the user did not say how many.
+void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec& spec) {
+  ScheduleContext context{&spec.model, spec.gpus.size(), job.steps.value_or(kDefaultSteps),
+                          cluster.servers().size()};
+  spec.schedule = make_schedule(job, context);
+  const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
+  const std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
+  spec.steps = job.steps.value_or(enough);
+  if (spec.steps == context.steps) return;
+  context.steps = spec.steps;
+  spec.schedule = make_schedule(job, context);
+}
+
+PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
+                        const Cluster& cluster) {
+  PreparedJob prepared;
+  const auto by_gpu = costs_by_gpu(job, cluster);
+  const DeviceCosts& first = by_gpu.at(cluster.device(job.gpus.front()).gpu);
+  JobSpec& spec = prepared.spec;
+  spec.name = job.name;
+  prepared.model_name = job.model_name;
+  prepared.model_title = job.model_title;
+  spec.model = first.shape;
+  spec.costs = first.operations;
+  spec.gpus = job.gpus;
+  spec.accumulation = job.accumulation;
+  spec.all_reduce = job.all_reduce;
+  spec.payload_bits = job.payload_bits;
+  spec.momentum = job.momentum;
+  spec.slow_while_sending = job.slow_while_sending;
+  const auto micro_batches = static_cast<double>(job.accumulation);
+  spec.step_overhead_s = micro_batches * first.overhead_s;
+  const TopKModel top_k =
+      job.top_k ? top_k_model_from_string(*job.top_k) : first.operations->default_top_k();
+  spec.selector = selector_of(top_k);
+  spec.jitter = experiment.jitter;
+  if (spec.jitter.distribution == Jitter::Distribution::profile && !first.p25_over_median)
+    throw InputError("jitter from the profile was asked for, and this profile has no quartiles");
+  spec.p25_over_median = first.p25_over_median.value_or(1);
+  spec.p75_over_median = first.p75_over_median.value_or(1);
+  spec.seed = experiment.seed;
+  for (const auto& [gpu, costs] : by_gpu) {
+    prepared.profiles.push_back(costs.use);
+    prepared.relative_uncertainty =
+        std::max(prepared.relative_uncertainty, costs.use.relative_uncertainty);
+  }
+  deal_batches(by_gpu, job, cluster, prepared);
+  choose_schedule(job, cluster, spec);
+  const double update =
+      first.operations->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+  prepared.one_gpu_time_s = (micro_batches * first.use.step_s + update) / prepared.fastest;
+
+  prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
+  prepared.warnings = profile_warnings(by_gpu);
+  for (std::string& warning : memory_warnings(prepared.memory, job))
+    prepared.warnings.push_back(std::move(warning));
+  return prepared;
+}
+
+}  // namespace
+
+Prepared prepare(const Experiment& experiment) {
+  Prepared prepared;
+  prepared.simulation.cluster = std::make_shared<const Cluster>(make_cluster(experiment.cluster));
+  prepared.simulation.fidelity = experiment.fidelity;
+  prepared.simulation.extrapolate = experiment.extrapolate;
+  for (const JobDescription& job : experiment.jobs) {
+    prepared.jobs.push_back(prepare_job(job, experiment, *prepared.simulation.cluster));
+    prepared.simulation.jobs.push_back(prepared.jobs.back().spec);
+  }
+  return prepared;
+}
+
+BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
+  const JobSpec& spec = job.spec;
+  const double slowest = *std::max_element(job.slowness.begin(), job.slowness.end());
+  BoundInputs in;
+  in.model = &spec.model;
+  in.workers = spec.gpus.size();
+  for (const ModelShape::Item& tensor : spec.model.tensors) {
+    in.forward_s += tensor.forward_s;
+    in.backward_s += tensor.backward_s;
+  }
+  // All micro-batches but the last are over before the first gradient is wanted: they count as
+  // forward.
+  const auto earlier = static_cast<double>(spec.accumulation - 1);
+  in.forward_s += earlier * (in.forward_s + in.backward_s) + spec.step_overhead_s;
+  in.forward_s *= slowest;
+  in.backward_s *= slowest;
+  const std::shared_ptr<const OperationCosts> costs = spec.costs;
+  in.update_s =
+      slowest * costs->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+  in.compute_while_sending = 1 - spec.slow_while_sending;
+  in.payload_bytes_per_element = spec.payload_bits / 8;
+
+  std::vector<std::uint32_t> nodes;
+  for (const Endpoint gpu : spec.gpus)
+    nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
+  const auto reduce =
+      std::make_shared<PreparedPlan>(plan_all_reduce(spec.all_reduce, nodes), cluster, spec.gpus);
+  const auto gather = std::make_shared<PreparedPlan>(
+      plan_all_gather(static_cast<std::uint32_t>(spec.gpus.size())), cluster, spec.gpus);
+  in.all_reduce_s = [reduce](double bytes) { return reduce->closed_s(bytes); };
+  in.all_gather_s = [gather](double bytes) { return gather->closed_s(bytes); };
+  in.servers = cluster.servers().size();
+  const Endpoint server = cluster.servers().empty() ? spec.gpus.back() : cluster.servers().back();
+  in.message_s = [&cluster, from = spec.gpus.front(), server](double bytes) {
+    Route route;
+    cluster.route(from, server, route);
+    return route.latency + bytes / cluster.bandwidth(route);
+  };
+  in.select_s = [costs](double elements, double k, Selector selector) {
+    return costs->top_k(elements, k, top_k_of(selector));
+  };
+  return in;
+}
+
+}  // namespace paceline

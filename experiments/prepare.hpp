@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "algorithms/bounds.hpp"
+#include "experiments/experiment.hpp"
+#include "experiments/result.hpp"
+#include "sim/simulation.hpp"
+
+namespace paceline {
+
+/// A job ready to run, and what its result will need beside the simulation.
+struct PreparedJob {
+  JobSpec spec;
+  std::string model_name, model_title;
+  std::vector<ProfileUse> profiles;  ///< one per kind of GPU
+  std::vector<MemoryUse> memory;     ///< one per kind of GPU; empty if the batch is not known
+  std::vector<double> slowness;      ///< by rank: time of its step over that of the profile's batch
+  double relative_uncertainty = 0;
+  double one_gpu_time_s = 0;  ///< step and update on the fastest GPU, equal batch
+  double fastest = 1;         ///< speed of the fastest GPU over the first one's at speed 1
+  double speeds = 0;          ///< sum over the GPUs of their speed over the fastest one's
+  std::vector<std::string> warnings;
+};
+
+struct Prepared {
+  SimulationSpec simulation;
+  std::vector<PreparedJob> jobs;
+};
+
+/// Looks up the costs, makes the cluster and the schedules. Throws InputError for what does not fit
+/// together: profile and model, options and schedule, a schedule with servers on a cluster without.
+Prepared prepare(const Experiment& experiment);
+
+/// What the job's bounds are made of, on an undisturbed cluster.
+BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster);
+
+}  // namespace paceline

@@ -1,0 +1,218 @@
+#include "experiments/result.hpp"
+
+#include <fmt/format.h>
+
+#include <type_traits>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+// Each struct lists its fields once; a writer and a reader visit them.
+
+template <class V>
+void fields(V& v, TimeSplit& t) {
+  v("forward_s", t.forward_s);
+  v("backward_s", t.backward_s);
+  v("update_s", t.update_s);
+  v("sparsification_s", t.sparsification_s);
+  v("arithmetic_s", t.arithmetic_s);
+  v("exposed_communication_s", t.exposed_communication_s);
+  v("exposed_copies_s", t.exposed_copies_s);
+  v("waiting_s", t.waiting_s);
+}
+
+template <class V>
+void fields(V& v, Floor& f) {
+  v("name", f.name);
+  v("iteration_s", f.iteration_s);
+  v("made_of", f.made_of);
+}
+
+template <class V>
+void fields(V& v, EvaluatedBound& b) {
+  v("name", b.name);
+  v("formula", b.formula);
+  v("source", b.source);
+  v("iteration_s", b.iteration_s);
+  v("speedup", b.speedup);
+  v("over", b.over);
+  v("exceeded", b.exceeded);
+}
+
+template <class V>
+void fields(V& v, LinkTotal& l) {
+  v("name", l.name);
+  v("bytes", l.bytes);
+  v("bandwidth", l.bandwidth);
+  v("utilisation", l.utilisation);
+}
+
+template <class V>
+void fields(V& v, MemoryUse& m) {
+  v("gpu", m.gpu);
+  v("card_bytes", m.card_bytes);
+  v("weights_bytes", m.weights_bytes);
+  v("gradients_bytes", m.gradients_bytes);
+  v("optimizer_bytes", m.optimizer_bytes);
+  v("activations_bytes", m.activations_bytes);
+  v("schedule_bytes", m.schedule_bytes);
+}
+
+template <class V>
+void fields(V& v, ProfileUse& p) {
+  v("gpu", p.gpu);
+  v("workers", p.workers);
+  v("source", p.source);
+  v("description", p.description);
+  v("relative_uncertainty", p.relative_uncertainty);
+  v("step_s", p.step_s);
+}
+
+template <class V>
+void fields(V& v, JobOutcome& j) {
+  v("iteration_time_s", j.iteration_time_s);
+  v("median_s", j.median_s);
+  v("p25_s", j.p25_s);
+  v("p75_s", j.p75_s);
+  v("spread", j.spread);
+  v("uncertainty_s", j.uncertainty_s);
+  v("time", j.time);
+  v("one_gpu_time_s", j.one_gpu_time_s);
+  v("speedup_over_one_gpu", j.speedup_over_one_gpu);
+  v("scaling_efficiency", j.scaling_efficiency);
+  v("s_sgd_time_s", j.s_sgd_time_s);
+  v("speedup_over_s_sgd", j.speedup_over_s_sgd);
+  v("samples_per_s", j.samples_per_s);
+  v("job", j.name);
+  v("model", j.model);
+  v("schedule", j.schedule);
+  v("schedule_description", j.schedule_description);
+  v("workers", j.workers);
+  v("servers", j.servers);
+  v("batch", j.batch);
+  v("accumulation", j.accumulation);
+  v("precision", j.precision);
+  v("all_reduce", j.all_reduce);
+  v("top_k", j.top_k);
+  v("total_time_s", j.total_time_s);
+  v("steps", j.steps);
+  v("simulated_steps", j.simulated_steps);
+  v("extrapolated_steps", j.extrapolated_steps);
+  v("warm_up_steps", j.warm_up_steps);
+  v("rounds", j.rounds);
+  v("rounds_formula", j.rounds_formula);
+  v("messages", j.messages);
+  v("sent_bytes", j.sent_bytes);
+  v("sent_bytes_max", j.sent_bytes_max);
+  v("floors", j.floors);
+  v("bounds", j.bounds);
+  v("profiles", j.profiles);
+  v("memory", j.memory);
+}
+
+template <class V>
+void fields(V& v, RunResult& r) {
+  fields(v, r.job);
+  v("other_jobs", r.other_jobs);
+  v("cluster", r.cluster);
+  v("fidelity", r.fidelity);
+  v("fidelity_reason", r.fidelity_reason);
+  v("flow_error_bound", r.flow_error_bound);
+  v("ignored_conflicts", r.ignored_conflicts);
+  v("events", r.events);
+  v("links", r.links);
+  v("warnings", r.warnings);
+  v("seed", r.seed);
+  v("version", r.version);
+  v("experiment", r.experiment);
+}
+
+template <class T>
+constexpr bool is_plain =
+    std::is_arithmetic_v<T> || std::is_same_v<T, std::string> || std::is_same_v<T, Json>;
+
+struct Writer {
+  Json json = Json::object();
+
+  template <class T>
+  void operator()(const char* key, T& value) {
+    json[key] = write(value);
+  }
+  template <class T>
+  void operator()(const char* key, std::optional<T>& value) {
+    if (value) json[key] = *value;
+  }
+  template <class T>
+  static Json write(T& value) {
+    if constexpr (is_plain<T>) {
+      return value;
+    } else {
+      Writer inner;
+      fields(inner, value);
+      return std::move(inner.json);
+    }
+  }
+  template <class T>
+  static Json write(std::vector<T>& values) {
+    Json array = Json::array();
+    for (T& value : values) array.push_back(write(value));
+    return array;
+  }
+};
+
+struct Reader {
+  const Json& json;
+
+  template <class T>
+  void operator()(const char* key, T& value) {
+    read(json.at(key), value);
+  }
+  template <class T>
+  void operator()(const char* key, std::optional<T>& value) {
+    if (const auto it = json.find(key); it != json.end()) value = it->template get<T>();
+  }
+  template <class T>
+  static void read(const Json& from, T& value) {
+    if constexpr (std::is_same_v<T, Json>) {
+      value = from;
+    } else if constexpr (is_plain<T>) {
+      value = from.get<T>();
+    } else {
+      Reader inner{from};
+      fields(inner, value);
+    }
+  }
+  template <class T>
+  static void read(const Json& from, std::vector<T>& values) {
+    for (const Json& item : from) read(item, values.emplace_back());
+  }
+};
+
+}  // namespace
+
+Json to_json(const RunResult& result) {
+  RunResult visited = result;
+  Writer writer;
+  writer.json["format"] = "paceline-result-1";
+  writer.json["name"] = result.name;
+  fields(writer, visited);
+  return std::move(writer.json);
+}
+
+RunResult result_from_json(const Json& json, const std::string& file) {
+  RunResult result;
+  try {
+    if (json.at("format") != "paceline-result-1")
+      throw InputError(fmt::format("{}: $.format: expected \"paceline-result-1\"", file));
+    result.name = json.at("name").get<std::string>();
+    Reader reader{json};
+    fields(reader, result);
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(fmt::format("{}: not a result: {}", file, error.what()));
+  }
+  return result;
+}
+
+}  // namespace paceline

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.hpp"
+
+namespace paceline {
+
+/// Where one iteration goes, mean over the workers, in seconds; the fields add up to the iteration.
+struct TimeSplit {
+  double forward_s = 0;  ///< with the input pipeline
+  double backward_s = 0;
+  double update_s = 0;
+  double sparsification_s = 0;  ///< selection, scatter, quantisation
+  double arithmetic_s = 0;      ///< other operations of the schedule on the compute stream
+  double exposed_communication_s = 0;
+  double exposed_copies_s = 0;  ///< between host and device, and on the host
+  double waiting_s = 0;         ///< for other workers or the server
+
+  [[nodiscard]] double compute_s() const { return forward_s + backward_s; }
+  [[nodiscard]] double total_s() const {
+    return forward_s + backward_s + update_s + sparsification_s + arithmetic_s +
+           exposed_communication_s + exposed_copies_s + waiting_s;
+  }
+};
+
+/// What no run with these costs can beat; a simulated value below it is our bug.
+struct Floor {
+  std::string name;  ///< "compute", "wire"
+  double iteration_s = 0;
+  std::string made_of;
+};
+
+/// A paper's formula for this run, and whether the simulated value is better than it says.
+struct EvaluatedBound {
+  std::string name, formula, source;
+  std::optional<double> iteration_s;
+  std::optional<double> speedup;
+  std::string over;              ///< what `speedup` refers to
+  std::optional<bool> exceeded;  ///< absent: not compared
+};
+
+struct LinkTotal {
+  std::string name;
+  double bytes = 0;  ///< per iteration
+  double bandwidth = 0;
+  double utilisation = 0;
+};
+
+/// Lower estimate of the memory of one GPU.
+struct MemoryUse {
+  std::string gpu;
+  double card_bytes = 0;
+  double weights_bytes = 0;
+  double gradients_bytes = 0;
+  double optimizer_bytes = 0;
+  double activations_bytes = 0;
+  double schedule_bytes = 0;  ///< copies that the schedule keeps
+
+  [[nodiscard]] double total_bytes() const {
+    return weights_bytes + gradients_bytes + optimizer_bytes + activations_bytes + schedule_bytes;
+  }
+};
+
+struct ProfileUse {
+  std::string gpu;  ///< of the cluster
+  std::size_t workers = 0;
+  std::string source;
+  std::string description;
+  double relative_uncertainty = 0;
+  double step_s = 0;  ///< forward, backward, host overhead and input of one micro-batch
+};
+
+/// One job of a run.
+struct JobOutcome {
+  std::string name;
+  std::string model;
+  std::string schedule;
+  std::string schedule_description;
+  std::size_t workers = 0;
+  std::size_t servers = 0;
+  std::optional<std::int64_t> batch;
+  std::int64_t accumulation = 1;
+  std::string precision;
+  std::string all_reduce;
+  std::string top_k;
+
+  double iteration_time_s = 0;
+  double median_s = 0, p25_s = 0, p75_s = 0;
+  bool spread = false;  ///< iterations differ (jitter, disturbances): the quartiles say something
+  double uncertainty_s = 0;  ///< at most, of the iteration, from the profile's uncertainty
+  double total_time_s = 0;
+  std::int64_t steps = 0, simulated_steps = 0, extrapolated_steps = 0, warm_up_steps = 0;
+  TimeSplit time;
+
+  double one_gpu_time_s = 0;  ///< the same samples of one worker on one GPU (the fastest)
+  double speedup_over_one_gpu = 0;
+  double scaling_efficiency = 0;  ///< over the sum of the GPUs' speeds
+  std::optional<double> s_sgd_time_s, speedup_over_s_sgd;
+  std::optional<double> samples_per_s;
+
+  double rounds = 0;
+  std::string rounds_formula;
+  double messages = 0, sent_bytes = 0, sent_bytes_max = 0;
+  std::vector<ProfileUse> profiles;
+  std::vector<MemoryUse> memory;
+  std::vector<Floor> floors;
+  std::vector<EvaluatedBound> bounds;
+};
+
+/// What a run answers. to_json() has the fields of the first job at its top level.
+struct RunResult {
+  std::string name;
+  JobOutcome job;
+  std::vector<JobOutcome> other_jobs;
+  std::string cluster;
+  std::string fidelity, fidelity_reason;
+  double flow_error_bound = 0;
+  std::uint64_t ignored_conflicts = 0;
+  std::uint64_t events = 0;
+  std::vector<LinkTotal> links;  ///< the busiest ones
+  std::vector<std::string> warnings;
+  std::uint64_t seed = 0;
+  std::string version;
+  Json experiment;  ///< resolved: run it again from this
+};
+
+/// "format": "paceline-result-1"; docs/result.md lists the fields. Byte for byte the same for the
+/// same input and version.
+Json to_json(const RunResult& result);
+/// The inverse, for what to_json wrote. Throws InputError.
+RunResult result_from_json(const Json& json, const std::string& file);
+
+}  // namespace paceline

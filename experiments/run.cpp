@@ -1,0 +1,163 @@
+#include "experiments/run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "experiments/floors.hpp"
+#include "experiments/isolated.hpp"
+#include "experiments/prepare.hpp"
+#include "experiments/version.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr const char* kBaseline = "s-sgd";
+constexpr std::size_t kLinksShown = 8;
+
+TimeSplit split_of(const Account& account) {
+  const auto busy = [&](Activity activity) { return account.busy[static_cast<int>(activity)]; };
+  TimeSplit time;
+  time.forward_s = busy(Activity::forward);
+  time.backward_s = busy(Activity::backward);
+  time.update_s = busy(Activity::update);
+  time.sparsification_s = busy(Activity::sparsify);
+  time.arithmetic_s = busy(Activity::arithmetic);
+  time.exposed_communication_s = account.exposed_wire;
+  time.exposed_copies_s = account.exposed_copy;
+  time.waiting_s = account.waiting;
+  return time;
+}
+
+void describe_job(const JobDescription& description, const PreparedJob& prepared,
+                  JobOutcome& outcome) {
+  outcome.name = description.name;
+  outcome.model = prepared.model_name;
+  outcome.schedule = prepared.spec.schedule.name;
+  outcome.schedule_description = prepared.spec.schedule.description;
+  outcome.batch = description.batch;
+  outcome.accumulation = description.accumulation;
+  outcome.precision = description.payload_bits == 16 ? "fp16" : "fp32";
+  outcome.all_reduce = to_string(description.all_reduce.algorithm);
+  outcome.top_k = description.top_k.value_or(to_string(prepared.spec.costs->default_top_k()));
+  outcome.rounds_formula = prepared.spec.schedule.rounds_formula;
+  outcome.profiles = prepared.profiles;
+  outcome.memory = prepared.memory;
+}
+
+JobOutcome job_outcome(const JobDescription& description, const PreparedJob& prepared,
+                       const JobResult& job, const SimulationResult& run, const Cluster& cluster) {
+  JobOutcome outcome;
+  describe_job(description, prepared, outcome);
+  outcome.workers = job.workers;
+  outcome.iteration_time_s = job.iteration_time_s;
+  outcome.median_s = job.median_s;
+  outcome.p25_s = job.p25_s;
+  outcome.p75_s = job.p75_s;
+  outcome.spread = job.p75_s - job.p25_s > 1e-9 * job.median_s;
+  outcome.total_time_s = job.total_time_s;
+  outcome.steps = job.steps;
+  outcome.simulated_steps = job.simulated_steps;
+  outcome.extrapolated_steps = job.steps - job.simulated_steps;
+  outcome.warm_up_steps = job.measured_from;
+  outcome.time = split_of(job.per_iteration);
+  // Of the times only forward and backward come from the profile's layers.
+  outcome.uncertainty_s = prepared.relative_uncertainty * outcome.time.compute_s();
+  outcome.one_gpu_time_s = prepared.one_gpu_time_s;
+  if (job.iteration_time_s > 0) {
+    const auto workers = static_cast<double>(job.workers);
+    outcome.speedup_over_one_gpu = workers * prepared.one_gpu_time_s / job.iteration_time_s;
+    outcome.scaling_efficiency = outcome.speedup_over_one_gpu / prepared.speeds;
+    if (description.batch)
+      outcome.samples_per_s = workers * static_cast<double>(*description.batch) *
+                              static_cast<double>(description.accumulation) / job.iteration_time_s;
+  }
+  outcome.rounds = job.rounds;
+  outcome.messages = job.messages;
+  outcome.sent_bytes = job.sent_bytes;
+  outcome.sent_bytes_max = job.sent_bytes_max;
+  outcome.floors = run_floors(job, run, cluster);
+  outcome.bounds = paper_bounds(prepared, cluster);
+  return outcome;
+}
+
+void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& result) {
+  for (const LinkUse& use : run.links) {
+    if (result.links.size() == kLinksShown) break;
+    const std::vector<LinkId> found = cluster.links_matching(use.name);
+    const double bandwidth = found.empty() ? 0 : cluster.links()[found.front()].bandwidth;
+    result.links.push_back({use.name, use.bytes, bandwidth, use.utilisation});
+  }
+}
+
+}  // namespace
+
+RunResult run_alone(const Experiment& experiment, Recorder* recorder) {
+  const Prepared prepared = prepare(experiment);
+  const Cluster& cluster = *prepared.simulation.cluster;
+  const SimulationResult run = simulate(prepared.simulation, recorder);
+
+  RunResult result;
+  result.name = experiment.name;
+  for (std::size_t i = 0; i < run.jobs.size(); ++i) {
+    JobOutcome outcome =
+        job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
+    if (i > 0) outcome.floors.clear();  // the links are everybody's
+    compare_bounds(outcome);
+    for (const std::string& warning : prepared.jobs[i].warnings)
+      result.warnings.push_back(
+          run.jobs.size() == 1 ? warning : fmt::format("{}: {}", outcome.name, warning));
+    if (i == 0)
+      result.job = std::move(outcome);
+    else
+      result.other_jobs.push_back(std::move(outcome));
+  }
+  result.cluster = cluster.name();
+  result.fidelity = to_string(run.fidelity);
+  result.fidelity_reason = run.fidelity_reason;
+  result.flow_error_bound = run.flow_error_bound;
+  result.ignored_conflicts = run.ignored_conflicts;
+  result.events = run.events;
+  add_links(run, cluster, result);
+  result.seed = experiment.seed;
+  result.version = version();
+  result.experiment = write_experiment(experiment);
+  if (run.ignored_conflicts > 0)
+    result.warnings.push_back(
+        fmt::format("closed fidelity was asked for, and transfers shared a link {} times: their "
+                    "times are too short",
+                    run.ignored_conflicts));
+  check_floors(result.job.floors, result.job.iteration_time_s,
+               fmt::format("{} on {}", result.job.schedule, result.cluster));
+  return result;
+}
+
+std::optional<Experiment> s_sgd_baseline(const Experiment& experiment) {
+  const Json plain{{"name", kBaseline}};
+  if (experiment.jobs.front().schedule == plain) return std::nullopt;
+  Experiment baseline = experiment;
+  baseline.jobs.front().schedule = plain;
+  return baseline;
+}
+
+void compare_with_s_sgd(RunResult& result, double baseline_s) {
+  result.job.s_sgd_time_s = baseline_s;
+  if (result.job.iteration_time_s > 0)
+    result.job.speedup_over_s_sgd = baseline_s / result.job.iteration_time_s;
+  compare_bounds(result.job);
+}
+
+RunResult run_experiment(const Experiment& experiment, Recorder* recorder) {
+  // The baseline first: a fork after SimGrid has started would inherit its engine.
+  double baseline_s = 0;
+  const std::optional<Experiment> baseline = s_sgd_baseline(experiment);
+  if (baseline)
+    baseline_s = run_isolated({[&] { return Json(run_alone(*baseline).job.iteration_time_s); }}, 1)
+                     .front()
+                     .get<double>();
+  RunResult result = run_alone(experiment, recorder);
+  compare_with_s_sgd(result, baseline ? baseline_s : result.job.iteration_time_s);
+  return result;
+}
+
+}  // namespace paceline

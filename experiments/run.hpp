@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+
+#include "experiments/experiment.hpp"
+#include "experiments/result.hpp"
+#include "sim/trace.hpp"
+
+namespace paceline {
+
+/// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine
+/// (isolated.hpp). The result has no speedup over S-SGD yet. Throws InputError, and CheckFailed if
+/// the simulated time is below a floor.
+RunResult run_alone(const Experiment& experiment, Recorder* recorder = nullptr);
+
+/// The experiment whose first job runs S-SGD with its default options instead, or nothing if it
+/// does already.
+std::optional<Experiment> s_sgd_baseline(const Experiment& experiment);
+
+/// Adds what a baseline of so many seconds an iteration says.
+void compare_with_s_sgd(RunResult& result, double baseline_s);
+
+/// run_alone with the speedup over S-SGD; the baseline runs in a child process.
+RunResult run_experiment(const Experiment& experiment, Recorder* recorder = nullptr);
+
+}  // namespace paceline
