@@ -47,8 +47,8 @@ Program dgc(Worker& w, SparsifyOptions o, double momentum) {
       const Tensor mean = w.scatter_mean(blocks);
       const Tensor next =
           w.combine(1, w.parameters(groups[i].range), -w.learning_rate(step.index), mean);
-      w.set_parameters(next);
       co_await w.finished(next);
+      w.set_parameters(next);
     }
   }
 }

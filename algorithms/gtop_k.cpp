@@ -23,7 +23,8 @@ Program gtop_k_sgd(Worker& w, SparsifyOptions o) {
     const Selection mine = w.select(residual, scale, gradient, k, selector);
     Sparse kept = co_await w.gtop_k(mine.sent);
     residual = w.put_back(mine.residual, mine.sent, kept);
-    co_await apply_sparse_mean(w, o, w.scatter(kept));
+    const std::vector<Tensor> mean(1, w.scatter(kept));
+    co_await w.spawn(apply_sparse_means(w, o, mean));
   }
 }
 

@@ -19,6 +19,7 @@ Program lags_sgd(Worker& w, SparsifyOptions o) {
   for (const SparseGroup& group : groups)
     residual.push_back(w.zeros(group.elements, w.parameters(group.range).offset()));
   std::vector<Pending<Gathered>> arriving(groups.size());
+  std::vector<Tensor> means(groups.size());
 
   for (const Step step : w.steps()) {
     const double scale = o.scaled ? w.learning_rate(step.index) : 1;
@@ -34,8 +35,9 @@ Program lags_sgd(Worker& w, SparsifyOptions o) {
     }
     for (std::size_t i = 0; i < groups.size(); ++i) {
       Gathered blocks = co_await arriving[i];
-      co_await apply_sparse_mean(w, o, w.scatter_mean(blocks));
+      means[i] = w.scatter_mean(blocks);
     }
+    co_await w.spawn(apply_sparse_means(w, o, means));
   }
 }
 

@@ -12,6 +12,12 @@ extern const ScheduleEntry slgs_sgd_entry;
 extern const ScheduleEntry lags_sgd_entry;
 extern const ScheduleEntry gtop_k_entry;
 extern const ScheduleEntry dgc_entry;
+extern const ScheduleEntry priority_sgd_entry;
+extern const ScheduleEntry power_sgd_entry;
+extern const ScheduleEntry overlap_local_sgd_entry;
+extern const ScheduleEntry stl_sgd_entry;
+extern const ScheduleEntry diloco_entry;
+extern const ScheduleEntry streaming_diloco_entry;
 extern const ScheduleEntry ps_s_sgd_entry;
 extern const ScheduleEntry asgd_entry;
 extern const ScheduleEntry dc_asgd_entry;
@@ -19,10 +25,25 @@ extern const ScheduleEntry od_sgd_entry;
 extern const ScheduleEntry cd_sgd_entry;
 
 const std::vector<ScheduleEntry>& schedules() {
-  static const std::vector<ScheduleEntry> all{
-      s_sgd_entry,    local_sgd_entry, pipe_sgd_entry, cocod_sgd_entry, slgs_sgd_entry,
-      lags_sgd_entry, gtop_k_entry,    dgc_entry,      ps_s_sgd_entry,  asgd_entry,
-      dc_asgd_entry,  od_sgd_entry,    cd_sgd_entry};
+  static const std::vector<ScheduleEntry> all{s_sgd_entry,
+                                              local_sgd_entry,
+                                              pipe_sgd_entry,
+                                              cocod_sgd_entry,
+                                              slgs_sgd_entry,
+                                              lags_sgd_entry,
+                                              gtop_k_entry,
+                                              dgc_entry,
+                                              priority_sgd_entry,
+                                              power_sgd_entry,
+                                              overlap_local_sgd_entry,
+                                              stl_sgd_entry,
+                                              diloco_entry,
+                                              streaming_diloco_entry,
+                                              ps_s_sgd_entry,
+                                              asgd_entry,
+                                              dc_asgd_entry,
+                                              od_sgd_entry,
+                                              cd_sgd_entry};
   return all;
 }
 

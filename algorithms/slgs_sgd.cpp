@@ -24,7 +24,8 @@ Program slgs_sgd(Worker& w, SparsifyOptions o) {
     const Selection selection = w.select(residual, scale, gradient, k, selector);
     residual = selection.residual;
     Gathered blocks = co_await w.all_gather(selection.sent);
-    co_await apply_sparse_mean(w, o, w.scatter_mean(blocks));
+    const std::vector<Tensor> mean(1, w.scatter_mean(blocks));
+    co_await w.spawn(apply_sparse_means(w, o, mean));
   }
 }
 

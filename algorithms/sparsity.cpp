@@ -160,17 +160,22 @@ std::vector<SparseGroup> sparse_groups(const ModelShape& model, const SparsifyOp
       const auto n = static_cast<double>(group.elements);
       group.k = n * adaptive_density(n, i + 1 < buckets.size() ? backward_s[i + 1] : 0, costs);
     }
-    group.k = std::max(1.0, group.k);
+    group.k = SparseGroup::at_least_one(group.k);
     groups.push_back(group);
   }
   return groups;
 }
 
-Pending<> apply_sparse_mean(Worker& w, const SparsifyOptions& options, const Tensor& mean) {
-  if (!options.scaled) return w.update(mean);
-  const Tensor next = w.parameters().slice(mean.offset(), mean.elements()) - mean;
-  w.set_parameters(next);
-  return w.finished(next);
+Program apply_sparse_means(Worker& w, SparsifyOptions options, std::vector<Tensor> means) {
+  if (!options.scaled) {
+    co_await w.update(means);
+    co_return;
+  }
+  for (const Tensor& mean : means) {
+    const Tensor next = w.parameters().slice(mean.offset(), mean.elements()) - mean;
+    co_await w.finished(next);
+    w.set_parameters(next);
+  }
 }
 
 }  // namespace paceline

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <string>
@@ -52,11 +54,13 @@ struct SparseGroup {
   TensorRange range;
   TensorId last_ready = 0;  ///< the one whose gradient comes last
   std::int64_t elements = 0;
-  double k = 1;  ///< selected after the warm-up
+  double k = 1;  ///< selected after the warm-up; whole
+
+  static double at_least_one(double k) { return std::max(1.0, std::round(k)); }
 
   [[nodiscard]] double k_in_stage(const SparsifyOptions& o, std::size_t stage) const {
     return stage < o.warm_densities.size()
-               ? std::max(1.0, o.warm_densities[stage] * static_cast<double>(elements))
+               ? at_least_one(o.warm_densities[stage] * static_cast<double>(elements))
                : k;
   }
 };
@@ -82,8 +86,9 @@ std::vector<SparseGroup> sparse_groups(const ModelShape& model, const SparsifyOp
 /// 1/1000 (c_u = 1000) and at most 1.
 double adaptive_density(double elements, double compute_s, const SparsifyCosts& costs);
 
-/// The update by the mean of what the workers sent. Scaled: the learning rate is already in it, so
-/// it is subtracted from the parameters; raw: the optimiser's update (rate, momentum, decay).
-Pending<> apply_sparse_mean(Worker& w, const SparsifyOptions& options, const Tensor& mean);
+/// The update by the means of what the workers sent, one for each group; a sub-program. Scaled: the
+/// learning rate is already in them, so they are subtracted from the parameters; raw: the
+/// optimiser's update (rate, momentum, decay).
+Program apply_sparse_means(Worker& w, SparsifyOptions options, std::vector<Tensor> means);
 
 }  // namespace paceline
