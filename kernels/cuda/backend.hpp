@@ -1,0 +1,135 @@
+#pragma once
+
+#include "kernels/cuda/context.hpp"
+#include "kernels/cuda/select_launch_grid.hpp"
+#include "kernels/cuda_module.hpp"
+
+namespace paceline::cuda {
+
+std::unique_ptr<kernels::Layer> make_layer(Context& context, const kernels::LayerShape& shape);
+/// "cudnn" or "im2col+cublas".
+std::string convolution_engine();
+/// The loaded cuDNN's version, or "".
+std::string cudnn_version();
+
+/// Full radix sort of magnitudes (largest first) with their indices. Returns the scratch bytes it
+/// needs when `scratch` is null. In a file of its own: CUB's templates take longest to compile.
+std::size_t sort_by_magnitude(cudaStream_t stream, void* scratch, std::size_t bytes,
+                              const std::uint32_t* keys, std::uint32_t* sorted_keys,
+                              const std::int32_t* indices, std::int32_t* sorted_indices,
+                              std::size_t n);
+
+kernels::CudaDeviceInfo read_device_info(int device);
+
+/// See kernels::CudaBackend.
+class Cuda final : public kernels::CudaBackend {
+ public:
+  explicit Cuda(int device);
+
+  std::string name() const override { return "cuda"; }
+  std::string description() const override;
+  void* allocate(std::size_t bytes) override;
+  void release(void* memory) noexcept override;
+  void copy_from_host(void* to, const void* host, std::size_t bytes) override;
+  void copy_to_host(void* host, const void* from, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void fill(float value, std::span<float> x) override;
+  void synchronize() override { context_.synchronize(); }
+  double measure(const std::function<void()>& work) override;
+
+  std::unique_ptr<kernels::Layer> make_layer(const kernels::LayerShape& shape) override;
+  std::unique_ptr<kernels::Activation> make_activation(const kernels::Dims& dims) override;
+  void write(std::span<const float> host, kernels::Activation& activation) override;
+  void read(const kernels::Activation& activation, std::span<float> host) override;
+  void accumulate(const kernels::Activation& term, kernels::Activation& sum) override;
+
+  void sgd_step(const kernels::SgdOptions& options, std::span<const float> gradient,
+                std::span<float> velocity, std::span<float> weights) override;
+  void adamw_step(const kernels::AdamWOptions& options, std::int64_t step,
+                  std::span<const float> gradient, std::span<float> mean, std::span<float> square,
+                  std::span<float> weights) override;
+  double sum_of_squares(std::span<const float> x) override;
+  double clip_norm(double limit, std::span<float> x) override;
+
+  void axpy(double a, std::span<const float> x, std::span<float> y) override;
+  void scale(double a, std::span<float> x) override;
+  void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out) override;
+  void interpolate(double a, std::span<const float> z, std::span<float> x) override;
+  void add_progress(std::span<const float> mean, std::span<const float> start,
+                    std::span<float> x) override;
+  void delay_compensate(double lambda, std::span<const float> gradient,
+                        std::span<const float> weights, std::span<const float> backup,
+                        std::span<float> out) override;
+  void delay_compensate_adaptive(double lambda, double decay, std::span<const float> gradient,
+                                 std::span<const float> weights, std::span<const float> backup,
+                                 std::span<float> square, std::span<float> out) override;
+  void od_sgd_local_update(const kernels::OdSgdOptions& options, std::span<const float> gradient,
+                           std::span<const float> weights, std::span<const float> previous,
+                           std::span<float> local) override;
+
+  void top_k(std::span<const float> x, kernels::SparseOutput out) override;
+  void clear_at(std::span<const std::int32_t> indices, std::span<float> x) override;
+  float sampled_threshold(std::span<const float> x, std::int64_t k, std::int64_t stride,
+                          std::uint64_t seed) override;
+  float gaussian_threshold(std::span<const float> x, std::int64_t k) override;
+  std::int64_t count_reaching(std::span<const float> x, float threshold) override;
+  std::int64_t select_reaching(std::span<const float> x, float threshold,
+                               kernels::SparseOutput out) override;
+  void scatter_add(std::span<const kernels::SparseView> blocks, double scale,
+                   std::span<float> sum) override;
+  std::int64_t merge_top_k(kernels::SparseView a, kernels::SparseView b,
+                           kernels::SparseOutput out) override;
+
+  void two_bit_quantize(double threshold, std::span<const float> gradient,
+                        std::span<float> residual, std::span<std::uint32_t> codes) override;
+  void two_bit_dequantize(double threshold, std::span<const std::uint32_t> codes,
+                          std::span<float> values) override;
+  float sign_quantize(std::span<const float> gradient, std::span<float> residual,
+                      std::span<std::uint32_t> codes) override;
+  void sign_dequantize(float scale, std::span<const std::uint32_t> codes,
+                       std::span<float> values) override;
+  void pack_fp16(std::span<const float> values, std::span<std::uint16_t> packed) override;
+  void unpack_fp16(std::span<const std::uint16_t> packed, std::span<float> values) override;
+
+  void low_rank_left(const kernels::MatrixShape& shape, std::span<const float> m,
+                     std::span<const float> q, std::span<float> p) override;
+  void low_rank_right(const kernels::MatrixShape& shape, std::span<const float> m,
+                      std::span<const float> p, std::span<float> q) override;
+  void low_rank_reconstruct(const kernels::MatrixShape& shape, std::span<const float> p,
+                            std::span<const float> q, std::span<float> m) override;
+  void orthonormalize(const kernels::MatrixShape& shape, std::span<float> p) override;
+
+  const kernels::CudaDeviceInfo& device() const override { return info_; }
+  kernels::CudaClocks clocks() const override;
+  void error_feedback_top_k(double scale, std::span<const float> gradient,
+                            std::span<float> residual, kernels::SparseOutput out) override;
+  void momentum_top_k(double momentum, std::span<const float> gradient, std::span<float> velocity,
+                      std::span<float> accumulated, kernels::SparseOutput out) override;
+  void legacy_top_k(std::span<const float> x, kernels::SparseOutput out) override;
+  void sort_top_k(std::span<const float> x, kernels::SparseOutput out) override;
+  void scatter_fresh(std::span<const kernels::SparseView> blocks, double scale,
+                     std::span<float> sum) override;
+
+  kernels::ReplaySamples time_replays(const kernels::ReplayOptions& options,
+                                      const std::function<void(int)>& work) override;
+  std::vector<double> time_copies(kernels::CopyDirection direction, bool pinned, std::size_t bytes,
+                                  int repetitions) override;
+  kernels::CudaCeilings measure_ceilings() override;
+
+ private:
+  template <class Source>
+  void select(const Source& source, bool aligned, std::size_t n, kernels::SparseOutput out,
+              bool has_floor, std::uint32_t floor, std::uint32_t* written);
+  void scatter(std::span<const kernels::SparseView> blocks, double scale, bool fresh,
+               std::span<float> sum);
+  /// A value that a kernel left in device memory.
+  template <class T>
+  T fetch(const void* device_memory);
+
+  Context context_;
+  SelectGrid grid_{};
+  kernels::CudaDeviceInfo info_;
+  DeviceMemory results_;  ///< sums, counts and other small results of reductions
+};
+
+}  // namespace paceline::cuda

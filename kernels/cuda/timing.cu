@@ -1,0 +1,291 @@
+// How long things take on this GPU: graph replays over rotating buffers, copies, and the device's
+// own ceilings.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "kernels/cuda/backend.hpp"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/layers.cuh"
+#include "kernels/cuda/nvml.hpp"
+
+namespace paceline::cuda {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+class Event {
+ public:
+  Event() { PACELINE_CHECK(cudaEventCreate(&event_)); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record(cudaStream_t stream) { PACELINE_CHECK(cudaEventRecord(event_, stream)); }
+  /// Seconds from `start` to this one; waits for it.
+  double since(const Event& start) {
+    PACELINE_CHECK(cudaEventSynchronize(event_));
+    float milliseconds = 0;
+    PACELINE_CHECK(cudaEventElapsedTime(&milliseconds, start.event_, event_));
+    return milliseconds * 1e-3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// `repeats` pieces of work as one graph.
+class Graph {
+ public:
+  Graph(cudaStream_t stream, int repeats, int buffers, const std::function<void(int)>& work) {
+    PACELINE_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      for (int i = 0; i < repeats; ++i) work(i % buffers);
+    } catch (...) {
+      cudaStreamEndCapture(stream, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      throw;
+    }
+    PACELINE_CHECK(cudaStreamEndCapture(stream, &graph));
+    const cudaError_t status = cudaGraphInstantiateWithFlags(&graph_, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "cudaGraphInstantiate");
+  }
+  ~Graph() { cudaGraphExecDestroy(graph_); }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  /// Seconds of one replay.
+  double replay(cudaStream_t stream) {
+    start_.record(stream);
+    PACELINE_CHECK(cudaGraphLaunch(graph_, stream));
+    end_.record(stream);
+    return end_.since(start_);
+  }
+
+ private:
+  cudaGraphExec_t graph_ = nullptr;
+  Event start_, end_;
+};
+
+/// Replays until ten medians of five in a row lie within 1 % of each other, or the time is over.
+bool warm_up(Graph& graph, cudaStream_t stream, double limit) {
+  const auto start = Clock::now();
+  std::vector<double> medians;
+  while (seconds_since(start) < limit) {
+    std::vector<double> five;
+    for (int i = 0; i < 5; ++i) five.push_back(graph.replay(stream));
+    medians.push_back(median(five));
+    if (medians.size() < 10) continue;
+    const auto [least, most] = std::minmax_element(medians.end() - 10, medians.end());
+    if (*most <= 1.01 * *least) return true;
+  }
+  return false;
+}
+
+static __global__ void empty_kernel() {}
+
+/// Noise in [-1, 1): timings on zeros are too fast.
+static __global__ void noise_kernel(float* x, std::size_t n, std::uint64_t seed) {
+  for (std::size_t i = thread_number(); i < n; i += thread_total()) {
+    x[i] = static_cast<float>(static_cast<std::int32_t>(random_words(seed, 0, i).x)) * 0x1p-31f;
+  }
+}
+static __global__ void __launch_bounds__(256)
+    copy_kernel(const float4* from, float4* to, std::size_t n) {
+  for (std::size_t i = thread_number(); i < n; i += thread_total()) to[i] = from[i];
+}
+/// Reads `rounds` times over n and writes almost nothing.
+static __global__ void __launch_bounds__(256)
+    read_kernel(const float4* x, std::size_t n, int rounds, float* sink) {
+  float sum = 0;
+  for (int round = 0; round < rounds; ++round) {
+    for (std::size_t i = thread_number(); i < n; i += thread_total()) {
+      const float4 v = __ldcg(x + i);
+      sum += v.x + v.y + v.z + v.w;
+    }
+  }
+  if (sum == 1.2345e30f) *sink = sum;
+}
+
+}  // namespace
+
+double Cuda::measure(const std::function<void()>& work) {
+  Event start;
+  Event end;
+  start.record(context_.stream());
+  work();
+  end.record(context_.stream());
+  const double seconds = end.since(start);
+  context_.synchronize();
+  return seconds;
+}
+
+kernels::CudaClocks Cuda::clocks() const {
+  return Nvml(info_.pci_bus_id).clocks();
+}
+
+kernels::ReplaySamples Cuda::time_replays(const kernels::ReplayOptions& options,
+                                          const std::function<void(int)>& work) {
+  const cudaStream_t stream = context_.stream();
+  const int buffers = std::max(1, options.buffers);
+  for (int b = 0; b < buffers; ++b) work(b);  // loads modules, builds plans, grows scratch memory
+  context_.synchronize();
+  const double once = measure([&] {
+    for (int b = 0; b < buffers; ++b) work(b);
+  });
+  kernels::ReplaySamples result;
+  // Whole turns over the buffers; an eager turn costs launches too, so a replay lasts somewhat
+  // less.
+  const double turns = std::ceil(1.2 * options.sample_seconds / std::max(once, 1e-7));
+  result.per_replay =
+      buffers * static_cast<int>(std::clamp(turns, 1.0, std::max(1.0, 4096.0 / buffers)));
+  Graph graph(stream, result.per_replay, buffers, work);
+  result.warm = warm_up(graph, stream, options.warm_up_seconds);
+
+  const Nvml nvml(info_.pci_bus_id);
+  std::vector<double> seconds;
+  std::vector<int> clocks;
+  const auto start = Clock::now();
+  for (int i = 0; i < options.samples && (i == 0 || seconds_since(start) < options.limit_seconds);
+       ++i) {
+    seconds.push_back(graph.replay(stream) / result.per_replay);
+    clocks.push_back(nvml.clocks().sm_mhz);
+  }
+  const double usual = median({clocks.begin(), clocks.end()});
+  for (std::size_t i = 0; i < seconds.size(); ++i) {
+    if (clocks[i] < options.clock_floor * usual) {  // without NVML all are -1 and none is below
+      ++result.dropped;
+      continue;
+    }
+    result.seconds.push_back(seconds[i]);
+    if (usual > 0) result.sm_mhz.push_back(clocks[i]);
+  }
+  context_.synchronize();
+  return result;
+}
+
+std::vector<double> Cuda::time_copies(kernels::CopyDirection direction, bool pinned,
+                                      std::size_t bytes, int repetitions) {
+  const cudaStream_t stream = context_.stream();
+  const DeviceMemory device(2 * bytes);
+  struct Host {
+    void* memory = nullptr;
+    bool pinned = false;
+    ~Host() {
+      if (pinned) {
+        cudaFreeHost(memory);
+      } else {
+        std::free(memory);
+      }
+    }
+  } host;
+  host.pinned = pinned;
+  if (pinned) {
+    PACELINE_CHECK(cudaHostAlloc(&host.memory, 2 * bytes, cudaHostAllocDefault));
+  } else {
+    host.memory = std::malloc(2 * bytes);
+    if (host.memory == nullptr) throw std::bad_alloc();
+  }
+  std::memset(host.memory, 0x3f, 2 * bytes);
+  struct Second {
+    cudaStream_t stream = nullptr;
+    ~Second() { cudaStreamDestroy(stream); }
+  } second;
+  PACELINE_CHECK(cudaStreamCreateWithFlags(&second.stream, cudaStreamNonBlocking));
+  auto* host_bytes = static_cast<char*>(host.memory);
+  auto* device_bytes = static_cast<char*>(device.get());
+  std::vector<double> seconds;
+  for (int i = -2; i < repetitions; ++i) {
+    context_.synchronize();
+    const auto start = Clock::now();
+    if (direction != kernels::CopyDirection::to_host) {
+      PACELINE_CHECK(
+          cudaMemcpyAsync(device_bytes, host_bytes, bytes, cudaMemcpyHostToDevice, stream));
+    }
+    if (direction != kernels::CopyDirection::to_device) {
+      PACELINE_CHECK(
+          cudaMemcpyAsync(host_bytes + bytes, device_bytes + bytes, bytes, cudaMemcpyDeviceToHost,
+                          direction == kernels::CopyDirection::both ? second.stream : stream));
+    }
+    PACELINE_CHECK(cudaStreamSynchronize(stream));
+    PACELINE_CHECK(cudaStreamSynchronize(second.stream));
+    if (i >= 0) seconds.push_back(seconds_since(start));  // the first two warm up
+  }
+  return seconds;
+}
+
+kernels::CudaCeilings Cuda::measure_ceilings() {
+  kernels::CudaCeilings ceilings;
+  const cudaStream_t stream = context_.stream();
+  const unsigned blocks = static_cast<unsigned>(context_.multiprocessors()) * 8;
+  const auto typical = [&](const std::function<void(int)>& work) {
+    kernels::ReplayOptions options;
+    options.samples = 20;
+    return median(time_replays(options, work).seconds);
+  };
+  const auto noisy = [&](std::size_t floats, std::uint64_t seed) {
+    DeviceMemory memory(floats * sizeof(float));
+    PACELINE_LAUNCH(stream, blocks, layer_threads, (noise_kernel), memory.floats(), floats, seed);
+    return memory;
+  };
+  {
+    constexpr std::int64_t side = 4096;
+    const DeviceMemory a = noisy(side * side, 1);
+    const DeviceMemory b = noisy(side * side, 2);
+    const DeviceMemory c(side * side * sizeof(float));
+    const double t = typical([&](int) {
+      row_major_product(context_, false, false, side, side, side, a.floats(), b.floats(), 0.0f,
+                        c.floats());
+    });
+    ceilings.sgemm_flops = 2.0 * side * side * side / t;
+  }
+  // Four times the L2 or 256 MB, whichever is more, so that little is found there again.
+  const auto l2 = static_cast<std::size_t>(std::max<std::int64_t>(info_.l2_bytes, 1 << 20));
+  const std::size_t large =
+      std::max<std::size_t>(4 * l2, std::size_t{256} << 20) / sizeof(float) / 4 * 4;
+  {
+    const DeviceMemory from = noisy(large, 3);
+    const DeviceMemory to(large * sizeof(float));
+    const double copy = typical([&](int) {
+      PACELINE_LAUNCH(stream, blocks, 256, (copy_kernel),
+                      reinterpret_cast<const float4*>(from.floats()),
+                      reinterpret_cast<float4*>(to.floats()), large / 4);
+    });
+    ceilings.copy_bandwidth = 2.0 * static_cast<double>(large) * sizeof(float) / copy;
+    const double read = typical([&](int) {
+      PACELINE_LAUNCH(stream, blocks, 256, (read_kernel),
+                      reinterpret_cast<const float4*>(from.floats()), large / 4, 1, to.floats());
+    });
+    ceilings.read_bandwidth = static_cast<double>(large) * sizeof(float) / read;
+    const std::size_t small = l2 / 2 / sizeof(float) / 4 * 4;
+    constexpr int rounds = 16;
+    const double cached = typical([&](int) {
+      PACELINE_LAUNCH(stream, blocks, 256, (read_kernel),
+                      reinterpret_cast<const float4*>(from.floats()), small / 4, rounds,
+                      to.floats());
+    });
+    ceilings.l2_bandwidth =
+        static_cast<double>(rounds) * static_cast<double>(small) * sizeof(float) / cached;
+  }
+  const auto empty = [&](int) { launch("empty_kernel", false, stream, 1, 32, &empty_kernel); };
+  ceilings.graph_launch_seconds = typical(empty);
+  constexpr int launches = 2000;
+  for (int i = 0; i < launches; ++i) empty(0);
+  context_.synchronize();
+  const auto start = Clock::now();
+  for (int i = 0; i < launches; ++i) empty(0);
+  context_.synchronize();
+  ceilings.eager_launch_seconds = seconds_since(start) / launches;
+  return ceilings;
+}
+
+}  // namespace paceline::cuda
