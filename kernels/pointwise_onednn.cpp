@@ -7,8 +7,6 @@ using dnnl::algorithm;
 using dnnl::eltwise_backward;
 using dnnl::eltwise_forward;
 
-// relu's gradient is taken from the output, so that a sum and its ReLU may share memory; gelu's
-// needs the input.
 algorithm algorithm_of(PointwiseFunction function) {
   switch (function) {
     case PointwiseFunction::relu:
@@ -23,6 +21,14 @@ algorithm algorithm_of(PointwiseFunction function) {
   return algorithm::eltwise_linear;
 }
 
+// oneDNN's own turns NaN into 0, and a diverged network must not look healthy.
+void relu(const dnnl::memory& from, const dnnl::memory& to) {
+  const auto* x = static_cast<const float*>(from.get_data_handle());
+  auto* y = static_cast<float*>(to.get_data_handle());
+  const std::size_t count = from.get_desc().get_size() / sizeof(float);
+  for (std::size_t i = 0; i < count; ++i) y[i] = x[i] <= 0 ? 0.0f : x[i];
+}
+
 class Pointwise final : public Layer {
  public:
   explicit Pointwise(const PointwiseShape& shape) : algorithm_(algorithm_of(shape.function)) {}
@@ -31,7 +37,11 @@ class Pointwise final : public Layer {
     prepare_thread();
     const dnnl::memory& x = array(*pass.inputs[0]);
     if (!forward_ || layout_ != x.get_desc()) create(x.get_desc());
-    forward_.run({{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, target(pass.output).write(layout_)}});
+    const dnnl::memory& y = target(pass.output).write(layout_);
+    if (algorithm_ == algorithm::eltwise_relu)
+      relu(x, y);
+    else
+      forward_.run({{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, y}});
   }
 
   void backward(const BackwardPass<float>& pass) override {

@@ -95,6 +95,16 @@ TEST_P(EveryBackend, NaNReachesTheLoss) {
   EXPECT_TRUE(std::isnan(run_backend(*backend, c).output[0]));
 }
 
+TEST_P(EveryBackend, NaNPassesReluAndBatchNorm) {
+  for (const LayerShape& shape :
+       {LayerShape(PointwiseShape{{1, 2, 4, 4}}),
+        LayerShape(BatchNormShape{.input = {1, 2, 4, 4}, .relu = true})}) {
+    LayerCase c = random_case(shape, 1);
+    c.inputs[0][3] = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_TRUE(std::isnan(run_backend(*backend, c).output[3])) << describe(shape);
+  }
+}
+
 TEST_P(EveryBackend, TokensAndLabelsOutsideTheirRangeAreRefused) {
   LayerCase tokens = random_case(EmbeddingShape{2, 5, 3}, 1);
   LayerCase labels = random_case(SoftmaxLossShape{2, 3}, 1);
