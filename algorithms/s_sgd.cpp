@@ -45,7 +45,7 @@ std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in) {
 
 Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
   const std::string overlap =
-      options.choice("overlap", {"none", "wfbp", "mg-wfbp", "ddp", "horovod"}, "wfbp");
+      options.choice("overlap", {"none", "wfbp", "mg-wfbp", "optimal", "ddp", "horovod"}, "wfbp");
   Schedule s;
   s.name = "s-sgd";
   s.bounds = s_sgd_bounds;
@@ -62,6 +62,11 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
     rule = [](const Worker& w) {
       return buckets_mg_wfbp(w.model(), w.payload_bytes(),
                              [&w](double bytes) { return w.all_reduce_s(bytes); });
+    };
+  } else if (overlap == "optimal") {
+    s.description = "tensors merged so that the last message ends as early as possible";
+    rule = [](const Worker& w) {
+      return buckets_optimal(w.model(), w.payload_bytes(), [&w](double bytes) { return w.all_reduce_s(bytes); });
     };
   } else if (overlap == "ddp") {
     const double bytes = options.bytes("bucket", 25.0 * 1024 * 1024);
@@ -91,7 +96,7 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
 extern const ScheduleEntry s_sgd_entry{"s-sgd", "S-SGD: synchronous SGD over all-reduce",
                                        "wait-free back-propagation: Zhang et al. 2017 (Poseidon); "
                                        "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
-                                       "overlap: none | wfbp | mg-wfbp | ddp | horovod (wfbp); "
+                                       "overlap: none | wfbp | mg-wfbp | optimal | ddp | horovod (wfbp); "
                                        "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
                                        "fusion (64MiB), cycle (1ms), negotiation (0s)",
                                        make_s_sgd};

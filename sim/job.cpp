@@ -52,6 +52,10 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
   const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
   log_.measured_from =
       std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
+  // A schedule that needs a warm-up also drains at the end: its last cycle is not like the others.
+  log_.measured_until = spec_.steps;
+  if (spec_.schedule.warm_up > 0 && spec_.steps - cycle > log_.measured_from)
+    log_.measured_until -= cycle;
 
   std::vector<std::uint32_t> nodes;
   for (const Endpoint gpu : spec_.gpus)
@@ -145,7 +149,8 @@ void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
     const double now = clock_.now();
     const std::int64_t border = passed_base_++;
     if (border == log_.measured_from) log_.first_date = now;
-    if (border > log_.measured_from) {
+    if (border > log_.measured_from && border <= log_.measured_until) {
+      log_.last_measured_date = now;
       if (log_.durations.size() < IterationLog::kKept)
         log_.durations.push_back(now - log_.last_date);
       else
@@ -172,10 +177,7 @@ void Job::worker_ended() {
 
 Account Job::measured_account() const {
   Account sum;
-  for (const auto& worker : workers_) {
-    sum += worker->account_now();
-    sum -= worker->account_at_measuring();
-  }
+  for (const auto& worker : workers_) sum += worker->measured().account;
   return sum;
 }
 
@@ -206,30 +208,39 @@ void Job::evaluate() {
   point->step = log_.completed;
   point->date_s = clock_.now();
   evaluations_.push_back(point);
+  // Handles keep these very weights, whatever the workers do next; some may still be under way.
+  auto models = std::make_shared<std::vector<Tensor>>();
+  for (const auto& worker : workers_) models->push_back(worker->parameters());
+  for (const auto& server : servers_)
+    for (const Tensor& shard : server->latest()) models->push_back(shard);
+  auto missing = std::make_shared<std::size_t>(models->size());
+  for (const Tensor& model : *models)
+    when_computed(model, [this, point, models, missing] {
+      if (--*missing == 0) evaluate(point, std::move(*models));
+    });
+}
 
-  std::vector<Tensor> models;
+void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
+                   std::vector<Tensor> models) {
+  const std::vector<Tensor> served(models.begin() + static_cast<std::ptrdiff_t>(workers_.size()),
+                                   models.end());
+  models.resize(workers_.size());
   std::vector<TaskGraph::Ref> after{last_evaluation_};
   auto states = std::make_shared<std::vector<std::vector<float>>>(workers_.size());
   for (std::size_t w = 0; w < workers_.size(); ++w) {
-    models.push_back(workers_[w]->parameters());
     WorkerValues& values = workers_[w]->values();
     after.push_back(
         values.strand().post([&engine = values.engine(), state = &(*states)[w], states] {
           state->resize(static_cast<std::size_t>(engine.state_elements()));
           engine.read_state(*state);
         }));
-    after.push_back(buffer_of(models.back()).written);
+    after.push_back(buffer_of(models[w]).written);
   }
   const std::vector<double> equal(models.size(), 1.0 / static_cast<double>(models.size()));
   const BufferRef mean = reduce_mean(*graph_, models, equal, 32);
   after.push_back(mean->written);
   // The weights that a parameter server holds are the model; the workers' are what they compute on.
-  std::vector<Tensor> served;
-  for (const auto& server : servers_)
-    for (const Tensor& shard : server->latest()) {
-      served.push_back(shard);
-      after.push_back(buffer_of(shard).written);
-    }
+  for (const Tensor& shard : served) after.push_back(buffer_of(shard).written);
   std::vector<View> of_workers, of_servers;
   for (const Tensor& model : models) of_workers.emplace_back(model);
   for (const Tensor& shard : served) of_servers.emplace_back(shard);

@@ -62,9 +62,12 @@ struct IterationLog {
   std::vector<double> durations;  ///< the last kept ones, at most `kKept`
   static constexpr std::size_t kKept = 4096;
   std::int64_t completed = 0;
+  double last_measured_date = 0;
   double first_date = 0;  ///< border where measuring began
   double last_date = 0;
   std::int64_t measured_from = 0;
+  std::int64_t measured_until =
+      0;  ///< the last border counted: before the drain of a pipelined schedule
 };
 
 /// Losses and evaluations against cluster time.
@@ -140,6 +143,8 @@ class Job final : WireTime::Listener {
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
   void worker_ended();
   void wire_changed(bool on) override;
+  /// `models`: the workers' weights, then the servers' shards, all computed.
+  void evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point, std::vector<Tensor> models);
 
   JobSpec spec_;
   const Cluster& cluster_;

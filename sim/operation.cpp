@@ -11,20 +11,20 @@ const char* intern(std::string_view name) {
   return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }
 
-void Operation::destroy() {
+void TimedOperation::destroy() {
   pool_->recycle(this);
 }
 
 OperationPool::~OperationPool() {
-  for (Operation* operation : all_) delete operation;
+  for (TimedOperation* operation : all_) delete operation;
 }
 
-boost::intrusive_ptr<Operation> OperationPool::make() {
-  Operation* operation = free_;
+boost::intrusive_ptr<TimedOperation> OperationPool::make() {
+  TimedOperation* operation = free_;
   if (operation != nullptr) {
     free_ = operation->next_;
   } else {
-    operation = new Operation;
+    operation = new TimedOperation;
     operation->pool_ = this;
     all_.push_back(operation);
   }
@@ -34,7 +34,7 @@ boost::intrusive_ptr<Operation> OperationPool::make() {
   return {operation};
 }
 
-void OperationPool::recycle(Operation* operation) {
+void OperationPool::recycle(TimedOperation* operation) {
   operation->rearm();
   operation->result_values.reset();
   operation->after.clear();
@@ -50,7 +50,7 @@ Stream::Stream(Clock& clock, StreamListener& listener, std::uint32_t id)
   notify = [](Completion::Waiter* self) { static_cast<Stream*>(self)->start_head(); };
 }
 
-void Stream::enqueue(const boost::intrusive_ptr<Operation>& operation) {
+void Stream::enqueue(const boost::intrusive_ptr<TimedOperation>& operation) {
   intrusive_ptr_add_ref(operation.get());  // the stream's own, given back in finish_head
   if (head_ == nullptr) {
     head_ = tail_ = operation.get();
@@ -62,7 +62,7 @@ void Stream::enqueue(const boost::intrusive_ptr<Operation>& operation) {
 }
 
 void Stream::start_head() {
-  Operation& operation = *head_;
+  TimedOperation& operation = *head_;
   while (!operation.after.empty()) {
     if (!operation.after.back()->done()) {
       operation.after.back()->wait(*this);
@@ -79,7 +79,7 @@ void Stream::start_head() {
 }
 
 void Stream::schedule_finish() {
-  Operation& operation = *head_;
+  TimedOperation& operation = *head_;
   if (rate_ <= 0) return;  // stalled until the rate changes
   // At full rate the date is exactly start + work: closed forms hold to the last digit.
   operation.finish_ =
@@ -88,14 +88,14 @@ void Stream::schedule_finish() {
       operation.finish_,
       [](void* self, std::uint64_t generation) {
         auto* stream = static_cast<Stream*>(self);
-        if (stream->running_ && stream->head_->generation_ == generation) stream->finish_head();
+        if (stream->running_ && stream->generation_ == generation) stream->finish_head();
       },
-      this, ++operation.generation_);
+      this, ++generation_);
 }
 
 void Stream::finish_head() {
-  Operation* operation = head_;
-  ++operation->generation_;
+  TimedOperation* operation = head_;
+  ++generation_;
   head_ = operation->next_;
   operation->next_ = nullptr;
   if (head_ == nullptr) tail_ = nullptr;
@@ -110,11 +110,11 @@ void Stream::finish_head() {
 void Stream::set_rate(double rate) {
   if (rate == rate_) return;
   if (running_) {
-    Operation& operation = *head_;
+    TimedOperation& operation = *head_;
     operation.remaining_ =
         std::max(0.0, operation.remaining_ - (clock_.now() - operation.rated_at_) * rate_);
     operation.rated_at_ = clock_.now();
-    ++operation.generation_;
+    ++generation_;
   }
   rate_ = rate;
   if (running_) schedule_finish();

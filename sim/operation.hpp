@@ -12,7 +12,7 @@
 namespace paceline {
 
 class Stream;
-class Operation;
+class TimedOperation;
 
 /// A part of the flat parameter vector (or any other tensor), in elements.
 struct Range {
@@ -26,15 +26,15 @@ const char* intern(std::string_view name);
 /// Told when operations of a stream start and end: accounting, trace, values.
 class StreamListener {
  public:
-  virtual void operation_started(Stream& stream, Operation& operation) = 0;
-  virtual void operation_finished(Stream& stream, Operation& operation) = 0;
+  virtual void operation_started(Stream& stream, TimedOperation& operation) = 0;
+  virtual void operation_finished(Stream& stream, TimedOperation& operation) = 0;
 
  protected:
   ~StreamListener() = default;
 };
 
 /// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool.
-class Operation final : public Result<Tensor> {
+class TimedOperation final : public Result<Tensor> {
  public:
   [[nodiscard]] Tensor value(TensorDevice* device) const override {
     return {device, result.elements, result.offset, {}, result_values, result_values_offset};
@@ -60,11 +60,10 @@ class Operation final : public Result<Tensor> {
   void destroy() override;
 
   class OperationPool* pool_ = nullptr;
-  Operation* next_ = nullptr;  // in its stream, or in the pool
-  double remaining_ = 0;       // at rate 1, as of `rated_at_`
+  TimedOperation* next_ = nullptr;  // in its stream, or in the pool
+  double remaining_ = 0;            // at rate 1, as of `rated_at_`
   double rated_at_ = 0;
   double finish_ = 0;
-  std::uint64_t generation_ = 0;  // of its finish event: re-rating makes older events stale
 };
 
 /// Operations are reused last-in-first-out, so a worker in steady state keeps touching the same
@@ -72,14 +71,14 @@ class Operation final : public Result<Tensor> {
 class OperationPool {
  public:
   ~OperationPool();
-  boost::intrusive_ptr<Operation> make();
+  boost::intrusive_ptr<TimedOperation> make();
   [[nodiscard]] std::size_t live() const { return live_; }
 
  private:
-  friend class Operation;
-  void recycle(Operation* operation);
-  Operation* free_ = nullptr;
-  std::vector<Operation*> all_;
+  friend class TimedOperation;
+  void recycle(TimedOperation* operation);
+  TimedOperation* free_ = nullptr;
+  std::vector<TimedOperation*> all_;
   std::size_t live_ = 0;
 };
 
@@ -89,10 +88,10 @@ class Stream final : Completion::Waiter {
  public:
   Stream(Clock& clock, StreamListener& listener, std::uint32_t id);
 
-  void enqueue(const boost::intrusive_ptr<Operation>& operation);
+  void enqueue(const boost::intrusive_ptr<TimedOperation>& operation);
   [[nodiscard]] bool idle() const { return head_ == nullptr; }
   [[nodiscard]] bool running() const { return running_; }
-  [[nodiscard]] const Operation* head() const { return head_; }
+  [[nodiscard]] const TimedOperation* head() const { return head_; }
   [[nodiscard]] double rate() const { return rate_; }
   void set_rate(double rate);
   [[nodiscard]] std::uint32_t id() const { return id_; }
@@ -107,12 +106,13 @@ class Stream final : Completion::Waiter {
 
   Clock& clock_;
   StreamListener& listener_;
-  Operation* head_ = nullptr;
-  Operation* tail_ = nullptr;
+  TimedOperation* head_ = nullptr;
+  TimedOperation* tail_ = nullptr;
   bool running_ = false;
   double rate_ = 1;
   std::uint32_t id_;
   std::uint64_t completed_ = 0;
+  std::uint64_t generation_ = 0;  // of the finish event: re-rating makes older ones stale
 };
 
 }  // namespace paceline

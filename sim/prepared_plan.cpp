@@ -12,6 +12,7 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       sent_share_(plan_.ranks, 0),
       message_count_(plan_.ranks, 0),
       link_share_(cluster.links().size(), 0) {
+  for (const Link& link : cluster.links()) bandwidth_.push_back(link.bandwidth);
   std::vector<std::uint32_t> load(cluster.links().size(),
                                   0);  // messages of this round on each link
   Route route;

@@ -142,7 +142,7 @@ Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
 Tensor ServerRuntime::enqueue(std::string_view name, std::span<const Tensor> reads,
                               std::int64_t elements, double bytes_moved, BufferRef result,
                               std::function<void()> launch) {
-  boost::intrusive_ptr<Operation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
   operation->name = intern(name);
   operation->activity = Activity::host;
   operation->work = seconds(bytes_moved);
@@ -184,8 +184,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
 
 std::vector<Tensor> ServerRuntime::latest() const {
   std::vector<Tensor> result;
-  for (const auto& [offset, weights] : weights_)
-    if (weights.ready()) result.push_back(weights);
+  for (const auto& [offset, weights] : weights_) result.push_back(weights);
   return result;
 }
 
@@ -208,14 +207,14 @@ Tensor ServerRuntime::copy(const Tensor& x) {
   return scale(1, x);
 }
 
-void ServerRuntime::operation_started(Stream&, Operation& operation) {
+void ServerRuntime::operation_started(Stream&, TimedOperation& operation) {
   if (!operation.launch) return;
   const std::function<void()> launch = std::move(operation.launch);
   operation.launch = nullptr;
   launch();
 }
 
-void ServerRuntime::operation_finished(Stream& stream, Operation& operation) {
+void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
   const double now = job_.clock_.now();
   busy_s_ += now - operation.started;
   if (job_.recorder_ != nullptr)

@@ -68,8 +68,11 @@ class Simulation final : Job::Listener {
 
   void iteration_ended(Job& job, std::int64_t completed) override {
     if (&job != jobs_.front().get()) return;
-    if (completed == job.log().measured_from) at_measuring_ = traffic();
-    last_traffic_border_ = completed;
+    if (completed == job.log().measured_from) at_first_ = traffic();
+    if (completed <= job.log().measured_until) {
+      if (completed == job.log().measured_until) at_last_ = traffic();
+      last_border_ = completed;
+    }
     if (steady_ && steady_->passed(completed, clock_.now())) {
       extrapolated_ = true;
       clock_.stop();
@@ -109,8 +112,8 @@ class Simulation final : Job::Listener {
   std::unique_ptr<SteadyState> steady_;
   std::vector<std::unique_ptr<Disturbance>> disturbances_;
   std::vector<double> link_factor_, reserved_;
-  Traffic at_measuring_;
-  std::int64_t last_traffic_border_ = 0;
+  Traffic at_first_, at_last_;
+  std::int64_t last_border_ = 0;
   bool extrapolated_ = false;
 };
 
@@ -174,8 +177,8 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
   r.steps = job.spec().steps;
   r.simulated_steps = log.completed;
   r.measured_from = log.measured_from;
-  const auto measured =
-      static_cast<double>(std::max<std::int64_t>(1, log.completed - log.measured_from));
+  const auto measured = static_cast<double>(
+      std::max<std::int64_t>(1, std::min(log.completed, log.measured_until) - log.measured_from));
   const bool first = &job == jobs_.front().get();
   if (first && extrapolated_) {
     const auto cycle = static_cast<double>(std::max<std::int64_t>(1, job.spec().schedule.cycle));
@@ -183,7 +186,7 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.total_time_s =
         log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s;
   } else {
-    r.iteration_time_s = (log.last_date - log.first_date) / measured;
+    r.iteration_time_s = (log.last_measured_date - log.first_date) / measured;
     r.total_time_s = job.ended() ? job.end_date() : log.last_date;
   }
   if (!log.durations.empty()) {
@@ -199,30 +202,27 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
   r.per_iteration.waiting *= scale;
 
   r.fastest_compute_s = 1e300;
+  const Traffic& last = at_last_.sent.empty() ? now : at_last_;
   for (const auto& worker : job.workers()) {
-    Account account = worker->account_now();
-    account -= worker->account_at_measuring();
-    const auto own =
-        static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed() - log.measured_from));
+    const WorkerRuntime::Measured own = worker->measured();
+    const auto steps = static_cast<double>(std::max<std::int64_t>(1, own.steps));
     double busy = 0;
-    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += account.busy[a];
-    r.fastest_compute_s = std::min(r.fastest_compute_s, busy / own);
-    r.slowest_compute_s = std::max(r.slowest_compute_s, busy / own);
+    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += own.account.busy[a];
+    r.fastest_compute_s = std::min(r.fastest_compute_s, busy / steps);
+    r.slowest_compute_s = std::max(r.slowest_compute_s, busy / steps);
+    r.worker_iteration_s.push_back(own.seconds / steps);
     const Endpoint gpu = job.spec().gpus[worker->rank()];
-    const double before = at_measuring_.sent.empty() ? 0 : at_measuring_.sent[gpu];
-    const double own_bytes = worker->sent().bytes - worker->sent_at_measuring().bytes;
-    const double sent = (now.sent[gpu] - before + own_bytes) / measured;
+    const bool counted = !at_first_.sent.empty();
+    const double sent =
+        (last.sent[gpu] - (counted ? at_first_.sent[gpu] : 0)) / measured + own.sent.bytes / steps;
     r.sent_bytes += sent / static_cast<double>(r.workers);
     r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
-    const double messages_before = at_measuring_.messages.empty() ? 0 : at_measuring_.messages[gpu];
-    const double own_messages = worker->sent().messages - worker->sent_at_measuring().messages;
-    r.messages += (now.messages[gpu] - messages_before + own_messages) / measured /
+    r.messages += ((last.messages[gpu] - (counted ? at_first_.messages[gpu] : 0)) / measured +
+                   own.sent.messages / steps) /
                   static_cast<double>(r.workers);
     const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
     r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
                 static_cast<double>(r.workers);
-    r.worker_iteration_s.push_back(worker->steps_passed() > 0 ? worker->last_step_date() / simulated
-                                                              : 0);
   }
   return r;
 }

@@ -158,11 +158,26 @@ void WorkerRuntime::step_done() {
   last_backward_ = Pending<Tensor>();
   if (job_.spec().jitter.distribution != Jitter::Distribution::none)
     step_factor_ = sample_step_factor();
-  if (steps_passed_ == job_.log_.measured_from) {
-    measuring_ = account_now();
-    sent_at_measuring_ = sent_;
+  if (steps_passed_ == job_.log_.measured_from) at_first_ = totals();
+  if (steps_passed_ == job_.log_.measured_until) {
+    at_last_ = totals();
+    passed_last_ = true;
   }
   job_.step_passed(*this, steps_passed_);
+}
+
+WorkerRuntime::Measured WorkerRuntime::totals() {
+  return {steps_passed_, last_step_date_, account_now(), sent_};
+}
+
+WorkerRuntime::Measured WorkerRuntime::measured() {
+  Measured m = passed_last_ ? at_last_ : totals();
+  m.steps -= at_first_.steps;
+  m.seconds -= at_first_.seconds;
+  m.account -= at_first_.account;
+  m.sent.bytes -= at_first_.sent.bytes;
+  m.sent.messages -= at_first_.sent.messages;
+  return m;
 }
 
 double WorkerRuntime::take_fingerprint(double origin) {
@@ -175,11 +190,11 @@ double WorkerRuntime::take_fingerprint(double origin) {
 // ---- streams and accounting
 // -----------------------------------------------------------------------------------
 
-boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(
+boost::intrusive_ptr<TimedOperation> WorkerRuntime::enqueue(
     Stream& stream, const char* name, Activity activity, std::int32_t tag, double seconds,
     Range result, std::span<const Tensor> reads, std::function<void()> launch, ValuesRef values,
     std::int64_t values_offset) {
-  boost::intrusive_ptr<Operation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
   operation->name = name;
   operation->activity = activity;
   operation->tag = tag;
@@ -194,7 +209,7 @@ boost::intrusive_ptr<Operation> WorkerRuntime::enqueue(
   return operation;
 }
 
-Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<Operation>& operation,
+Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<TimedOperation>& operation,
                                 std::int64_t elements, std::int64_t offset, ValuesRef values) {
   return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation),
           std::move(values)};
@@ -232,7 +247,7 @@ Account WorkerRuntime::account_now() {
   return account;
 }
 
-void WorkerRuntime::operation_started(Stream& stream, Operation& operation) {
+void WorkerRuntime::operation_started(Stream& stream, TimedOperation& operation) {
   if (operation.launch) {
     const std::function<void()> launch = std::move(operation.launch);
     operation.launch = nullptr;
@@ -244,7 +259,7 @@ void WorkerRuntime::operation_started(Stream& stream, Operation& operation) {
     local_.began(clock_.now());
 }
 
-void WorkerRuntime::operation_finished(Stream& stream, Operation& operation) {
+void WorkerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
   const double now = clock_.now();
   fingerprint_ += now;
   ++fingerprint_count_;
@@ -284,7 +299,7 @@ void WorkerRuntime::update_rate() {
 
 std::string WorkerRuntime::describe_waiting() const {
   if (program_done_) return "";
-  if (const Operation* head = compute_.head(); head != nullptr && !compute_.running())
+  if (const TimedOperation* head = compute_.head(); head != nullptr && !compute_.running())
     return fmt::format("worker {}: '{}' on its compute stream waits for '{}'", rank_, head->name,
                        head->after.empty() ? "?" : head->after.back()->what());
   return fmt::format("worker {}: its program waits in step {}", rank_, steps_passed_);

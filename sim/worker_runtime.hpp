@@ -90,8 +90,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor copy(const Tensor& x) override;
 
   // StreamListener
-  void operation_started(Stream& stream, Operation& operation) override;
-  void operation_finished(Stream& stream, Operation& operation) override;
+  void operation_started(Stream& stream, TimedOperation& operation) override;
+  void operation_finished(Stream& stream, TimedOperation& operation) override;
 
   // For the servers
   [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
@@ -107,14 +107,18 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
     double bytes = 0;
     double messages = 0;
   };
-  [[nodiscard]] const Sent& sent() const { return sent_; }
-  [[nodiscard]] const Sent& sent_at_measuring() const { return sent_at_measuring_; }
+  struct Measured {
+    std::int64_t steps = 0;
+    double seconds = 0;
+    Account account;
+    Sent sent;
+  };
+  /// What happened between the first and the last measured border (or now, if that is not reached).
+  [[nodiscard]] Measured measured();
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
   [[nodiscard]] Account account_now();
-  [[nodiscard]] const Account& account_at_measuring() const { return measuring_; }
   [[nodiscard]] std::int64_t rounds() const { return rounds_; }
-  [[nodiscard]] double last_step_date() const { return last_step_date_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] double end_date() const { return end_date_; }
   void wire_changed(
@@ -130,11 +134,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   struct Child;
   enum StreamId : std::uint32_t { kCompute, kCopyIn, kCopyOut, kHost };
 
-  boost::intrusive_ptr<Operation> enqueue(Stream& stream, const char* name, Activity activity,
-                                          std::int32_t tag, double seconds, Range result,
-                                          std::span<const Tensor> reads,
-                                          std::function<void()> launch = {}, ValuesRef values = {},
-                                          std::int64_t values_offset = 0);
+  boost::intrusive_ptr<TimedOperation> enqueue(Stream& stream, const char* name, Activity activity,
+                                               std::int32_t tag, double seconds, Range result,
+                                               std::span<const Tensor> reads,
+                                               std::function<void()> launch = {},
+                                               ValuesRef values = {},
+                                               std::int64_t values_offset = 0);
   Pending<> enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
                            std::function<void()> launch);
   Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
@@ -143,10 +148,11 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
   Pending<> forward_until(std::uint32_t position);
   Pending<Tensor> backward_until(std::uint32_t position, Range result);
-  Tensor result_of(const boost::intrusive_ptr<Operation>& operation, std::int64_t elements,
+  Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
                    std::int64_t offset, ValuesRef values = {});
   [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
   void account_gap(double now);
+  [[nodiscard]] Measured totals();
   void update_rate();
   void program_ended();
   void maybe_ended();
@@ -189,8 +195,10 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   double last_step_date_ = 0;
   bool communicated_ = false;
   std::int64_t rounds_ = 0;
-  Account account_, measuring_;
-  Sent sent_, sent_at_measuring_;
+  Account account_;
+  Sent sent_;
+  Measured at_first_, at_last_;  // totals at the measured borders
+  bool passed_last_ = false;
   double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
   int on_wire_ = 0;
   double straggling_ = 1;

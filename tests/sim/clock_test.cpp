@@ -151,8 +151,8 @@ TEST(ClockOrder, AdvanceFiresEverythingDueAndNothingElse) {
 // ---- streams and operations
 
 struct Silent final : StreamListener {
-  void operation_started(Stream&, Operation&) override {}
-  void operation_finished(Stream&, Operation& operation) override {
+  void operation_started(Stream&, TimedOperation&) override {}
+  void operation_finished(Stream&, TimedOperation& operation) override {
     ends.emplace_back(operation.name);
   }
   std::vector<std::string> ends;
@@ -165,8 +165,8 @@ struct OneStream {
   Stream stream{clock, listener, 0};
   Events events{clock};
 
-  boost::intrusive_ptr<Operation> add(double work, const char* name = "work") {
-    boost::intrusive_ptr<Operation> operation = pool.make();
+  boost::intrusive_ptr<TimedOperation> add(double work, const char* name = "work") {
+    boost::intrusive_ptr<TimedOperation> operation = pool.make();
     operation->name = name;
     operation->work = work;
     stream.enqueue(operation);
@@ -251,7 +251,7 @@ TEST(Streams, ReratingARunningOperationKeepsItsWork) {
 
 TEST(Pool, ReusesItsOperations) {
   OneStream s;
-  std::set<const Operation*> addresses;
+  std::set<const TimedOperation*> addresses;
   for (int i = 0; i < 100'000; ++i) {
     addresses.insert(s.add(1e-6).get());
     if (i % 4 == 3) s.clock.run();
@@ -269,7 +269,7 @@ TEST(Pool, MayBeDestroyedWhileOperationsWaitForOneAnother) {
     Silent listener;
     OperationPool pool;
     Stream one(clock, listener, 0), two(clock, listener, 1);
-    std::vector<boost::intrusive_ptr<Operation>> made;
+    std::vector<boost::intrusive_ptr<TimedOperation>> made;
     for (int i = 0; i < 6; ++i) made.push_back(pool.make());
     if (newest_first) std::reverse(made.begin(), made.end());
     for (std::size_t i = 0; i < made.size(); ++i) {

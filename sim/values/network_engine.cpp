@@ -1,0 +1,178 @@
+#include "sim/values/network_engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/backend.hpp"
+#include "models/data/catalog.hpp"
+#include "models/data/feed.hpp"
+#include "models/network/network.hpp"
+
+namespace paceline {
+namespace {
+
+FeedOptions feed_options(const TrainingOptions& options, std::size_t rank) {
+  FeedOptions feed;
+  feed.batch = options.batch;
+  feed.augment = options.augment;
+  feed.seed = options.seed;
+  feed.worker = static_cast<std::int64_t>(rank);
+  return feed;
+}
+
+// Backends on a device keep their own copy of the flat vectors; on the CPU the caller's memory is used as it is.
+class Mirror {
+ public:
+  Mirror(kernels::Backend& backend, std::int64_t elements)
+      : backend_(backend), on_host_(backend.name() != "cuda") {
+    if (!on_host_) memory_ = kernels::Array<float>(backend, static_cast<std::size_t>(elements));
+  }
+  std::span<const float> to_device(std::span<const float> host) {
+    if (on_host_) return host;
+    backend_.copy_from_host(memory_.data(), host.data(), host.size_bytes());
+    return memory_.span();
+  }
+  [[nodiscard]] std::span<float> device(std::span<float> host) const { return on_host_ ? host : memory_.span(); }
+  void to_host(std::span<float> host, std::int64_t offset, std::int64_t count) {
+    if (on_host_) return;
+    backend_.copy_to_host(host.data() + offset, memory_.data() + offset,
+                          static_cast<std::size_t>(count) * sizeof(float));
+  }
+
+ private:
+  kernels::Backend& backend_;
+  bool on_host_;
+  kernels::Array<float> memory_;
+};
+
+class NetworkWorker final : public WorkerEngine {
+ public:
+  NetworkWorker(const Model& model, const Dataset& data, std::vector<std::int64_t> samples,
+                const TrainingOptions& options, std::size_t rank)
+      : options_(options),
+        rank_(rank),
+        backend_(kernels::make_backend(options.backend)),
+        network_(model, *backend_, options.batch),
+        feed_(data, std::move(samples), feed_options(options, rank)),
+        parameters_(*backend_, network_.parameters()),
+        gradient_(*backend_, network_.parameters()) {
+    for (const ModelTensor& tensor : model.tensors()) elements_.push_back(tensor.elements());
+  }
+
+  void load(std::int64_t step, std::int64_t micro) override {
+    feed_.fill(step * options_.micro_batches + micro, batch_);
+    network_.load(batch_);
+  }
+  void forward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters, std::int64_t step) override {
+    // Dropout masks differ by worker and step.
+    const std::uint64_t seed =
+        options_.seed * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(step) * 1'000'003 + rank_;
+    network_.forward(from, to, parameters_.to_device(parameters), true, seed);
+  }
+  void backward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters,
+                std::span<float> gradient) override {
+    network_.backward(from, to, parameters_.to_device(parameters), gradient_.device(gradient));
+    for (std::uint32_t p = from; p < to; ++p) {
+      const std::size_t tensor = network_.backward_order()[p];
+      gradient_.to_host(gradient, network_.offset(tensor), elements_[tensor]);
+    }
+  }
+  [[nodiscard]] float loss() const override { return network_.loss(); }
+  [[nodiscard]] std::int64_t state_elements() const override { return network_.state_elements(); }
+  void read_state(std::span<float> state) const override { network_.read_state(state); }
+  void write_state(std::span<const float> state) override { network_.write_state(state); }
+
+ private:
+  TrainingOptions options_;
+  std::size_t rank_;
+  std::unique_ptr<kernels::Backend> backend_;
+  Network network_;
+  Feed feed_;
+  Mirror parameters_, gradient_;
+  std::vector<std::int64_t> elements_;
+  Batch batch_;
+};
+
+class NetworkEngine final : public ValueEngine {
+ public:
+  NetworkEngine(const Model& model, std::shared_ptr<const Dataset> data, TrainingOptions options)
+      : model_(model), data_(std::move(data)), options_(std::move(options)) {
+    if (options_.backend.empty()) options_.backend = kernels::fastest_cpu_backend();
+    check_fits(model_, *data_);
+    shards_ = deal_samples(*data_, options_.sharding, static_cast<std::int64_t>(options_.workers));
+    sgd_.momentum = options_.momentum;
+    sgd_.nesterov = options_.nesterov;
+    sgd_.weight_decay = options_.weight_decay;
+    const std::int64_t samples = std::min(options_.evaluation_samples, data_->size(Split::test));
+    evaluation_batch_ = std::min<std::int64_t>(samples, 100);
+    evaluation_batches_ = samples / evaluation_batch_;
+  }
+
+  [[nodiscard]] std::unique_ptr<WorkerEngine> make_worker(std::size_t rank) override {
+    return std::make_unique<NetworkWorker>(model_, *data_, shards_[rank], options_, rank);
+  }
+  [[nodiscard]] std::vector<float> initial_parameters() const override {
+    return paceline::initial_parameters(model_, options_.seed);
+  }
+
+  Evaluation evaluate(std::span<const float> parameters, std::span<const float> state) override {
+    if (!evaluator_) {
+      backend_ = kernels::make_backend(options_.backend);
+      evaluator_ = std::make_unique<Network>(model_, *backend_, evaluation_batch_);
+      weights_ = std::make_unique<Mirror>(*backend_, evaluator_->parameters());
+    }
+    if (data_->sequential())
+      evaluator_->forget();  // hidden states depend on the batch: they start afresh
+    else
+      evaluator_->write_state(state);
+    Feed feed = Feed::in_order(*data_, Split::test, evaluation_batch_);
+    const std::span<const float> weights = weights_->to_device(parameters);
+    Evaluation result;
+    double rows = 0;
+    for (std::int64_t b = 0; b < evaluation_batches_; ++b) {
+      feed.fill(b, batch_);
+      evaluator_->load(batch_);
+      evaluator_->forward(0, evaluator_->tensors(), weights, false, 0);
+      result.loss += evaluator_->loss() / static_cast<double>(evaluation_batches_);
+      result.accuracy += static_cast<double>(evaluator_->correct());
+      rows += static_cast<double>(evaluator_->rows());
+    }
+    if (rows > 0) result.accuracy /= rows;
+    return result;
+  }
+
+  void update(double learning_rate, std::span<const float> gradient, std::span<float> velocity,
+              std::span<float> parameters) const override {
+    kernels::SgdOptions sgd = sgd_;
+    sgd.learning_rate = learning_rate;
+    if (options_.clip_norm > 0) {
+      std::vector<float> clipped(gradient.begin(), gradient.end());
+      kernels::reference::clip_norm(options_.clip_norm, clipped);
+      kernels::reference::sgd_step(sgd, clipped, velocity, parameters);
+      return;
+    }
+    kernels::reference::sgd_step(sgd, gradient, velocity, parameters);
+  }
+  [[nodiscard]] double momentum() const override { return options_.momentum; }
+
+ private:
+  Model model_;
+  std::shared_ptr<const Dataset> data_;
+  TrainingOptions options_;
+  std::vector<std::vector<std::int64_t>> shards_;
+  kernels::SgdOptions sgd_;
+  std::int64_t evaluation_batch_ = 1, evaluation_batches_ = 1;
+  std::unique_ptr<kernels::Backend> backend_;
+  std::unique_ptr<Network> evaluator_;
+  std::unique_ptr<Mirror> weights_;
+  Batch batch_;
+};
+
+}  // namespace
+
+std::shared_ptr<ValueEngine> make_network_engine(const Model& model, std::shared_ptr<const Dataset> data,
+                                                 const TrainingOptions& options) {
+  return std::make_shared<NetworkEngine>(model, std::move(data), options);
+}
+
+}  // namespace paceline
