@@ -302,6 +302,28 @@ TEST(Network, ZooIsExecutable) {
   for (const std::string& name : refused) EXPECT_THAT(name, HasSubstr("bert"));
 }
 
+// Groups of layers that the small networks lack: joins, auxiliary heads, response norms,
+// convolutions with bias before a norm.
+TEST(Network, LargerNetworksTakeAStep) {
+  for (const char* name : {"resnet18-cifar", "vgg16-cifar", "googlenet"}) {
+    SCOPED_TRACE(name);
+    const Model model = make_model(name);
+    const Result result =
+        whole_pass(model, kernels::fastest_cpu_backend(), random_batch(model, 2, 5), 2);
+    const double heads = name == std::string("googlenet") ? 1.6 : 1;  // two more, weighted 0.3
+    EXPECT_GT(result.loss, .5 * heads * std::log(static_cast<double>(model.classes())));
+    EXPECT_LT(result.loss, 4 * heads * std::log(static_cast<double>(model.classes())));
+    const double size = norm(result.gradient);
+    EXPECT_TRUE(std::isfinite(size));
+    std::size_t offset = 0;
+    for (const ModelTensor& tensor : model.tensors()) {
+      const auto n = static_cast<std::size_t>(tensor.elements());
+      EXPECT_GT(norm(std::span(result.gradient).subspan(offset, n)), 0) << tensor.name;
+      offset += n;
+    }
+  }
+}
+
 TEST(InitialParameters, SpreadsAreThoseOfEachKind) {
   const Model model = make_model("resnet18-cifar");
   const std::vector<float> all = initial_parameters(model, 7);
