@@ -54,16 +54,17 @@ std::vector<PaperBound> priority_bounds(const BoundInputs& in) {
 
 Schedule make_priority(ObjectReader& options, const ScheduleContext&) {
   const double slice = options.bytes("slice", 4e6);
-  const double credit = options.bytes("credit", slice);
+  const double credit = options.bytes("credit", 0.0);
   const double negotiation = options.duration("negotiation", 0.0);
   if (slice < 4) options.fail_at("slice", "expected at least one element, 4B");
-  if (credit < slice) options.fail_at("credit", "expected at least one slice");
+  if (credit > 0 && credit < slice)
+    options.fail_at("credit", "expected 0B (one slice at a time) or at least one slice");
   options.finish();
   const auto elements = static_cast<std::int64_t>(slice / 4);
   Schedule s;
   s.name = "priority-sgd";
-  s.description =
-      fmt::format("slices of {} by priority, credit {}", format_bytes(slice), format_bytes(credit));
+  s.description = fmt::format("slices of {} by priority, {}", format_bytes(slice),
+                              credit > 0 ? "credit " + format_bytes(credit) : "one at a time");
   s.worker = [elements](Worker& w) { return priority_sgd(w, elements); };
   s.bounds = priority_bounds;
   s.streams.front().coordinated = true;
@@ -79,7 +80,8 @@ Schedule make_priority(ObjectReader& options, const ScheduleContext&) {
 extern const ScheduleEntry priority_sgd_entry{
     "priority-sgd", "S-SGD with priorities: front layers first, as P3 and ByteScheduler",
     "Jayarajan et al., MLSys 2019; Peng et al., SOSP 2019",
-    "slice (4MB, fp32); credit: bytes that may leave together (one slice); negotiation (0s)",
+    "slice (4MB, fp32); credit: bytes that may leave together (0B: one slice); "
+    "negotiation (0s)",
     make_priority};
 
 }  // namespace paceline

@@ -116,7 +116,7 @@ JobResult heterogeneous(bool proportional) {
       {"name": "slow", "count": 2, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf", "speed": 0.5}],
     "network": {"bandwidth": "10Gbps", "latency": "50us", "topology": {"kind": "star"}}})",
                          "test");
-  JobSpec spec = job("cocod-sgd", {{"period", 5}}, model, 4, 25);
+  JobSpec spec = job("cocod-sgd", {{"period", 5}}, model, 4, 100);
   if (proportional) {  // shares 4/3 and 2/3 of the profile's batch, weights to match
     spec.batch_share = {4.0 / 3, 4.0 / 3, 2.0 / 3, 2.0 / 3};
     spec.weights = {1.0 / 3, 1.0 / 3, 1.0 / 6, 1.0 / 6};
