@@ -41,9 +41,7 @@ std::vector<Timed> on_star(const Cluster& cluster, const AllReduceOptions& optio
   return list;
 }
 
-enum class AtFlow : bool { exact, not_checked };
-
-void all_fidelities_agree(const AllReduceOptions& options, AtFlow at_flow,
+void all_fidelities_agree(const AllReduceOptions& options,
                           const std::function<double(std::uint32_t, double)>& oracle) {
   const auto cluster = build(star_spec(64));
   const std::vector<Timed> list = on_star(*cluster, options, {2, 3, 6, 16, 64});
@@ -61,26 +59,24 @@ void all_fidelities_agree(const AllReduceOptions& options, AtFlow at_flow,
     EXPECT_TRUE(close_to(closed[i], expected, 1e-9));
     EXPECT_TRUE(
         close_to(closed_form_s(options, n, list[i].bytes, {kAlpha, kBandwidth}), expected, 1e-9));
-    if (at_flow == AtFlow::exact) {
-      EXPECT_TRUE(close_to(flow[i], expected, 1e-6));
-    }
+    EXPECT_TRUE(close_to(flow[i], expected, 1e-6));
     EXPECT_TRUE(close_to(step[i], expected, 1e-6));
   }
 }
 
 TEST(Star, RingEqualsItsClosedFormAtEveryFidelity) {
-  all_fidelities_agree({AllReduce::ring, 8}, AtFlow::exact,
+  all_fidelities_agree({AllReduce::ring, 8},
                        [](double n, double s) { return ring_s(n, s, kAlpha, kBandwidth); });
 }
 
 TEST(Star, HalvingDoublingEqualsItsClosedFormAtEveryFidelity) {
-  all_fidelities_agree(
-      {AllReduce::halving_doubling, 8}, AtFlow::exact,
-      [](std::uint32_t n, double s) { return halving_doubling_s(n, s, kAlpha, kBandwidth); });
+  all_fidelities_agree({AllReduce::halving_doubling, 8}, [](std::uint32_t n, double s) {
+    return halving_doubling_s(n, s, kAlpha, kBandwidth);
+  });
 }
 
 TEST(Star, HierarchicalWithOneGpuPerNodeIsTheRing) {
-  all_fidelities_agree({AllReduce::hierarchical, 8}, AtFlow::exact,
+  all_fidelities_agree({AllReduce::hierarchical, 8},
                        [](double n, double s) { return ring_s(n, s, kAlpha, kBandwidth); });
 }
 
@@ -103,7 +99,7 @@ double replayed_rounds(const Plan& plan) {
 TEST(Star, DoubleBinaryTreeEqualsItsScheduleAtEveryFidelity) {
   for (const std::int64_t chunks : {1, 8, 32}) {
     SCOPED_TRACE(std::to_string(chunks) + " chunks");
-    all_fidelities_agree({AllReduce::double_binary_tree, chunks}, AtFlow::not_checked,
+    all_fidelities_agree({AllReduce::double_binary_tree, chunks},
                          [chunks](std::uint32_t n, double s) {
                            return replayed_rounds(plan_double_binary_tree(n, chunks)) *
                                   (kAlpha + s / (2.0 * static_cast<double>(chunks) * kBandwidth));
