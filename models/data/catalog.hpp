@@ -21,8 +21,8 @@ struct DataOptions {
   std::optional<std::int64_t> train = {}, test = {};
   std::uint64_t seed = 1;
   // Of texts.
-  std::int64_t steps = 35;    ///< tokens per sample
-  std::int64_t words = 1000;  ///< grammar: vocabulary
+  std::int64_t steps = 35;   ///< tokens per sample
+  std::int64_t words = 200;  ///< grammar: vocabulary
 };
 std::vector<std::string> dataset_names();
 /// Throws InputError: an unknown name (with the nearest), a folder missing or not wanted, a damaged

@@ -42,19 +42,19 @@ class Writer {
     const double close = open_.empty() ? 0 : kClose;
     // A sentence has one content word at least, and ends with nothing left open.
     const double finish = open_.empty() && content_ != kEnd ? kFinish : 0;
-    double u = random_.uniform();
+    const double u = random_.uniform();
     if (u < open) {
       information_ -= std::log(open / kPairs);
       open_.push_back(static_cast<std::int32_t>(random_.below(kPairs)));
       return kFirstOpening + open_.back();
     }
-    if ((u -= open) < close) {
+    if (u < open + close) {
       information_ -= std::log(close);
       const std::int32_t word = kFirstClosing + open_.back();
       open_.pop_back();
       return word;
     }
-    if ((u -= close) < finish) {
+    if (u < open + close + finish) {
       information_ -= std::log(finish);
       return kEnd;
     }

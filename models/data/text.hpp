@@ -19,8 +19,8 @@ std::unique_ptr<Dataset> make_text(std::string name, std::int64_t words, std::in
 /// closed, some words later and last opened first, by its own partner, so that something is to be
 /// gained from a long memory. Throws InputError if a size is too small.
 struct GrammarText {
-  std::int64_t words = 1000;  ///< vocabulary, at least 100
-  std::int64_t steps = 35;    ///< tokens per sample
+  std::int64_t words = 200;  ///< vocabulary, at least 100
+  std::int64_t steps = 35;   ///< tokens per sample
   std::int64_t train_tokens = 1'000'000;
   std::int64_t test_tokens = 100'000;
   std::uint64_t seed = 1;

@@ -340,7 +340,7 @@ TEST_F(DataFiles, CatalogNamesWhatIsWrong) {
 
 TEST_F(DataFiles, ModelAndDataMustFit) {
   const auto digits = open_dataset({.name = "digits", .train = 10, .test = 10});
-  const auto grammar = open_dataset({.name = "grammar", .train = 1000, .test = 100});
+  const auto grammar = open_dataset({.name = "grammar", .train = 1000, .test = 100, .words = 1000});
   const auto message = [](const Model& model, const Dataset& data) -> std::string {
     try {
       check_fits(model, data);
