@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "algorithms/complexity.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {
@@ -135,6 +136,79 @@ TEST(LocalStepsIdentity, ProportionalBatchesRemoveWaiting) {
   const double c = compute_s(random_model(6, 8, 1e-2));
   EXPECT_NEAR(proportional.iteration_time_s, c * 4 / 3, 1e-6 * c);
   EXPECT_NEAR(equal.iteration_time_s, 2 * c, 1e-6 * c);
+}
+
+// ---- stragglers: worker 0 is slower for a while
+
+double total_with_straggler(const std::string& name, const Json& options, const ModelShape& model,
+                            double slowdown, double until) {
+  ClusterSpec spec =
+      load_cluster_spec("reference-star", {"nodes[0].count=4", "network.bandwidth=1Gbps"});
+  Straggler straggler;
+  straggler.worker = 0;
+  straggler.slowdown = slowdown;
+  straggler.from = 0;
+  straggler.until = until;
+  if (slowdown > 1) spec.stragglers.push_back(straggler);
+  return run(job(name, options, model, 4, 24), std::make_shared<const Cluster>(make_cluster(spec)))
+      .total_time_s;
+}
+
+TEST(LocalStepsIdentity, AStragglerHitsSSgdAtOnceAndCocodOnlyBeyondItsSlack) {
+  const ModelShape model = random_model(1, 7, 1e-4);
+  Star star;
+  star.bandwidth = 1e9 / 8;
+  const double c = compute_s(model), m = star.all_reduce_s(model_bytes(model));
+  ASSERT_GT(m, 4 * 3 * c);
+  const double until = m - c;
+  const Json none{{"overlap", "none"}}, four{{"period", 4}};
+  // Three times slower: S-SGD loses 2 c in the iteration that is hit, CoCoD has m - k c to spare.
+  const double s_sgd = total_with_straggler("s-sgd", none, model, 1, until);
+  EXPECT_NEAR(total_with_straggler("s-sgd", none, model, 3, until), s_sgd + 2 * c, kTight * s_sgd);
+  const double cocod = total_with_straggler("cocod-sgd", four, model, 1, until);
+  EXPECT_NEAR(total_with_straggler("cocod-sgd", four, model, 3, until), cocod, kTight * cocod);
+  // All but stopped until c before the average is home: 3 c of the round no longer fit.
+  const double late = 3 * c - until / 1e3;
+  ASSERT_GT(late, c);
+  EXPECT_NEAR(total_with_straggler("cocod-sgd", four, model, 1e3, until), cocod + late,
+              kTight * cocod);
+}
+
+// ---- formulas
+
+TEST(LocalStepsIdentity, BoundsAreTheTimes) {
+  const ModelShape model = random_model(7, 8);
+  const Star star;
+  BoundInputs in;
+  in.model = &model;
+  in.workers = star.workers;
+  in.forward_s = forward_s(model);
+  in.backward_s = backward_s(model);
+  in.compute_while_sending = 0.8;
+  in.all_reduce_s = [&](double bytes) { return star.all_reduce_s(bytes); };
+  for (const auto& [name, options] :
+       std::vector<std::pair<std::string, Json>>{{"local-sgd", {{"period", 3}}},
+                                                 {"pipe-sgd", Json::object()},
+                                                 {"cocod-sgd", {{"period", 3}}},
+                                                 {"overlap-local-sgd", {{"period", 3}}}}) {
+    const double a = name == "local-sgd" ? 0 : 0.2;  // nothing computes while Local-SGD sends
+    const double time = run(name, options, model, star, 30, a).iteration_time_s;
+    const auto bounds = make_schedule(name, options, model, star.workers).bounds(in);
+    ASSERT_EQ(bounds.size(), 2u);
+    EXPECT_LT(bounds[0].iteration_s, time) << name;
+    EXPECT_NEAR(bounds[1].iteration_s, time, kTight * time) << name;
+  }
+}
+
+TEST(LocalStepsIdentity, PeriodRuleAndItsRounds) {
+  // k = T^(1/4) / N^(3/4): 40^4 iterations allow k = 5 to 16 workers.
+  EXPECT_NEAR(iterations_for_period(5, 16), 2.56e6, 1);
+  EXPECT_NEAR(period_rule(2.56e6, 16), 5, 1e-9);
+  EXPECT_EQ(period_rule(1000, 16), 1);  // clipped: S-SGD
+  EXPECT_EQ(rounds_by_rule(1000, 16), rounds_every_step(1000));
+  // Beyond the clip: N^(3/4) T^(3/4).
+  EXPECT_NEAR(rounds_by_rule(1e8, 16), 8 * 1e6, 1e-3);
+  EXPECT_NEAR(rounds_by_rule(16 * 1e8, 16) / rounds_by_rule(1e8, 16), 8, 1e-9);
 }
 
 }  // namespace
