@@ -27,7 +27,8 @@ Program overlap_local_sgd(Worker& w, OverlapOptions o) {
     Tensor z = co_await anchor;
     const Tensor x = w.combine(1 - o.pull, w.parameters(), o.pull, z);
     w.set_parameters(x);
-    velocity = w.combine(o.momentum, velocity, 1 / eta, z - x);
+    const double per_rate = eta > 0 ? 1 / eta : 0;  // at rate 0 nothing moved
+    velocity = w.combine(o.momentum, velocity, per_rate, z - x);
     anchor = w.all_reduce_mean(w.combine(1, z, -eta, velocity));
   }
 }
