@@ -8,6 +8,7 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "experiments/device_costs.hpp"
+#include "sim/network.hpp"
 #include "sim/prepared_plan.hpp"
 
 namespace paceline {
@@ -76,15 +77,23 @@ Schedule make_schedule(const JobDescription& job, const ScheduleContext& context
 
 // Enough whole cycles after the warm-up, if the user did not say how many.
 void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec& spec) {
+  const std::vector<Endpoint>& hosts = cluster.servers();
+  if (job.servers && static_cast<std::size_t>(*job.servers) > hosts.size())
+    throw InputError(fmt::format("job '{}': {} servers were asked for, and {} hosts may be one",
+                                 job.name, *job.servers, hosts.size()));
+  const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : hosts.size();
   ScheduleContext context{&spec.model, spec.gpus.size(), job.steps.value_or(kDefaultSteps),
-                          cluster.servers().size()};
+                          servers};
   spec.schedule = make_schedule(job, context);
   const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
   const std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
   spec.steps = job.steps.value_or(enough);
-  if (spec.steps == context.steps) return;
-  context.steps = spec.steps;
-  spec.schedule = make_schedule(job, context);
+  if (spec.steps != context.steps) {
+    context.steps = spec.steps;
+    spec.schedule = make_schedule(job, context);
+  }
+  if (spec.schedule.server)
+    spec.servers.assign(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(servers));
 }
 
 PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
@@ -137,7 +146,7 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
 
 Prepared prepare(const Experiment& experiment) {
   Prepared prepared;
-  prepared.simulation.cluster = std::make_shared<const Cluster>(make_cluster(experiment.cluster));
+  prepared.simulation.cluster = std::make_shared<const Cluster>(build_cluster(experiment.cluster));
   prepared.simulation.fidelity = experiment.fidelity;
   prepared.simulation.extrapolate = experiment.extrapolate;
   for (const JobDescription& job : experiment.jobs) {
@@ -178,8 +187,9 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
       plan_all_gather(static_cast<std::uint32_t>(spec.gpus.size())), cluster, spec.gpus);
   in.all_reduce_s = [reduce](double bytes) { return reduce->closed_s(bytes); };
   in.all_gather_s = [gather](double bytes) { return gather->closed_s(bytes); };
-  in.servers = cluster.servers().size();
-  const Endpoint server = cluster.servers().empty() ? spec.gpus.back() : cluster.servers().back();
+  in.servers = spec.servers.size();
+  // To a server on another node where there is one.
+  const Endpoint server = spec.servers.empty() ? spec.gpus.back() : spec.servers.back();
   in.message_s = [&cluster, from = spec.gpus.front(), server](double bytes) {
     Route route;
     cluster.route(from, server, route);

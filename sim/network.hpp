@@ -32,4 +32,8 @@ std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock
 /// hosts, in a child process because an Engine cannot be taken down. Throws InputError.
 Cluster load_xml_cluster(const ClusterSpec& spec);
 
+/// Any cluster: make_cluster, or load_xml_cluster where the topology is a platform file. Throws
+/// InputError.
+Cluster build_cluster(const ClusterSpec& spec);
+
 }  // namespace paceline

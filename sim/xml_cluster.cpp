@@ -1,0 +1,206 @@
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "base/error.hpp"
+#include "sim/network.hpp"
+#include "sim/simgrid_shim.hpp"
+
+namespace paceline {
+namespace {
+
+namespace s4u = simgrid_shim::s4u;
+
+constexpr std::size_t kMostHosts = 512;  // the table holds every pair
+
+struct Table {
+  std::vector<std::string> hosts;
+  std::vector<Link> links;
+  std::vector<Route> routes;  // [from * hosts + to]
+};
+
+// h2 before h10.
+bool natural_less(const std::string& a, const std::string& b) {
+  std::size_t i = 0, j = 0;
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      std::size_t i_end = i, j_end = j;
+      while (i_end < a.size() && digit(a[i_end])) ++i_end;
+      while (j_end < b.size() && digit(b[j_end])) ++j_end;
+      const std::string x = a.substr(i, i_end - i), y = b.substr(j, j_end - j);
+      if (x.size() != y.size()) return x.size() < y.size();
+      if (x != y) return x < y;
+      i = i_end;
+      j = j_end;
+    } else {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i;
+      ++j;
+    }
+  }
+  return a.size() - i < b.size() - j;
+}
+
+// Runs in the child: the platform as text, one fact per line.
+std::string describe_platform(const std::string& file) {
+  xbt_log_control_set("root.thresh:critical");
+  s4u::Engine engine("paceline");
+  engine.load_platform(file);
+  engine.seal_platform();
+  std::vector<s4u::Host*> hosts = engine.get_all_hosts();
+  std::sort(hosts.begin(), hosts.end(), [](const s4u::Host* a, const s4u::Host* b) {
+    return natural_less(a->get_name(), b->get_name());
+  });
+  if (hosts.size() > kMostHosts)
+    throw InputError(
+        fmt::format("{} hosts; a platform file may have {} at most", hosts.size(), kMostHosts));
+  std::ostringstream out;
+  out.precision(17);
+  std::map<const s4u::Link*, std::size_t> index;
+  for (const s4u::Host* host : hosts) out << "host " << host->get_name() << '\n';
+  for (std::size_t from = 0; from < hosts.size(); ++from)
+    for (std::size_t to = 0; to < hosts.size(); ++to) {
+      if (from == to) continue;
+      std::vector<s4u::Link*> links;
+      double latency = 0;
+      hosts[from]->route_to(hosts[to], links, &latency);
+      if (links.empty())
+        throw InputError(fmt::format("no route from '{}' to '{}'", hosts[from]->get_name(),
+                                     hosts[to]->get_name()));
+      double narrowest = std::numeric_limits<double>::infinity();
+      for (const s4u::Link* link : links)
+        if (link->get_sharing_policy() != s4u::Link::SharingPolicy::FATPIPE)
+          narrowest = std::min(narrowest, link->get_bandwidth());
+      out << "route " << from << ' ' << to << ' ' << latency;
+      for (const s4u::Link* link : links) {
+        if (link->get_sharing_policy() == s4u::Link::SharingPolicy::FATPIPE) {
+          // Nobody shares it: it matters only if it is the narrowest.
+          if (link->get_bandwidth() < narrowest)
+            throw InputError(fmt::format(
+                "FATPIPE link '{}' is the narrowest of its route, which is not supported",
+                link->get_name()));
+          continue;
+        }
+        const auto [it, fresh] = index.try_emplace(link, index.size());
+        if (fresh)
+          out << " new " << link->get_name() << ' ' << link->get_bandwidth() << ' '
+              << link->get_latency();
+        else
+          out << ' ' << it->second;
+      }
+      out << '\n';
+    }
+  return out.str();
+}
+
+// The child's text, or its error.
+std::string in_child(const std::string& file) {
+  int ends[2];
+  if (::pipe(ends) != 0) throw std::runtime_error("cannot make a pipe");
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child < 0) throw std::runtime_error("cannot fork");
+  if (child == 0) {
+    ::close(ends[0]);
+    std::string text;
+    try {
+      text = describe_platform(file);
+      text.insert(text.begin(), '+');
+    } catch (const std::exception& error) {
+      text = error.what();
+      text.insert(text.begin(), '-');
+    }
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t n = ::write(ends[1], text.data() + done, text.size() - done);
+      if (n <= 0) break;
+      done += static_cast<std::size_t>(n);
+    }
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string text;
+  char chunk[65536];
+  for (ssize_t n = 0; (n = ::read(ends[0], chunk, sizeof chunk)) > 0;)
+    text.append(chunk, static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  if (text.empty())
+    throw InputError(fmt::format("{}: SimGrid gave up on this platform file", file));
+  if (text[0] == '-')
+    throw InputError(fmt::format("{}: {}", file, text.substr(1, text.find('\n', 1) - 1)));
+  return text.substr(1);
+}
+
+Table parse(const std::string& text) {
+  Table table;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string word;
+    words >> word;
+    if (word == "host") {
+      words >> word;
+      table.hosts.push_back(word);
+      continue;
+    }
+    table.routes.resize(table.hosts.size() * table.hosts.size());
+    std::size_t from = 0, to = 0;
+    words >> from >> to;
+    Route& route = table.routes[from * table.hosts.size() + to];
+    words >> route.latency;
+    while (words >> word) {
+      if (word == "new") {
+        Link link;
+        words >> link.name >> link.bandwidth >> link.latency;
+        link.kind = LinkKind::fabric;
+        route.links.push_back(static_cast<LinkId>(table.links.size()));
+        table.links.push_back(std::move(link));
+      } else {
+        route.links.push_back(static_cast<LinkId>(std::stoul(word)));
+      }
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+Cluster load_xml_cluster(const ClusterSpec& spec) {
+  std::filesystem::path file = spec.network.topology.file;
+  if (file.is_relative() && !std::filesystem::exists(file) && !spec.file.empty())
+    file = std::filesystem::path(spec.file).parent_path() / file;
+  if (!std::filesystem::exists(file))
+    throw InputError(
+        fmt::format("{}: $.network.topology.file: '{}' does not exist", spec.file, file.string()));
+  auto table = std::make_shared<Table>(parse(in_child(file.string())));
+  const std::size_t hosts = table->hosts.size();
+  if (spec.node_count() != hosts || spec.gpu_count() != hosts)
+    throw InputError(fmt::format(
+        "{}: {} has {} hosts, one GPU each, but the cluster file describes {} nodes with {} GPUs",
+        spec.file, file.string(), hosts, spec.node_count(), spec.gpu_count()));
+  // A node's GPU and its host are the same machine of the platform.
+  const auto route = [table, hosts, overhead = spec.network.overhead](Endpoint from, Endpoint to,
+                                                                      Route& out) {
+    const Route& found = table->routes[from % hosts * hosts + to % hosts];
+    out.links = found.links;
+    out.latency = found.links.empty() ? 0 : found.latency + overhead;
+  };
+  return Cluster(spec, table->links, route);
+}
+
+Cluster build_cluster(const ClusterSpec& spec) {
+  return spec.network.topology.kind == TopologyKind::xml ? load_xml_cluster(spec)
+                                                         : make_cluster(spec);
+}
+
+}  // namespace paceline
