@@ -45,6 +45,10 @@ int main(int argc, char** argv) {
   app.footer("Examples:\n  paceline compare first-question\n  paceline run --help");
   paceline::add_run(app);
   paceline::add_compare(app);
+  paceline::add_bounds(app);
+  paceline::add_list(app);
+  paceline::add_show(app);
+  paceline::add_fit(app);
   try {
     if (argc == 1) {
       std::cout << app.help();

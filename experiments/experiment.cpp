@@ -181,7 +181,6 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
 ClusterSpec read_cluster_choice(ObjectReader& r) {
   const std::vector<std::string> overrides =
       r.has("set") ? r.strings("set") : std::vector<std::string>{};
-  if (!r.has("cluster")) r.fail("missing key 'cluster'");
   const Json& value = r.raw("cluster");
   if (!value.is_object())
     return load_cluster_spec(located(r.string("cluster"), r.file()), overrides);

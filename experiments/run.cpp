@@ -50,6 +50,7 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   JobOutcome outcome;
   describe_job(description, prepared, outcome);
   outcome.workers = job.workers;
+  outcome.servers = prepared.spec.servers.size();
   outcome.iteration_time_s = job.iteration_time_s;
   outcome.median_s = job.median_s;
   outcome.p25_s = job.p25_s;
@@ -127,7 +128,10 @@ RunResult run_alone(const Experiment& experiment, Recorder* recorder) {
         fmt::format("closed fidelity was asked for, and transfers shared a link {} times: their "
                     "times are too short",
                     run.ignored_conflicts));
-  check_floors(result.job.floors, result.job.iteration_time_s,
+  // What a schedule still does after its last border is in the floors, so it belongs to the time.
+  const double with_tail =
+      result.job.total_time_s / static_cast<double>(std::max<std::int64_t>(1, result.job.steps));
+  check_floors(result.job.floors, std::max(result.job.iteration_time_s, with_tail),
                fmt::format("{} on {}", result.job.schedule, result.cluster));
   return result;
 }

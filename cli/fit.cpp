@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "calibrate/analytic_fit.hpp"
+#include "commands.hpp"
+#include "options.hpp"
+
+namespace paceline {
+namespace {
+
+struct FitOptions {
+  std::string folder;
+  OutputOptions output;
+};
+
+Json law_json(const FittedLaw& fitted) {
+  return {{"name", fitted.name},
+          {"constant", fitted.law.constant},
+          {"compute_exponent", fitted.law.compute_exponent},
+          {"memory_exponent", fitted.law.memory_exponent},
+          {"steps_exponent", fitted.law.steps_exponent},
+          {"points", fitted.quality.points},
+          {"mean_absolute_error", fitted.quality.mean_absolute_error},
+          {"median_absolute_error", fitted.quality.median_absolute_error},
+          {"total_bias", fitted.quality.total_bias}};
+}
+
+void run(const FitOptions& options) {
+  Json json = Json::array();
+  for (const LawSet& set : committed_laws()) {
+    const std::vector<FittedLaw> laws =
+        options.folder.empty() ? set.laws : fit_deepbench(options.folder, set.column, set.ceilings);
+    if (!options.output.json) {
+      std::cout << fmt::format(
+          "{}: ceilings {:.4g} TFLOP/s and {:.4g} GB/s\n"
+          "seconds = exp(constant) (FLOPs / ceiling)^compute (bytes / ceiling)^memory "
+          "steps^steps\n{}\n",
+          set.gpu, set.ceilings.sgemm_flops / 1e12, set.ceilings.memory_bandwidth / 1e9,
+          fit_table(laws));
+      continue;
+    }
+    Json item{{"gpu", set.gpu},
+              {"sgemm_flops", set.ceilings.sgemm_flops},
+              {"memory_bandwidth", set.ceilings.memory_bandwidth}};
+    item["laws"] = Json::array();
+    for (const FittedLaw& law : laws) item["laws"].push_back(law_json(law));
+    json.push_back(std::move(item));
+  }
+  if (options.output.json) std::cout << json.dump(2) << '\n';
+}
+
+}  // namespace
+
+void add_fit(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "fit",
+      "The laws behind analytic profiles, and how well they describe DeepBench's measurements");
+  command->footer(
+      "Examples:\n"
+      "  paceline fit                                 the committed fit\n"
+      "  paceline fit calibrate/data/deepbench        fit again on these tables");
+  const auto options = std::make_shared<FitOptions>();
+  command->add_option("folder", options->folder,
+                      "folder with DeepBench's conv.csv, gemm.csv and rnn.csv");
+  options->output.add_to(*command, false);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace paceline

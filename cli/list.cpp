@@ -1,0 +1,152 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "algorithms/registry.hpp"
+#include "base/error.hpp"
+#include "base/units.hpp"
+#include "calibrate/profile.hpp"
+#include "commands.hpp"
+#include "experiments/shipped.hpp"
+#include "models/zoo.hpp"
+#include "options.hpp"
+#include "platforms/cluster_file.hpp"
+#include "platforms/gpus.hpp"
+#include "table.hpp"
+
+namespace paceline {
+namespace {
+
+// Names and figures; the header is the keys of the JSON.
+struct Listing {
+  std::vector<std::string> keys;
+  std::vector<std::vector<std::string>> rows;
+};
+
+Listing list_models() {
+  Listing list{{"name", "title", "parameters", "tensors", "forward MACs", "notes"}, {}};
+  for (const ModelInfo& info : model_infos()) {
+    const Model model = make_model(info.name);
+    list.rows.push_back(
+        {info.name, info.title, format_count(static_cast<double>(model.parameters())),
+         std::to_string(model.tensors().size()), format_count(model.forward_macs()), info.notes});
+  }
+  return list;
+}
+
+Listing list_clusters() {
+  Listing list{{"name", "GPUs", "bandwidth", "latency", "description"}, {}};
+  for (const std::string& name : shipped_clusters()) {
+    const ClusterSpec spec = load_cluster_spec(name);
+    list.rows.push_back({name, std::to_string(spec.gpu_count()),
+                         format_bandwidth(spec.network.bandwidth),
+                         format_duration(spec.network.latency), spec.description});
+  }
+  return list;
+}
+
+Listing list_profiles() {
+  Listing list{{"name", "source", "device", "model", "uncertainty", "description"},
+               {{"analytic", "analytic", "any GPU of 'list gpus'", "any", "13 % and more",
+                 "computed from the laws of 'paceline fit'"}}};
+  for (const std::string& name : shipped_profiles()) {
+    const Profile profile = load_profile(name);
+    list.rows.push_back({name, to_string(profile.source), profile.device, profile.model,
+                         fmt::format("{:.0f} %", 100 * profile.uncertainty), profile.description});
+  }
+  return list;
+}
+
+Listing list_schedules() {
+  Listing list{{"name", "title", "options", "paper"}, {}};
+  for (const ScheduleEntry& entry : schedules())
+    list.rows.push_back({entry.name, entry.title, entry.options, entry.paper});
+  return list;
+}
+
+Listing list_experiments() {
+  Listing list{{"name", "kind", "description"}, {}};
+  for (const auto& [name, text] : shipped_experiments()) {
+    const Json json = parse_json(text, name);
+    list.rows.push_back(
+        {name, json.contains("vary") ? "compare" : "run", json.value("description", "")});
+  }
+  return list;
+}
+
+Listing list_gpus() {
+  Listing list{{"name", "compute", "fp32", "memory", "bandwidth", "PCIe"}, {}};
+  for (const GpuSpec& gpu : gpus())
+    list.rows.push_back({std::string(gpu.name), fmt::format("{}.{}", gpu.cc_major, gpu.cc_minor),
+                         fmt::format("{:.4g} TFLOP/s", gpu.fp32_flops / 1e12),
+                         fmt::format("{:.4g} GiB", gpu.memory_bytes / (1 << 30)),
+                         fmt::format("{:.4g} GB/s", gpu.memory_bandwidth / 1e9),
+                         fmt::format("{}.0 x{}", gpu.pcie_generation, gpu.pcie_lanes)});
+  return list;
+}
+
+struct Kind {
+  const char* name;
+  Listing (*list)();
+};
+constexpr Kind kKinds[] = {{"models", list_models},           {"clusters", list_clusters},
+                           {"profiles", list_profiles},       {"algorithms", list_schedules},
+                           {"experiments", list_experiments}, {"gpus", list_gpus}};
+
+Listing listing(const std::string& kind) {
+  std::vector<std::string> names;
+  for (const Kind& known : kKinds) {
+    if (kind == known.name) return known.list();
+    names.emplace_back(known.name);
+  }
+  throw InputError(unknown_name("list", kind, names));
+}
+
+struct ListOptions {
+  std::string kind;
+  OutputOptions output;
+};
+
+void run(const ListOptions& options) {
+  const Listing list = listing(options.kind);
+  if (options.output.json) {
+    Json rows = Json::array();
+    for (const auto& row : list.rows) {
+      Json item;
+      for (std::size_t i = 0; i < list.keys.size(); ++i) item[list.keys[i]] = row[i];
+      rows.push_back(std::move(item));
+    }
+    std::cout << rows.dump(2) << '\n';
+    return;
+  }
+  if (options.output.csv) {
+    std::cout << csv_line(list.keys);
+    for (const auto& row : list.rows) std::cout << csv_line(row);
+    return;
+  }
+  Table table;
+  for (const std::string& key : list.keys) table.column(key);
+  for (const auto& row : list.rows) table.row(row);
+  std::cout << table.text();
+}
+
+}  // namespace
+
+void add_list(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "list", "Names of models, clusters, profiles, algorithms, experiments or gpus");
+  command->footer(
+      "Examples:\n  paceline list clusters\n  paceline list algorithms\n  paceline list models "
+      "--json");
+  const auto options = std::make_shared<ListOptions>();
+  command
+      ->add_option("kind", options->kind,
+                   "models, clusters, profiles, algorithms, experiments or gpus")
+      ->required();
+  options->output.add_to(*command, true);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace paceline

@@ -1,0 +1,214 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "base/json.hpp"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+std::string slurp(const fs::path& file) {
+  std::ifstream stream(file);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+// Runs shell commands in a folder of their own, with `paceline` in the path.
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "paceline-cli-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Outcome shell(const std::string& command, const fs::path& in = {}) {
+    const fs::path out = folder_.string() + ".out", err = folder_.string() + ".err";
+    const std::string line = "cd '" + (in.empty() ? folder_ : in).string() + "' && PATH='" +
+                             fs::path(PACELINE_BINARY).parent_path().string() + "':$PATH && { " +
+                             command + "\n} >'" + out.string() + "' 2>'" + err.string() +
+                             "' </dev/null";
+    const int status = std::system(line.c_str());
+    Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(out), slurp(err)};
+    fs::remove(out);
+    fs::remove(err);
+    return outcome;
+  }
+  Outcome paceline(const std::string& arguments) { return shell("paceline " + arguments); }
+
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name) << text;
+  }
+  // Exit code 2, one line on stderr with `expected` in it, nothing on stdout, no file made.
+  void refuses(const std::string& arguments, const std::string& expected) {
+    const auto before = std::distance(fs::directory_iterator(folder_), {});
+    const Outcome outcome = paceline(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments << outcome.err;
+    EXPECT_EQ(outcome.out, "") << arguments;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(expected)) << arguments;
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), before) << arguments;
+  }
+
+  const std::string base_ = "run -m resnet50 -b 32 -c 16x1-1080ti-10gbe ";
+  fs::path folder_;
+};
+
+TEST_F(Cli, Answers) {
+  const Outcome table = paceline("run reference-wfbp");
+  EXPECT_EQ(table.code, 0);
+  EXPECT_EQ(table.err, "");
+  EXPECT_THAT(table.out, HasSubstr("419.7 ms"));
+  const Outcome json = paceline("run reference-wfbp --json");
+  const Json result = parse_json(json.out, "stdout");
+  EXPECT_NEAR(result.at("iteration_time_s").get<double>(), 0.419745045, 1e-9);
+  EXPECT_EQ(paceline("--version").code, 0);
+}
+
+TEST_F(Cli, EverySubCommandHasHelpWithExamples) {
+  for (const char* command : {"run", "compare", "bounds", "list", "show", "fit"}) {
+    const Outcome help = paceline(std::string(command) + " --help");
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
+    EXPECT_THAT(help.out, HasSubstr("--json")) << command;
+  }
+}
+
+TEST_F(Cli, BadArguments) {
+  refuses("rnu x", "did you mean 'run'");
+  refuses(base_ + "--set network.bandwith=1Gbps", "did you mean 'bandwidth'");
+  refuses(base_ + "--set network.bandwidth=50us", "is not a unit of a bandwidth");
+  refuses(base_ + "--set network.bandwidth=10", "unit");
+  refuses(base_ + "--set network.bandwidth=-1Gbps", "greater than zero");
+  refuses(base_ + "--set network.bandwidth=0Gbps", "greater than zero");
+  refuses(base_ + "--set nodes[0].count=0", "count");
+  refuses(base_ + "-s s-sgd:overlapp=none", "did you mean 'overlap'");
+  refuses(base_ + "-s s-sdg", "did you mean 's-sgd'");
+  refuses(base_ + "-p lags-inception-v4", "the profile is of model");
+  refuses(base_ + "--trace nowhere/trace.json", "there is no folder 'nowhere'");
+  refuses("run -m resnet51 -b 32 -c 16x1-1080ti-10gbe", "did you mean 'resnet50'");
+  refuses("run nothing.json", "cannot be read");
+  refuses("compare reference-wfbp", "nothing varies");
+  refuses("compare reference-wfbp --vary shedule=s-sgd", "did you mean 'schedule'");
+  refuses("show resnet51", "did you mean 'resnet50'");
+  refuses("list modles", "did you mean 'models'");
+}
+
+TEST_F(Cli, BadFiles) {
+  write("truncated.json", "{\n  \"format\": \"paceline-experiment-1\",\n  \"model\": ");
+  refuses("run truncated.json", "line 3, column");
+  write("key.json", R"({"format": "paceline-experiment-1", "model": "resnet50", "clutser": "x"})");
+  refuses("run key.json", "clutser");
+  write("bare.json", R"({"format": "paceline-experiment-1", "model": "resnet50", "batch": "32",
+                          "cluster": "16x1-1080ti-10gbe"})");
+  refuses("run bare.json", "$.batch: expected a whole number");
+}
+
+TEST_F(Cli, MissingRoute) {
+  write("apart.json", R"({"format": "paceline-cluster-1", "name": "apart",
+    "nodes": [{"count": 2, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
+    "network": {"bandwidth": "10Gbps", "latency": "50us", "topology": {"kind": "xml", "file": "apart.xml"}}})");
+  write("apart.xml",
+        "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+        "<platform version=\"4.1\"><zone id=\"z\" routing=\"Full\"><host id=\"a\" speed=\"1Gf\"/>"
+        "<host id=\"b\" speed=\"1Gf\"/></zone></platform>\n");
+  refuses("run -m resnet50 -b 32 -c apart.json", "apart");
+}
+
+TEST_F(Cli, TraceKeepsTheFormat) {
+  ASSERT_EQ(paceline(base_ + "--steps 2 --trace trace.json").code, 0);
+  const Json trace = load_json(folder_ / "trace.json");
+  std::map<std::pair<int, int>, std::vector<std::pair<double, double>>> tracks;
+  std::map<std::pair<int, int>, bool> named;
+  ASSERT_TRUE(trace.at("traceEvents").is_array());
+  for (const Json& event : trace.at("traceEvents")) {
+    const auto phase = event.at("ph").get<std::string>();
+    ASSERT_THAT(phase, AnyOf("X", "M"));
+    ASSERT_TRUE(event.at("pid").is_number_integer() && event.at("tid").is_number_integer());
+    const std::pair track{event["pid"].get<int>(), event["tid"].get<int>()};
+    if (phase == "M") {
+      ASSERT_THAT(event.at("name").get<std::string>(), AnyOf("process_name", "thread_name"));
+      ASSERT_TRUE(event.at("args").at("name").is_string());
+      if (event["name"] == "thread_name") named[track] = true;
+      continue;
+    }
+    ASSERT_TRUE(event.at("name").is_string() && event.at("cat").is_string());
+    ASSERT_GE(event.at("dur").get<double>(), 0);
+    ASSERT_GE(event.at("ts").get<double>(), 0);
+    tracks[track].emplace_back(event["ts"].get<double>(), event["dur"].get<double>());
+  }
+  EXPECT_EQ(tracks.size(), 32U);  // 16 workers: compute and communication
+  for (auto& [track, spans] : tracks) {
+    EXPECT_TRUE(named[track]);
+    std::sort(spans.begin(), spans.end());
+    for (std::size_t i = 1; i < spans.size(); ++i)
+      ASSERT_LE(spans[i - 1].first + spans[i - 1].second, spans[i].first + 2e-6);
+  }
+}
+
+TEST_F(Cli, CsvHasARowForEveryPoint) {
+  const Outcome outcome = paceline(
+      "compare -m resnet50 -b 32 -c 16x1-1080ti-10gbe --vary network.bandwidth=1Gbps,10Gbps --csv");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3);
+}
+
+// Every ```sh block of the guide, from the project's folder. What builds is the scripts' own test.
+void blocks_of(const fs::path& page, std::vector<std::string>& blocks) {
+  std::ifstream stream(page);
+  std::string line, block;
+  bool inside = false;
+  while (std::getline(stream, line)) {
+    if (line == "```sh") {
+      inside = true;
+      block.clear();
+    } else if (inside && line == "```") {
+      inside = false;
+      blocks.push_back(block);
+    } else if (inside) {
+      block += line + "\n";
+    }
+  }
+}
+
+TEST_F(Cli, EveryCommandOfTheGuideRuns) {
+  const fs::path project = PACELINE_SOURCE_DIR;
+  fs::create_directory(folder_ / "work");
+  for (const char* part : {"experiments", "calibrate"})
+    fs::create_directory_symlink(project / part, folder_ / "work" / part);
+  std::size_t commands = 0;
+  for (const char* page : {"README.md", "docs/experiment.md", "docs/cluster.md", "docs/model.md",
+                           "docs/profile.md", "docs/result.md"}) {
+    ASSERT_TRUE(fs::exists(project / page)) << page;
+    std::vector<std::string> blocks;
+    blocks_of(project / page, blocks);
+    for (const std::string& block : blocks) {
+      if (block.starts_with("scripts/")) continue;
+      const Outcome outcome = shell("set -e\n" + block, folder_ / "work");
+      EXPECT_EQ(outcome.code, 0) << page << ":\n" << block << outcome.err;
+      ++commands;
+    }
+  }
+  EXPECT_GE(commands, 8U);
+}
+
+}  // namespace
+}  // namespace paceline

@@ -1,0 +1,203 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "experiments/axes.hpp"
+#include "experiments/compare.hpp"
+#include "experiments/isolated.hpp"
+#include "experiments/run.hpp"
+#include "experiments/shipped.hpp"
+
+namespace paceline {
+namespace {
+
+using ::testing::HasSubstr;
+
+Json reference(int workers) {
+  Json json = load_experiment("reference-wfbp").json;
+  json["set"] = {"nodes[0].count=" + std::to_string(workers)};
+  return json;
+}
+
+std::string refusal(const Json& json) {
+  try {
+    (void)run_alone(read_experiment(json, "test.json"));
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+Json small() {
+  return {{"format", "paceline-experiment-1"},
+          {"model", "resnet50"},
+          {"batch", 32},
+          {"cluster", "16x1-1080ti-10gbe"}};
+}
+
+// Closed form of 161 rings in a row after 35 ms + 434 us: the published figures to their last
+// digit.
+TEST(Reference, IterationTimes) {
+  const std::pair<int, double> rows[] = {
+      {16, 419.745045e-3}, {64, 1199.6856e-3}, {256, 4292.6707e-3}, {1024, 16657.917e-3}};
+  for (const auto& [workers, expected] : rows) {
+    const double elements = 25557032, n = workers;
+    const double closed =
+        0.035 + 434e-6 + 2 * (n - 1) * (161 * 50e-6 + 4 * elements / (n * 1.25 * 1073741824.0));
+    const RunResult result = run_alone(read_experiment(reference(workers), "reference"));
+    EXPECT_NEAR(result.job.iteration_time_s, closed, 1e-9 * closed) << workers;
+    EXPECT_NEAR(result.job.iteration_time_s, expected, 5e-9 * 10 * expected) << workers;
+    EXPECT_EQ(result.fidelity, "closed");
+    EXPECT_EQ(result.job.extrapolated_steps, 0);
+  }
+}
+
+TEST(Result, PartsAddUpToTheIteration) {
+  const RunResult result = run_alone(read_experiment(small(), "test.json"));
+  EXPECT_NEAR(result.job.time.total_s(), result.job.iteration_time_s,
+              1e-9 * result.job.iteration_time_s);
+  EXPECT_GT(result.job.uncertainty_s, 0);
+}
+
+TEST(Result, SameBytesTwentyTimes) {
+  Json json = small();
+  json["jitter"] = {{"distribution", "lognormal"}, {"cv", 0.1}};
+  const std::string first = to_json(run_experiment(read_experiment(json, "test.json"))).dump();
+  for (int i = 1; i < 20; ++i)
+    ASSERT_EQ(to_json(run_experiment(read_experiment(json, "test.json"))).dump(), first);
+}
+
+TEST(Result, RunsAgainFromItsOwnJson) {
+  Json json = small();
+  json["set"] = {"network.bandwidth=3Gbps"};
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "mg-wfbp"}};
+  json["seed"] = 7;
+  const Json first = to_json(run_experiment(read_experiment(json, "test.json")));
+  const Json second =
+      to_json(run_experiment(read_experiment(first.at("experiment"), "result.json")));
+  EXPECT_EQ(first.dump(2), second.dump(2));
+  EXPECT_EQ(to_json(result_from_json(first, "result.json")).dump(), first.dump());
+}
+
+TEST(Result, InlineModelTravelsInTheResult) {
+  const Json first = to_json(run_alone(read_experiment(reference(4), "reference")));
+  const Json second = to_json(run_alone(read_experiment(first.at("experiment"), "result.json")));
+  EXPECT_EQ(first.dump(), second.dump());
+}
+
+TEST(Result, OneWorkerHasNoCommunication) {
+  Json json = small();
+  json["gpus"] = "3-3";
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  EXPECT_NEAR(result.job.iteration_time_s, result.job.one_gpu_time_s, 1e-12);
+  EXPECT_NEAR(result.job.scaling_efficiency, 1, 1e-9);
+  EXPECT_EQ(result.job.sent_bytes, 0);
+}
+
+TEST(Result, MemoryWarningNamesTheLargestShare) {
+  Json json = small();
+  json["batch"] = 512;
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  ASSERT_FALSE(result.warnings.empty());
+  EXPECT_THAT(result.warnings.front(), HasSubstr("the largest share: activations"));
+}
+
+TEST(Result, TwoJobsShareTheNetwork) {
+  Json json = small();
+  json["fidelity"] = "auto";
+  json["steps"] = 5;
+  json["cluster"] = "4x4-1080ti-10gbe";
+  json["jobs"] = {{{"name", "one"}, {"gpus", {0, 4, 8, 12}}},
+                  {{"name", "two"}, {"gpus", {1, 5, 9, 13}}}};
+  const RunResult both = run_alone(read_experiment(json, "test.json"));
+  EXPECT_EQ(both.fidelity, "flow");
+  ASSERT_EQ(both.other_jobs.size(), 1U);
+  json["jobs"].erase(1);
+  const RunResult alone = run_alone(read_experiment(json, "test.json"));
+  EXPECT_GT(both.job.iteration_time_s, 1.2 * alone.job.iteration_time_s);
+}
+
+TEST(Result, ProportionalBatchesRemoveWaiting) {
+  Json json = small();
+  json["cluster"] = {
+      {"format", "paceline-cluster-1"},
+      {"name", "mixed"},
+      {"nodes",
+       {{{"count", 2}, {"gpus", 1}, {"gpu", "GTX 1080 Ti"}, {"pcie", "inf"}},
+        {{"count", 2}, {"gpus", 1}, {"gpu", "GTX 1080 Ti"}, {"pcie", "inf"}, {"speed", 0.5}}}},
+      {"network", {{"bandwidth", "100Gbps"}, {"latency", "10us"}}}};
+  const RunResult equal = run_alone(read_experiment(json, "test.json"));
+  json["batch_split"] = "proportional";
+  const RunResult split = run_alone(read_experiment(json, "test.json"));
+  EXPECT_GT(equal.job.time.waiting_s, 0.1 * equal.job.iteration_time_s);
+  EXPECT_LT(split.job.time.waiting_s, 0.01 * split.job.iteration_time_s);
+}
+
+TEST(Experiment, Refusals) {
+  Json json = small();
+  json["bach"] = 1;
+  EXPECT_THAT(refusal(json), HasSubstr("did you mean 'batch'"));
+  json = small();
+  json["schedule"] = {{"name", "s-sgd"}, {"overlp", "none"}};
+  EXPECT_THAT(refusal(json), HasSubstr("'overlap'"));
+  json = small();
+  json["schedule"] = "s-sdg";
+  EXPECT_THAT(refusal(json), HasSubstr("did you mean 's-sgd'"));
+  json = small();
+  json["profile"] = "lags-inception-v4";
+  EXPECT_THAT(refusal(json), HasSubstr("the profile is of model"));
+  json = small();
+  json.erase("batch");
+  EXPECT_THAT(refusal(json), HasSubstr("missing key 'batch'"));
+  json = small();
+  json["gpus"] = "8-16";
+  EXPECT_THAT(refusal(json), HasSubstr("there is no GPU 16"));
+  json = small();
+  json["vary"] = Json::array();
+  EXPECT_THAT(refusal(json), HasSubstr("paceline compare"));
+}
+
+TEST(Compare, RowsInOrderAndBaselineSpeedup) {
+  Json json = small();
+  const std::vector<Axis> axes{axis_from_option("network.bandwidth=1Gbps,10Gbps"),
+                               axis_from_option("schedule=s-sgd,s-sgd:overlap=none")};
+  const Comparison comparison = compare(json, "test.json", axes, 2);
+  ASSERT_EQ(comparison.rows.size(), 4U);
+  EXPECT_EQ(comparison.rows[1].labels, (std::vector<std::string>{"1Gbps", "s-sgd:overlap=none"}));
+  EXPECT_DOUBLE_EQ(*comparison.rows[0].result.job.speedup_over_s_sgd, 1);
+  EXPECT_DOUBLE_EQ(*comparison.rows[1].result.job.speedup_over_s_sgd,
+                   comparison.rows[0].result.job.iteration_time_s /
+                       comparison.rows[1].result.job.iteration_time_s);
+}
+
+TEST(Compare, WrongPointIsNamed) {
+  try {
+    (void)compare(small(), "test.json", {axis_from_option("schedule=s-sgd,s-sgd:overlap=nnone")},
+                  2);
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("overlap=nnone"));
+  }
+}
+
+TEST(Isolated, KeepsOrderAndTypesOfErrors) {
+  std::vector<std::function<Json()>> tasks;
+  for (int i = 0; i < 7; ++i) tasks.push_back([i] { return Json(i); });
+  const std::vector<Json> answers = run_isolated(tasks, 3);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(answers[static_cast<std::size_t>(i)], i);
+  EXPECT_THROW(run_isolated({[]() -> Json { throw InputError("x"); }}, 1), InputError);
+  EXPECT_THROW(run_isolated({[]() -> Json { throw CheckFailed("x"); }}, 1), CheckFailed);
+  EXPECT_THROW(run_isolated({[]() -> Json { std::abort(); }}, 1), std::runtime_error);
+}
+
+TEST(Shipped, EveryExperimentIsReadable) {
+  for (const auto& [name, text] : shipped_experiments()) {
+    const ExperimentText found = load_experiment(name);
+    const std::vector<Axis> axes = read_axes(found.json, name);
+    for (const Point& point : points(found.json, axes))
+      EXPECT_NO_THROW((void)read_experiment(point.json, name)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace paceline
