@@ -28,9 +28,18 @@ double copy_time(const CopyCost& cost, double bytes) {
 }
 
 bool complete(const OperationModel& m) {
-  return m.launch_s && m.memory_bandwidth && m.select_efficiency && m.torch_legacy_s &&
-         m.host_to_device_pinned && m.host_to_device_pageable && m.device_to_host_pinned &&
-         m.device_to_host_pageable && m.host_bandwidth && m.top_k;
+  return m.launch_s && m.memory_bandwidth && m.select_efficiency && m.host_to_device_pinned &&
+         m.host_to_device_pageable && m.device_to_host_pinned && m.device_to_host_pageable &&
+         m.host_bandwidth && m.top_k;
+}
+
+bool is_gpu(std::string_view device) {
+  try {
+    find_gpu(device);
+    return true;
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
 template <class T>
@@ -81,6 +90,9 @@ double OperationCosts::top_k(double elements, double k, TopKModel model) const {
   const double sort_bytes = kSortPasses * kSortPass;
   switch (model) {
     case TopKModel::torch_legacy:
+      if (!model_.torch_legacy_s)
+        throw InputError(fmt::format(
+            "'{}' has no cost of torch_legacy, the one-block selection of GPUs", description_));
       return *model_.torch_legacy_s * elements * std::log2(elements);
     case TopKModel::sort:
       return selecting(1 + 2 * kSortPasses, (kAccumulate + sort_bytes) * elements + kPair * k);
@@ -146,7 +158,7 @@ OperationCosts operation_costs(const GpuSpec& gpu) {
 OperationCosts operation_costs(const Profile& profile) {
   OperationModel model = profile.operations;
   std::string description = fmt::format("{}: {}", to_string(profile.source), profile.device);
-  if (!complete(model)) {
+  if (!complete(model) || (!model.torch_legacy_s && is_gpu(profile.device))) {
     const OperationModel fallback = analytic_operations(find_gpu(profile.device));
     if (model != OperationModel{})
       description += ", completed analytically";

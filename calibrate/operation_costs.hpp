@@ -54,7 +54,7 @@ struct GpuSpec;
 /// Elements are fp32 unless bytes are given.
 class OperationCosts {
  public:
-  /// Every field of `model` must be set.
+  /// Every field of `model` must be set but torch_legacy_s, which a CPU has not.
   OperationCosts(OperationModel model, std::string description);
 
   [[nodiscard]] double launch() const { return *model_.launch_s; }

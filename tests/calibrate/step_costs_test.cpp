@@ -50,7 +50,13 @@ Model random_model(unsigned seed) {
         break;
     }
   }
-  const std::size_t head = builder.conv2d("head", all.back(), {.channels = 10});
+  // In a model with a loss every operation leads to it.
+  std::set<std::size_t> loose(all.begin(), all.end());
+  for (const std::size_t i : all)
+    for (const std::size_t input : builder.operation(i).inputs) loose.erase(input);
+  std::size_t last = all.back();
+  if (loose.size() > 1) last = builder.add("ends", {loose.begin(), loose.end()});
+  const std::size_t head = builder.conv2d("head", last, {.channels = 10});
   builder.softmax_loss("loss",
                        builder.dense("classes", builder.flatten("flat", head), {.features = 10}));
   return builder.build();

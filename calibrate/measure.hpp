@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibrate/profile.hpp"
+#include "kernels/backend.hpp"
+#include "models/data/batch.hpp"
+#include "models/graph.hpp"
+
+namespace paceline {
+
+struct MeasureProgress {
+  std::int64_t batch = 0;
+  double fraction = 0;      ///< of all batches together
+  double left_seconds = 0;  ///< estimate
+};
+
+struct MeasureOptions {
+  double warm_up_seconds = 2;  ///< at most; ends once ten running medians in a row agree in 1 %
+  double seconds = 10;         ///< of sampling per batch, at most
+  int least_rounds = 10;       ///< taken even if `seconds` are over
+  int most_rounds = 1000;
+  double precision = 0.005;  ///< sampling ends once the median's standard error is below this share
+  std::uint64_t seed = 1;    ///< of parameters and random samples
+  /// The batch of a step, whose making then counts as input pipeline; without it random samples are
+  /// loaded that exist already.
+  std::function<void(std::int64_t batch, std::int64_t step, Batch& out)> next_batch = {};
+  std::string tool = "paceline";  ///< with version, for the record
+  /// Name of the device and what the record says of it; by default the CPU's.
+  std::string device = {};
+  std::map<std::string, std::string> software = {};
+  Json device_record = Json::object();
+  std::function<void(const MeasureProgress&)> progress = {};
+  /// The profile so far, after every batch: to be saved, so that nothing is lost.
+  std::function<void(const Profile&)> measured = {};
+  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: the batch under way is kept if it
+                                            ///< has `least_rounds` rounds, and no other is begun
+};
+
+/// Times training steps of `model` on `backend`, fp32, at each of `batches`.
+///
+/// Rounds alternate two forms of the same step, so that both meet the same state of the machine:
+/// one in which every layer is timed where it runs (real cache contents), by Backend::measure, and
+/// one timed whole. A time is dropped if the operating system took the core away meanwhile. Medians
+/// and quartiles remain. The iteration is loading the samples, forward and backward; the layers'
+/// medians and the loading over its median are the closure ratio. Kinds that the backend fuses into
+/// their predecessor (ReLU) take 0 s; a backward pass is timed as one and stands in backward_data.
+///
+/// The cost models of operations come from SGD updates with momentum after each step,
+/// error-feedback top-k of model size and copies; metadata has their residuals. `known`: a profile
+/// that an earlier call gave; its batches are taken over. Throws InputError if it is of another
+/// model, device or software, or if the model cannot be trained.
+Profile measure_profile(const Model& model, kernels::Backend& backend,
+                        std::vector<std::int64_t> batches, const MeasureOptions& options,
+                        const std::optional<Profile>& known = {});
+
+/// A plain training loop, as an independent check of a profile: seconds per step of loading,
+/// forward, backward and momentum SGD, measured around whole steps only.
+struct TrainingLoopTime {
+  Timing step;
+  int steps = 0;
+  int dropped = 0;        ///< while the core was taken away
+  bool cpu_time = false;  ///< too few steps had the core to themselves: CPU time of the thread
+};
+TrainingLoopTime time_training_loop(const Model& model, kernels::Backend& backend,
+                                    std::int64_t batch, const MeasureOptions& options);
+
+/// Standard normal values (token numbers and labels: uniform), from `seed`.
+Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed);
+
+/// "AMD EPYC 9354": what the operating system calls the CPU; "CPU" where it does not say.
+std::string cpu_name();
+
+}  // namespace paceline

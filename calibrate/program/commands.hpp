@@ -1,0 +1,18 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <atomic>
+
+namespace paceline {
+
+const char* calibrate_version();
+
+/// Set by Ctrl-C; a second one ends the program at once.
+extern std::atomic<bool> interrupted;
+
+// `paceline-calibrate --device ... --model ... --batch ...` itself, and each sub-command. Their
+// callbacks do the work and throw InputError, CheckFailed, ...
+void add_measure(CLI::App& app);
+void add_check(CLI::App& app);
+
+}  // namespace paceline

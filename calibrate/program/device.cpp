@@ -1,0 +1,77 @@
+#include "calibrate/program/device.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/error.hpp"
+#include "calibrate/program/commands.hpp"
+#include "kernels/cuda_module.hpp"
+#include "models/data/catalog.hpp"
+
+namespace paceline {
+namespace {
+
+Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& clocks) {
+  return {{"name", info.name},
+          {"uuid", info.uuid},
+          {"compute_capability", fmt::format("{}.{}", info.compute_major, info.compute_minor)},
+          {"multiprocessors", info.multiprocessors},
+          {"memory_bytes", info.memory_bytes},
+          {"l2_bytes", info.l2_bytes},
+          {"memory_bus_bits", info.memory_bus_bits},
+          {"max_sm_clock_mhz", info.max_sm_clock_mhz},
+          {"max_memory_clock_mhz", info.max_memory_clock_mhz},
+          {"sm_clock_mhz", clocks.sm_mhz},
+          {"celsius", clocks.celsius},
+          {"power_limit_watts", info.power_limit_watts},
+          {"pcie", fmt::format("{}.0 x{} of {}.0 x{}", info.pcie_generation, info.pcie_width,
+                               info.max_pcie_generation, info.max_pcie_width)},
+          {"ecc", info.ecc},
+          {"mig", info.mig},
+          {"persistence", info.persistence},
+          {"host_cpu", cpu_name()}};
+}
+
+}  // namespace
+
+Device::Device(const std::string& device, const std::string& engine) {
+  options.tool = fmt::format("paceline-calibrate {}", calibrate_version());
+  options.stop = &interrupted;
+  if (device == "cpu") {
+    backend_ = kernels::make_backend(engine.empty() ? kernels::fastest_cpu_backend() : engine);
+    return;
+  }
+  int id = 0;
+  const std::string_view text = device;
+  const auto digits = text.starts_with("cuda:") ? text.substr(5) : std::string_view("0");
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
+  const bool named = device == "cuda" || text.starts_with("cuda:");
+  if (!named || failed != std::errc() || end != digits.data() + digits.size() || id < 0)
+    throw InputError(fmt::format("--device: expected 'cpu' or 'cuda:0', found '{}'", device));
+  if (!engine.empty()) throw InputError("--engine: only a CPU has several");
+  auto cuda = kernels::load_cuda_backend(id);
+  const kernels::CudaDeviceInfo& info = cuda->device();
+  options.device = info.name;
+  options.device_record = record_of(info, cuda->clocks());
+  options.software = {{"driver", info.driver},
+                      {"CUDA runtime", info.cuda_runtime},
+                      {"cuBLAS", info.cublas},
+                      {"cuDNN", info.cudnn.empty() ? "none" : info.cudnn},
+                      {"engine", info.engine}};
+  backend_ = std::move(cuda);
+}
+
+void Device::use_data(const std::string& name, const Model& model) {
+  data_ = open_dataset({.name = name, .train = 8192, .test = 1, .steps = model.time_steps()});
+  check_fits(model, *data_);
+  options.next_batch = [this](std::int64_t batch, std::int64_t step, Batch& out) {
+    if (!feed_ || feed_batch_ != batch) {
+      feed_ = std::make_unique<Feed>(Feed::in_order(*data_, Split::train, batch));
+      feed_batch_ = batch;
+    }
+    feed_->fill(step, out);
+  };
+}
+
+}  // namespace paceline

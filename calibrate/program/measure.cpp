@@ -1,0 +1,161 @@
+#include "calibrate/measure.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+#include "calibrate/operation_costs.hpp"
+#include "calibrate/program/commands.hpp"
+#include "calibrate/program/device.hpp"
+#include "calibrate/step_costs.hpp"
+#include "models/zoo.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr double kTolerance = 0.05;
+
+struct MeasureArguments {
+  std::string device = "cpu", engine, model, data, out;
+  std::vector<std::int64_t> batches;
+  double seconds = 10;
+  bool again = false, json = false;
+};
+
+void show(const MeasureProgress& progress) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  constexpr int width = 30;
+  const int filled = static_cast<int>(progress.fraction * width);
+  fmt::print(stderr, "\r[{:=<{}}{: <{}}] batch {}, about {} left   ", "", filled, "",
+             width - filled, progress.batch, format_duration(std::round(progress.left_seconds)));
+}
+
+std::string summary(const Profile& profile) {
+  std::string text =
+      fmt::format("{} on {} ({})\n{:>8}{:>14}{:>14}{:>14}{:>10}\n", profile.model, profile.device,
+                  profile.description, "batch", "iteration", "quartiles", "", "closure");
+  for (const BatchTimes& times : profile.batches) {
+    const double closure = times.closure_ratio.value_or(1);
+    text += fmt::format("{:>8}{:>14}{:>14}{:>14}{:>10.3f}{}\n", *times.batch,
+                        format_duration(times.iteration->median_s),
+                        format_duration(times.iteration->p25_s.value_or(0)),
+                        format_duration(times.iteration->p75_s.value_or(0)), closure,
+                        std::abs(closure - 1) > kTolerance
+                            ? "  the layers miss the iteration by more than 5 %"
+                            : "");
+  }
+  return text;
+}
+
+std::optional<Profile> earlier(const MeasureArguments& arguments) {
+  std::error_code ignored;
+  if (arguments.again || arguments.out.empty() || !std::filesystem::exists(arguments.out, ignored))
+    return {};
+  return load_profile(arguments.out);
+}
+
+void measure(const MeasureArguments& arguments) {
+  if (arguments.model.empty() || arguments.batches.empty())
+    throw InputError("--model and --batch are required (see --help)");
+  const Model model = make_model(arguments.model);
+  const std::optional<Profile> known = earlier(arguments);
+  Device device(arguments.device, arguments.engine);
+  if (!arguments.data.empty()) device.use_data(arguments.data, model);
+  device.options.seconds = arguments.seconds;
+  device.options.progress = show;
+  if (!arguments.out.empty())
+    device.options.measured = [&](const Profile& profile) { save_profile(arguments.out, profile); };
+  const Profile profile =
+      measure_profile(model, device.backend(), arguments.batches, device.options, known);
+  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{: <79}\r", "");
+  if (profile.batches.empty()) throw InputError("interrupted before the first batch was measured");
+  std::cout << (arguments.json ? profile_json(profile).dump(2) + "\n" : summary(profile));
+  if (!arguments.json && !arguments.out.empty())
+    std::cout << fmt::format("written to {}\n", arguments.out);
+}
+
+struct CheckArguments {
+  std::string profile, device = "cpu", engine, data;
+  double seconds = 10;
+  bool json = false;
+};
+
+void check(const CheckArguments& arguments) {
+  const Profile profile = load_profile(arguments.profile);
+  const Model model = make_model(profile.model);
+  Device device(arguments.device, arguments.engine);
+  if (!arguments.data.empty()) device.use_data(arguments.data, model);
+  device.options.seconds = arguments.seconds;
+  const OperationCosts operations = operation_costs(profile);
+  Json rows = Json::array();
+  if (!arguments.json)
+    std::cout << fmt::format("{:>8}{:>14}{:>14}{:>14}{:>10}{:>8}{:>9}  clock\n", "batch",
+                             "predicted", "measured", "IQR", "error", "steps", "dropped");
+  for (const BatchTimes& times : profile.batches) {
+    if (!times.batch || interrupted) continue;
+    const double predicted = step_costs(model, profile, *times.batch).step_s() +
+                             operations.sgd_update(static_cast<double>(model.parameters()));
+    const TrainingLoopTime measured =
+        time_training_loop(model, device.backend(), *times.batch, device.options);
+    const double median = measured.step.median_s, error = predicted / median - 1;
+    const double spread = *measured.step.p75_s - *measured.step.p25_s;
+    const char* clock = measured.cpu_time ? "CPU time" : "wall";
+    if (!arguments.json)
+      std::cout << fmt::format("{:>8}{:>14}{:>14}{:>14}{:>+9.1f}%{:>8}{:>9}  {}\n", *times.batch,
+                               format_duration(predicted), format_duration(median),
+                               format_duration(spread), 100 * error, measured.steps,
+                               measured.dropped, clock);
+    rows.push_back({{"batch", *times.batch},
+                    {"predicted_s", predicted},
+                    {"measured_s", median},
+                    {"iqr_s", spread},
+                    {"error", error},
+                    {"steps", measured.steps},
+                    {"dropped", measured.dropped},
+                    {"clock", clock}});
+  }
+  if (arguments.json) std::cout << rows.dump(2) << '\n';
+}
+
+}  // namespace
+
+void add_measure(CLI::App& app) {
+  auto arguments = std::make_shared<MeasureArguments>();
+  app.add_option("--device", arguments->device, "cpu or cuda:N")->capture_default_str();
+  app.add_option("--engine", arguments->engine,
+                 "CPU backend: onednn or reference (default: fastest)");
+  app.add_option("--model", arguments->model, "network to train, such as resnet50");
+  app.add_option("--batch", arguments->batches, "samples per step; several: 16,32,64")
+      ->delimiter(',');
+  app.add_option("--data", arguments->data,
+                 "count the making of batches of this data set (digits, textures, grammar)");
+  app.add_option("--out", arguments->out, "profile file; one that is there is gone on with");
+  app.add_option("--seconds", arguments->seconds, "of sampling per batch")->capture_default_str();
+  app.add_flag("--again", arguments->again, "measure batches anew that the file has");
+  app.add_flag("--json", arguments->json, "print the profile as JSON");
+  app.callback([&app, arguments] {
+    if (app.get_subcommands().empty()) measure(*arguments);
+  });
+}
+
+void add_check(CLI::App& app) {
+  auto arguments = std::make_shared<CheckArguments>();
+  CLI::App* command = app.add_subcommand(
+      "check", "Predicted against measured: times a training loop at each batch of a profile");
+  command->add_option("profile", arguments->profile, "profile file")->required();
+  command->add_option("--device", arguments->device, "cpu or cuda:N")->capture_default_str();
+  command->add_option("--engine", arguments->engine, "CPU backend (default: fastest)");
+  command->add_option("--data", arguments->data, "as it was given for the profile");
+  command->add_option("--seconds", arguments->seconds, "per batch")->capture_default_str();
+  command->add_flag("--json", arguments->json, "print as JSON");
+  command->footer("Example:\n  paceline-calibrate check lenet5.json");
+  command->callback([arguments] { check(*arguments); });
+}
+
+}  // namespace paceline
