@@ -70,7 +70,7 @@ std::string split_table(const JobOutcome& job) {
   table.column("");
   const double whole = job.time.total_s();
   for (const Part& part : parts_of(job.time)) {
-    if (part.seconds <= 0) continue;
+    if (part.seconds <= 1e-9 * whole) continue;
     const double share = whole > 0 ? part.seconds / whole : 0;
     table.row({part.name, fmt::format("{:.3f}", 1e3 * part.seconds),
                fmt::format("{:.1f}", 100 * share), bar(share, 30)});
