@@ -129,8 +129,8 @@ def check_await(file, code, brackets, at):
         yield "ternary", "co_await in a statement with ?: write if/else, or name the awaitable first"
     if "{" in own:
         yield "braces", "co_await in a statement with {...}: name what is built, then await"
-    if re.search(r"(?:^|[(,={]|\breturn|&&|\|\||[?:!+])\s*\[(?!\[)", own) or re.search(r"\bco_await\s*\[", own):
-        yield "lambda", "co_await in a statement with a lambda: name the lambda first"
+    if re.search(r"(?:^|[(,={?:!+&|]|\b(?:return|co_await))\s*\[(?!\[|\s*\])", own):
+        yield "lambda", "co_await in a statement with a lambda that captures: name the lambda first"
     if "||" in own or re.search(r" && ", own):
         yield "condition", "co_await beside && or ||: name its result first"
 
