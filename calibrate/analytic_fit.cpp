@@ -4,94 +4,36 @@
 
 #include <Eigen/Dense>
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <stdexcept>
 
 #include "base/error.hpp"
-#include "calibrate/csv.hpp"
+#include "calibrate/deepbench.hpp"
 #include "calibrate/statistics.hpp"
 
 namespace paceline {
 namespace {
 
-struct Point {
-  double flops = 0;
-  double bytes = 0;
-  double steps = 1;
-  double seconds = 0;
-};
-using Points = std::map<std::string, std::vector<Point>>;
+using Points = std::map<std::string, std::vector<DeepBenchPoint>>;
 
-constexpr double kBytesPerElement = 4;
-struct Pass {
-  const char* column;
-  const char* name;
-};
-constexpr std::array<Pass, 3> kPasses{
-    {{"fwd", "forward"}, {"bwd_in", "backward data"}, {"bwd_par", "backward weight"}}};
-
-void add_convolutions(const std::filesystem::path& folder, std::string_view gpu, Points& points) {
-  const CsvTable table(folder / "conv.csv");
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    if (table.text(row, "gpu") != gpu) continue;
-    const auto at = [&](std::string_view column) { return table.number(row, column); };
-    const double out_w = std::floor((at("W") + 2 * at("pw") - at("S")) / at("sw")) + 1;
-    const double out_h = std::floor((at("H") + 2 * at("ph") - at("R")) / at("sh")) + 1;
-    const double filter = at("C") * at("R") * at("S");
-    const double outputs = at("N") * at("K") * out_h * out_w;
-    const double elements = at("N") * at("C") * at("H") * at("W") + outputs + at("K") * filter;
-    const bool pointwise = at("R") == 1 && at("S") == 1;
-    const bool three = at("R") == 3 && at("S") == 3;
-    const std::string kind = pointwise ? "conv 1x1 " : three ? "conv 3x3 " : "conv other ";
-    for (const Pass& pass : kPasses)
-      if (table.is_number(row, pass.column))
-        points[kind + pass.name].push_back(
-            {2 * outputs * filter, kBytesPerElement * elements, 1, at(pass.column) * 1e-3});
-  }
-}
-
-void add_matrix_products(const std::filesystem::path& folder, std::string_view gpu,
-                         Points& points) {
-  const CsvTable table(folder / "gemm.csv");
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    if (table.text(row, "gpu") != gpu || !table.is_number(row, "ms")) continue;
-    const double m = table.number(row, "M"), n = table.number(row, "N"), k = table.number(row, "K");
-    points["gemm"].push_back({2 * m * n * k, kBytesPerElement * (m * n + m * k + n * k), 1,
-                              table.number(row, "ms") * 1e-3});
-  }
-}
-
-void add_recurrent_layers(const std::filesystem::path& folder, std::string_view gpu,
-                          Points& points) {
-  static const std::map<std::string, double> gates{{"Vanilla", 1}, {"GRU", 3}, {"LSTM", 4}};
-  const CsvTable table(folder / "rnn.csv");
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    if (table.text(row, "gpu") != gpu) continue;
-    const double hidden = table.number(row, "hidden"), batch = table.number(row, "N");
-    const double steps = table.number(row, "T");
-    // Input and recurrent matrix, both hidden x hidden per gate; without persistent kernels the
-    // weights are read again in every step.
-    const double weights = 2 * gates.at(table.text(row, "kind")) * hidden * hidden;
-    for (const Pass& pass : kPasses)
-      if (table.is_number(row, pass.column))
-        points[std::string("rnn ") + pass.name].push_back(
-            {2 * batch * weights * steps, kBytesPerElement * (weights + 2 * batch * hidden) * steps,
-             steps, table.number(row, pass.column) * 1e-3});
-  }
+Points by_law(const std::vector<DeepBenchPoint>& points) {
+  Points grouped;
+  for (const DeepBenchPoint& point : points) grouped[point.law].push_back(point);
+  return grouped;
 }
 
 Eigen::VectorXd least_squares(const Eigen::MatrixXd& features, const Eigen::VectorXd& values) {
   return features.colPivHouseholderQr().solve(values);
 }
 
-PowerLaw fit(const std::vector<Point>& points, const FitCeilings& ceilings, bool with_steps) {
+PowerLaw fit(const std::vector<DeepBenchPoint>& points, const FitCeilings& ceilings,
+             bool with_steps) {
   const auto rows = static_cast<Eigen::Index>(points.size());
   Eigen::MatrixXd features(rows, with_steps ? 4 : 3);
   Eigen::VectorXd logs(rows);
   for (Eigen::Index row = 0; row < rows; ++row) {
-    const Point& point = points[static_cast<std::size_t>(row)];
+    const DeepBenchPoint& point = points[static_cast<std::size_t>(row)];
     features(row, 0) = 1;
     features(row, 1) = std::log(point.flops / ceilings.sgemm_flops);
     features(row, 2) = std::log(point.bytes / ceilings.memory_bandwidth);
@@ -130,9 +72,10 @@ FitQuality quality_of(const std::vector<double>& predicted, const std::vector<do
   return quality;
 }
 
-void append(const std::vector<Point>& points, const PowerLaw& law, const FitCeilings& ceilings,
-            std::vector<double>& predicted, std::vector<double>& measured) {
-  for (const Point& point : points) {
+void append(const std::vector<DeepBenchPoint>& points, const PowerLaw& law,
+            const FitCeilings& ceilings, std::vector<double>& predicted,
+            std::vector<double>& measured) {
+  for (const DeepBenchPoint& point : points) {
     predicted.push_back(law(point.flops / ceilings.sgemm_flops,
                             point.bytes / ceilings.memory_bandwidth, point.steps));
     measured.push_back(point.seconds);
@@ -152,20 +95,17 @@ double PowerLaw::operator()(double compute_s, double memory_s, double steps) con
 }
 
 double deepbench_sgemm_ceiling(const std::filesystem::path& folder, std::string_view gpu) {
-  Points points;
-  add_matrix_products(folder, gpu, points);
+  const std::vector<DeepBenchPoint> points = read_deepbench(folder, gpu).points;
   if (points.empty()) no_rows(folder, gpu);
   double best = 0;
-  for (const Point& point : points["gemm"]) best = std::max(best, point.flops / point.seconds);
+  for (const DeepBenchPoint& point : points)
+    if (point.law == "gemm") best = std::max(best, point.flops / point.seconds);
   return best;
 }
 
 std::vector<FittedLaw> fit_deepbench(const std::filesystem::path& folder, std::string_view gpu,
                                      const FitCeilings& ceilings) {
-  Points points;
-  add_convolutions(folder, gpu, points);
-  add_matrix_products(folder, gpu, points);
-  add_recurrent_layers(folder, gpu, points);
+  const Points points = by_law(read_deepbench(folder, gpu).points);
   if (points.empty()) no_rows(folder, gpu);
   std::vector<FittedLaw> laws;
   for (const auto& [name, of_law] : points) {
@@ -179,8 +119,8 @@ std::vector<FittedLaw> fit_deepbench(const std::filesystem::path& folder, std::s
 
 FitQuality transfer_quality(const std::vector<FittedLaw>& laws, const std::filesystem::path& folder,
                             std::string_view gpu, const FitCeilings& ceilings) {
-  Points points;
-  add_convolutions(folder, gpu, points);
+  Points points = by_law(read_deepbench(folder, gpu).points);
+  std::erase_if(points, [](const auto& item) { return !item.first.starts_with("conv"); });
   if (points.empty()) no_rows(folder, gpu);
   std::vector<double> predicted, measured;
   for (const FittedLaw& law : laws)

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <fstream>
+#include <sstream>
 
 #include "base/error.hpp"
 
@@ -34,17 +35,27 @@ bool parse(const std::string& text, double& value) {
 
 CsvTable::CsvTable(const std::filesystem::path& file) : file_(file.string()) {
   std::ifstream in(file);
+  read(in);
+}
+
+CsvTable::CsvTable(std::string_view text, std::string name) : file_(std::move(name)) {
+  std::istringstream in{std::string(text)};
+  read(in);
+}
+
+void CsvTable::read(std::istream& in) {
   std::string line;
   if (!std::getline(in, line))
     throw InputError(fmt::format("{}: cannot be read or is empty", file_));
   const std::vector<std::string> header = split(line);
   for (std::size_t i = 0; i < header.size(); ++i) columns_[header[i]] = i;
-  while (std::getline(in, line)) {
-    if (line.empty()) continue;
+  for (std::size_t number = 2; std::getline(in, line); ++number) {
+    if (line.empty() || line == "\r") continue;
     rows_.push_back(split(line));
+    lines_.push_back(number);
     if (rows_.back().size() != header.size())
-      throw InputError(fmt::format("{}:{}: {} fields, but the header has {}", file_,
-                                   rows_.size() + 1, rows_.back().size(), header.size()));
+      throw InputError(fmt::format("{}:{}: {} fields, but the header has {}", file_, number,
+                                   rows_.back().size(), header.size()));
   }
 }
 
@@ -58,8 +69,8 @@ const std::string& CsvTable::text(std::size_t row, std::string_view column) cons
 double CsvTable::number(std::size_t row, std::string_view column) const {
   double value = 0;
   if (!parse(text(row, column), value))
-    throw InputError(fmt::format("{}:{}: '{}' of column '{}' is not a number", file_, row + 2,
-                                 text(row, column), column));
+    throw InputError(fmt::format("{}:{}: '{}' of column '{}' is not a number", file_,
+                                 lines_.at(row), text(row, column), column));
   return value;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <iosfwd>
 #include <map>
 #include <string>
 #include <string_view>
@@ -13,8 +14,14 @@ class CsvTable {
  public:
   /// Throws InputError naming file and line if a row has not the header's number of fields.
   explicit CsvTable(const std::filesystem::path& file);
+  /// The same of `text`; `name` stands for the file in messages.
+  CsvTable(std::string_view text, std::string name);
 
   [[nodiscard]] std::size_t rows() const { return rows_.size(); }
+  [[nodiscard]] bool has_column(std::string_view column) const { return columns_.contains(column); }
+  /// Line of the file on which the row stands, from 1.
+  [[nodiscard]] std::size_t line(std::size_t row) const { return lines_.at(row); }
+  [[nodiscard]] const std::string& file() const { return file_; }
   /// Throws InputError for an unknown column.
   [[nodiscard]] const std::string& text(std::size_t row, std::string_view column) const;
   /// Throws InputError naming file and line if the field is not a finite number.
@@ -22,9 +29,12 @@ class CsvTable {
   [[nodiscard]] bool is_number(std::size_t row, std::string_view column) const;
 
  private:
+  void read(std::istream& in);
+
   std::string file_;
   std::map<std::string, std::size_t, std::less<>> columns_;
   std::vector<std::vector<std::string>> rows_;
+  std::vector<std::size_t> lines_;
 };
 
 }  // namespace paceline

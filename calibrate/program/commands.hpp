@@ -14,5 +14,7 @@ extern std::atomic<bool> interrupted;
 // callbacks do the work and throw InputError, CheckFailed, ...
 void add_measure(CLI::App& app);
 void add_check(CLI::App& app);
+void add_network(CLI::App& app);
+void add_transfer(CLI::App& app);
 
 }  // namespace paceline

@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
       "  paceline-calibrate check lenet5.json");
   paceline::add_measure(app);
   paceline::add_check(app);
+  paceline::add_network(app);
+  paceline::add_transfer(app);
   std::signal(SIGINT, on_interrupt);
   try {
     if (argc == 1) {

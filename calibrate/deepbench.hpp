@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace paceline {
+
+/// One kernel of DeepBench's training tables, fp32.
+struct DeepBenchPoint {
+  std::string law;  ///< class and pass: "conv 3x3 backward weight", "gemm", "rnn forward"
+  std::string key;  ///< its sizes; equal on every GPU
+  double flops = 0;
+  double bytes = 0;  ///< least traffic
+  double steps = 1;  ///< time steps of a recurrent layer
+  double seconds = 0;
+  bool three_by_three = false;  ///< a convolution that Winograd's algorithm can do
+};
+
+struct DeepBenchTable {
+  std::string gpu;  ///< as the tables call it
+  std::vector<DeepBenchPoint> points;
+  double sgemm_flops = 0;  ///< of its fastest matrix product, FLOP/s
+};
+
+/// The rows of `gpu` in conv.csv, gemm.csv and rnn.csv; rows without a time ("N/A") are left out.
+/// Throws InputError if a file is missing or damaged.
+DeepBenchTable read_deepbench(const std::filesystem::path& folder, std::string_view gpu);
+/// The same of the tables embedded in the program.
+DeepBenchTable shipped_deepbench(std::string_view gpu);
+
+/// calibrate/data/<name> as embedded in the program, such as "deepbench/conv.csv".
+std::string_view shipped_data(std::string_view name);
+
+}  // namespace paceline

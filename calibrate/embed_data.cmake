@@ -1,0 +1,10 @@
+# cmake -DOUTPUT=shipped_data.cpp -DFOLDER=data "-DFILES=a.csv;b.csv" -P embed_data.cmake
+set(text "#include \"calibrate/shipped.hpp\"\n\nnamespace paceline {\n\n")
+string(APPEND text "const std::map<std::string, std::string_view>& shipped_data_texts() {\n")
+string(APPEND text "  static const std::map<std::string, std::string_view> texts{\n")
+foreach(name IN LISTS FILES)
+  file(READ "${FOLDER}/${name}" content)
+  string(APPEND text "      {\"${name}\", R\"data(${content})data\"},\n")
+endforeach()
+string(APPEND text "  };\n  return texts;\n}\n\n}  // namespace paceline\n")
+file(WRITE "${OUTPUT}" "${text}")
