@@ -8,6 +8,7 @@ namespace paceline {
 void add_run(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_bounds(CLI::App& app);
+void add_complexity(CLI::App& app);
 void add_list(CLI::App& app);
 void add_show(CLI::App& app);
 void add_fit(CLI::App& app);

@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   paceline::add_run(app);
   paceline::add_compare(app);
   paceline::add_bounds(app);
+  paceline::add_complexity(app);
   paceline::add_list(app);
   paceline::add_show(app);
   paceline::add_fit(app);
