@@ -12,5 +12,6 @@ void add_complexity(CLI::App& app);
 void add_list(CLI::App& app);
 void add_show(CLI::App& app);
 void add_fit(CLI::App& app);
+void add_plot(CLI::App& app);
 
 }  // namespace paceline

@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   paceline::add_list(app);
   paceline::add_show(app);
   paceline::add_fit(app);
+  paceline::add_plot(app);
   try {
     if (argc == 1) {
       std::cout << app.help();

@@ -70,6 +70,7 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
       .add_flag("--no-extrapolation", no_extrapolation_,
                 "simulate every iteration, also of a steady state")
       ->group("Experiment (overrides the file)");
+  add_training_flags(command);
 }
 
 ExperimentText ExperimentOptions::text() const {
@@ -96,6 +97,7 @@ ExperimentText ExperimentOptions::text() const {
   put(job, "batch_split", batch_split_);
   put(job, "slow_while_sending", slow_while_sending_);
   put(job, "steps", steps_);
+  put_training(job);
   put(json, "cluster", cluster_);
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);

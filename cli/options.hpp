@@ -26,6 +26,13 @@ class ExperimentOptions {
   std::optional<double> slow_while_sending_;
   std::vector<std::string> set_;
   bool no_extrapolation_ = false;
+
+  void add_training_flags(CLI::App& command);
+  void put_training(Json& job) const;
+  bool numerics_ = false, nesterov_ = false, augment_ = false;
+  std::optional<std::string> data_, data_folder_, sharding_, backend_;
+  std::optional<double> learning_rate_, momentum_, alpha_, target_;
+  std::optional<std::int64_t> threads_, evaluate_every_;
 };
 
 /// How a command prints: a table unless asked for something else.

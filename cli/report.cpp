@@ -7,6 +7,7 @@
 
 #include "base/units.hpp"
 #include "table.hpp"
+#include "training_report.hpp"
 
 namespace paceline {
 namespace {
@@ -207,6 +208,7 @@ std::string run_report(const RunResult& result) {
     text += fmt::format("\n  beside it, {}: {} on {} workers, {}, {} an iteration\n", other.name,
                         other.model, other.workers, other.schedule,
                         seconds_like(other.iteration_time_s, other.iteration_time_s));
+  if (job.training) text += fmt::format("\n{}", training_report(job));
   return fmt::format("{}\n{}{}{}", text, traffic_line(result), memory_lines(job),
                      provenance(result));
 }
@@ -247,7 +249,7 @@ std::string comparison_report(const Comparison& comparison) {
              "\n{} compute  {} update and the schedule's operations  {} exposed "
              "communication  {} waiting\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
-         common_notes(comparison);
+         training_comparison(comparison) + common_notes(comparison);
 }
 
 std::string comparison_csv(const Comparison& comparison) {

@@ -175,6 +175,7 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
     job.batch_split =
         r.choice("batch_split", kSplits) == "equal" ? BatchSplit::equal : BatchSplit::proportional;
   if (r.has("servers")) job.servers = r.integer("servers", 1);
+  if (r.has("training")) job.training = read_training(r.object("training"));
   read_gpus(r, available, job);
 }
 
@@ -213,6 +214,7 @@ Json write_job(const JobDescription& job) {
   if (job.top_k) json["top_k"] = *job.top_k;
   json["batch_split"] = kSplits[static_cast<std::size_t>(job.batch_split)];
   if (job.servers) json["servers"] = *job.servers;
+  if (job.training) json["training"] = write_training(*job.training);
   const bool range = job.gpus.back() - job.gpus.front() + 1 == job.gpus.size() &&
                      std::is_sorted(job.gpus.begin(), job.gpus.end());
   json["gpus"] =
@@ -241,6 +243,7 @@ const std::vector<std::string>& experiment_keys() {
                                              "jitter",
                                              "batch_split",
                                              "servers",
+                                             "training",
                                              "gpus",
                                              "extrapolate"};
   return keys;

@@ -8,6 +8,7 @@
 
 #include "algorithms/worker.hpp"
 #include "base/json.hpp"
+#include "experiments/training.hpp"
 #include "platforms/spec.hpp"
 #include "sim/collectives/plan.hpp"
 #include "sim/transport.hpp"
@@ -39,6 +40,7 @@ struct JobDescription {
   BatchSplit batch_split = BatchSplit::equal;
   std::vector<Endpoint> gpus;           ///< by rank
   std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one
+  std::optional<TrainingDescription> training;  ///< on real values; absent: time only
 };
 
 /// A question to the simulator: jobs on a cluster. "format": "paceline-experiment-1";

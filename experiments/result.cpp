@@ -71,6 +71,42 @@ void fields(V& v, ProfileUse& p) {
 }
 
 template <class V>
+void fields(V& v, LossPoint& p) {
+  v("step", p.step);
+  v("time_s", p.time_s);
+  v("loss", p.loss);
+}
+
+template <class V>
+void fields(V& v, EvaluationPoint& p) {
+  v("step", p.step);
+  v("time_s", p.time_s);
+  v("loss", p.loss);
+  v("accuracy", p.accuracy);
+  v("spread", p.spread);
+}
+
+template <class V>
+void fields(V& v, TrainingOutcome& t) {
+  v("data", t.data);
+  v("sharding", t.sharding);
+  v("backend", t.backend);
+  v("weights", t.weights);
+  v("memory_bytes", t.memory_bytes);
+  v("final_training_loss", t.final_training_loss);
+  v("final_loss", t.final_loss);
+  v("final_accuracy", t.final_accuracy);
+  v("final_spread", t.final_spread);
+  v("target", t.target);
+  v("time_to_target_s", t.time_to_target_s);
+  v("steps_to_target", t.steps_to_target);
+  v("diverged_step", t.diverged_step);
+  v("diverged_worker", t.diverged_worker);
+  v("evaluations", t.evaluations);
+  v("steps", t.steps);
+}
+
+template <class V>
 void fields(V& v, JobOutcome& j) {
   v("iteration_time_s", j.iteration_time_s);
   v("median_s", j.median_s);
@@ -110,6 +146,7 @@ void fields(V& v, JobOutcome& j) {
   v("bounds", j.bounds);
   v("profiles", j.profiles);
   v("memory", j.memory);
+  v("training", j.training);
 }
 
 template <class V>
@@ -142,7 +179,7 @@ struct Writer {
   }
   template <class T>
   void operator()(const char* key, std::optional<T>& value) {
-    if (value) json[key] = *value;
+    if (value) json[key] = write(*value);
   }
   template <class T>
   static Json write(T& value) {
@@ -171,7 +208,7 @@ struct Reader {
   }
   template <class T>
   void operator()(const char* key, std::optional<T>& value) {
-    if (const auto it = json.find(key); it != json.end()) value = it->template get<T>();
+    if (const auto it = json.find(key); it != json.end()) read(*it, value.emplace());
   }
   template <class T>
   static void read(const Json& from, T& value) {

@@ -74,6 +74,37 @@ struct ProfileUse {
   double step_s = 0;  ///< forward, backward, host overhead and input of one micro-batch
 };
 
+/// Loss of a step, mean over the workers, and when the last of them had passed it.
+struct LossPoint {
+  std::int64_t step = 0;  ///< 1: after the first
+  double time_s = 0;      ///< of the cluster
+  double loss = 0;
+};
+
+/// An evaluation on the samples for testing.
+struct EvaluationPoint {
+  std::int64_t step = 0;
+  double time_s = 0;
+  double loss = 0;
+  double accuracy = 0;
+  double spread = 0;  ///< mean over the workers of |x_i - mean|^2 / |mean|^2
+};
+
+/// A training on real values.
+struct TrainingOutcome {
+  std::string data, sharding, backend;
+  std::string weights;      ///< which were evaluated
+  double memory_bytes = 0;  ///< of this machine, at least
+  std::optional<double> final_training_loss;
+  std::optional<double> final_loss, final_accuracy, final_spread;  ///< of the last evaluation
+  std::optional<double> target;                                    ///< accuracy
+  std::optional<double> time_to_target_s;  ///< the first evaluation that reached it
+  std::optional<std::int64_t> steps_to_target;
+  std::optional<std::int64_t> diverged_step, diverged_worker;  ///< first loss that is not finite
+  std::vector<LossPoint> steps;
+  std::vector<EvaluationPoint> evaluations;
+};
+
 /// One job of a run.
 struct JobOutcome {
   std::string name;
@@ -109,6 +140,7 @@ struct JobOutcome {
   std::vector<MemoryUse> memory;
   std::vector<Floor> floors;
   std::vector<EvaluatedBound> bounds;
+  std::optional<TrainingOutcome> training;
 };
 
 /// What a run answers. to_json() has the fields of the first job at its top level.

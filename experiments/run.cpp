@@ -79,6 +79,8 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   outcome.sent_bytes_max = job.sent_bytes_max;
   outcome.floors = run_floors(job, run, cluster);
   outcome.bounds = paper_bounds(prepared, cluster);
+  if (description.training)
+    outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
 }
 
@@ -94,8 +96,9 @@ void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& r
 }  // namespace
 
 RunResult run_alone(const Experiment& experiment, Recorder* recorder) {
-  const Prepared prepared = prepare(experiment);
+  Prepared prepared = prepare(experiment);
   const Cluster& cluster = *prepared.simulation.cluster;
+  add_training(experiment.jobs, prepared.jobs, prepared.simulation);
   const SimulationResult run = simulate(prepared.simulation, recorder);
 
   RunResult result;
@@ -140,6 +143,7 @@ std::optional<Experiment> s_sgd_baseline(const Experiment& experiment) {
   const Json plain{{"name", kBaseline}};
   if (experiment.jobs.front().schedule == plain) return std::nullopt;
   Experiment baseline = experiment;
+  for (JobDescription& job : baseline.jobs) job.training.reset();
   baseline.jobs.front().schedule = plain;
   return baseline;
 }

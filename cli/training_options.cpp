@@ -1,0 +1,67 @@
+#include <CLI/CLI.hpp>
+
+#include "options.hpp"
+
+namespace paceline {
+namespace {
+
+// Of a section that may be a name alone: "digits" or {"name": "digits", ...}.
+Json& section(Json& training, const char* key, const char* name) {
+  Json& value = training[key];
+  if (value.is_null()) value = Json::object();
+  if (!value.is_object()) value = Json{{name, Json(value)}};
+  return value;
+}
+
+template <class T>
+void put(Json& json, const char* key, const std::optional<T>& value) {
+  if (value) json[key] = *value;
+}
+
+}  // namespace
+
+void ExperimentOptions::add_training_flags(CLI::App& command) {
+  const char* group = "Training on real values (each asks for it)";
+  const auto flag = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->group(group);
+  };
+  command.add_flag("--numerics", numerics_, "train real values beside the time")->group(group);
+  flag("--data", data_,
+       "data set: digits, textures, grammar, mnist, fashion-mnist, cifar10, cifar100, ptb, npy "
+       "(digits)");
+  flag("--data-folder", data_folder_, "where the data set's files are");
+  flag("--lr", learning_rate_, "learning rate, the base of its schedule (0.05)");
+  flag("--momentum", momentum_, "(0.9)");
+  command.add_flag("--nesterov", nesterov_, "Nesterov's momentum")->group(group);
+  command.add_flag("--augment", augment_, "shift and mirror the training images")->group(group);
+  flag("--sharding", sharding_, "iid, dirichlet or by_label (iid)");
+  flag("--alpha", alpha_, "of Dirichlet sharding: small is uneven (0.5)");
+  flag("--evaluate-every", evaluate_every_, "steps between evaluations (a tenth of them)");
+  flag("--target", target_, "accuracy whose date is asked for: 0.9");
+  flag("--backend", backend_, "kernels: reference or onednn (the fastest on the CPU)");
+  flag("--threads", threads_, "of this machine; changes no result (all cores)");
+}
+
+void ExperimentOptions::put_training(Json& job) const {
+  const bool asked = numerics_ || nesterov_ || augment_ || data_ || data_folder_ || sharding_ ||
+                     backend_ || learning_rate_ || momentum_ || alpha_ || target_ || threads_ ||
+                     evaluate_every_;
+  if (!asked) return;
+  Json& training = job["training"];
+  if (training.is_null()) training = Json::object();
+  if (!training.is_object()) return;  // the reader says what is wrong
+  if (data_) section(training, "data", "name")["name"] = *data_;
+  if (data_folder_) section(training, "data", "name")["folder"] = *data_folder_;
+  if (learning_rate_) section(training, "learning_rate", "base")["base"] = *learning_rate_;
+  if (sharding_) section(training, "sharding", "kind")["kind"] = *sharding_;
+  if (alpha_) section(training, "sharding", "kind")["alpha"] = *alpha_;
+  put(training, "momentum", momentum_);
+  if (nesterov_) training["nesterov"] = true;
+  if (augment_) training["augment"] = true;
+  put(training, "evaluate_every", evaluate_every_);
+  put(training, "target", target_);
+  put(training, "backend", backend_);
+  put(training, "threads", threads_);
+}
+
+}  // namespace paceline

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "experiments/compare.hpp"
+#include "experiments/result.hpp"
+
+namespace paceline {
+
+/// Loss and accuracy against cluster time, for a person.
+std::string training_report(const JobOutcome& job);
+/// One row per combination; empty unless one trained.
+std::string training_comparison(const Comparison& comparison);
+/// Every step and evaluation of every job that trained, as comma-separated values.
+std::string metrics_csv(const RunResult& result);
+
+}  // namespace paceline

@@ -1,0 +1,112 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/json.hpp"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class TrainingCli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "paceline-training-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  int paceline(const std::string& arguments, const std::string& out = "out") {
+    const std::string line = "cd '" + folder_.string() + "' && '" PACELINE_BINARY "' " + arguments +
+                             " >" + out + " 2>err </dev/null";
+    const int status = std::system(line.c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  std::string read(const std::string& name) {
+    std::ifstream stream(folder_ / name);
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return text.str();
+  }
+  void refuses(const std::string& arguments, const std::string& expected) {
+    EXPECT_EQ(paceline(arguments), 2) << arguments;
+    EXPECT_THAT(read("err"), HasSubstr(expected)) << arguments;
+    EXPECT_EQ(read("out"), "") << arguments;
+  }
+
+  const std::string base_ =
+      "run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 20 --numerics ";
+  fs::path folder_;
+};
+
+TEST_F(TrainingCli, LossFallsAndThreadsChangeNothing) {
+  for (const std::string schedule : {"s-sgd", "cocod-sgd:period=5"}) {
+    const std::string run = base_ + "--lr 0.02 --evaluate-every 10 --json -s " + schedule;
+    ASSERT_EQ(paceline(run + " --threads 1 --metrics m.csv", "one"), 0) << read("err");
+    ASSERT_EQ(paceline(run + " --threads 2", "two"), 0) << read("err");
+    EXPECT_EQ(read("one"), read("two")) << schedule;
+    const Json training = Json::parse(read("one")).at("training");
+    const Json& steps = training.at("steps");
+    ASSERT_EQ(steps.size(), 20U);
+    double early = 0, late = 0;
+    for (std::size_t i = 0; i < 5; ++i) {
+      early += steps[i].at("loss").get<double>();
+      late += steps[19 - i].at("loss").get<double>();
+    }
+    EXPECT_LT(late, early) << schedule;
+    for (std::size_t i = 1; i < 20; ++i)
+      EXPECT_GT(steps[i].at("time_s").get<double>(), steps[i - 1].at("time_s").get<double>());
+    EXPECT_EQ(training.at("evaluations").back().at("step"), 20);
+    EXPECT_EQ(training.at("weights"), "mean of the workers");
+    const std::string metrics = read("m.csv");
+    EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 21);
+    ASSERT_EQ(paceline("plot one --out plot.svg --y accuracy"), 0) << read("err");
+    EXPECT_THAT(read("plot.svg"), HasSubstr("<polyline"));
+    EXPECT_THAT(read("plot.svg"), HasSubstr("simulated cluster time (s)"));
+    if (std::system("command -v xmllint >/dev/null") == 0) {
+      const std::string check = "xmllint --noout '" + (folder_ / "plot.svg").string() + "'";
+      EXPECT_EQ(std::system(check.c_str()), 0);
+    }
+  }
+}
+
+TEST_F(TrainingCli, DivergenceIsReported) {
+  ASSERT_EQ(paceline("run -m mlp -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 20 --lr 1e6 --json"),
+            0)
+      << read("err");
+  const Json training = Json::parse(read("out")).at("training");
+  ASSERT_TRUE(training.contains("diverged_step")) << training.dump();
+  EXPECT_GE(training.at("diverged_worker"), 0);
+  EXPECT_FALSE(training.contains("final_accuracy"));
+}
+
+TEST_F(TrainingCli, RefusesWhatCannotBe) {
+  refuses(base_ + "--data digit", "digits");
+  refuses(base_ + "--sharding dirichle", "dirichlet");
+  refuses(base_ + "--backend onednm", "onednn");
+  refuses(base_ + "--optimizer sgd --momentum 0.9", "momentum");
+  refuses(base_ + "--data textures", "lenet5");
+  refuses(base_ + "--threads 0", "threads");
+  refuses(base_ + "--target 90", "target");
+  refuses("run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --metrics m.csv", "--numerics");
+  refuses(
+      "run -m lstm-ptb -b 20 -c 16x1-1080ti-1gbe --set 'nodes[0].count=1024' --numerics "
+      "--data grammar",
+      "of this machine's memory");
+  ASSERT_EQ(paceline("run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --json", "plain"), 0);
+  refuses("plot plain --out p.svg", "--numerics");
+  EXPECT_FALSE(fs::exists(folder_ / "p.svg"));
+}
+
+}  // namespace
+}  // namespace paceline
