@@ -94,14 +94,15 @@ Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t ste
   w.set_parameters(on_device);
 }
 
-// The last iteration of the warm-up leaves the newest weights both on the host and on the device.
+// An iteration of the warm-up. It leaves the newest weights on the device, and on the host the last
+// two, as the first delayed one expects them.
 Program last_synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
                                   Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
   const Carry carry = carry_of(o.server, s->shard.tensor);
   co_await w.push(s->shard, on_host, carry);
-  s->arrived = co_await w.pull(s->shard, step + 1, carry);
   s->weights = s->arrived;
+  s->arrived = co_await w.pull(s->shard, step + 1, carry);
   const Tensor on_device = w.copy_to_device(s->arrived);
   co_await w.finished(on_device);
   w.set_parameters(on_device);

@@ -21,7 +21,8 @@ Program s_sgd(Worker& w, BucketRule rule) {
   for ([[maybe_unused]] const Step step : w.steps()) {
     w.forward();
     for (std::size_t i = 0; i < buckets.size(); ++i) {
-      co_await w.backward(buckets[i].last_ready);
+      const Pending<> ready = w.backward(buckets[i].last_ready);
+      co_await ready;
       means[i] = w.all_reduce_mean(w.gradient(buckets[i].range));
     }
     co_await all(means);
@@ -58,7 +59,7 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
     s.description = "wait-free back-propagation, one all-reduce per tensor";
     rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
   } else if (overlap == "mg-wfbp") {
-    s.description = "MG-WFBP: tensors merged by the optimal rule";
+    s.description = "MG-WFBP: tensors merged by the published greedy rule";
     rule = [](const Worker& w) {
       return buckets_mg_wfbp(w.model(), w.payload_bytes(),
                              [&w](double bytes) { return w.all_reduce_s(bytes); });
@@ -66,7 +67,8 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
   } else if (overlap == "optimal") {
     s.description = "tensors merged so that the last message ends as early as possible";
     rule = [](const Worker& w) {
-      return buckets_optimal(w.model(), w.payload_bytes(), [&w](double bytes) { return w.all_reduce_s(bytes); });
+      return buckets_optimal(w.model(), w.payload_bytes(),
+                             [&w](double bytes) { return w.all_reduce_s(bytes); });
     };
   } else if (overlap == "ddp") {
     const double bytes = options.bytes("bucket", 25.0 * 1024 * 1024);
@@ -93,12 +95,13 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
 
 }  // namespace
 
-extern const ScheduleEntry s_sgd_entry{"s-sgd", "S-SGD: synchronous SGD over all-reduce",
-                                       "wait-free back-propagation: Zhang et al. 2017 (Poseidon); "
-                                       "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
-                                       "overlap: none | wfbp | mg-wfbp | optimal | ddp | horovod (wfbp); "
-                                       "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
-                                       "fusion (64MiB), cycle (1ms), negotiation (0s)",
-                                       make_s_sgd};
+extern const ScheduleEntry s_sgd_entry{
+    "s-sgd", "S-SGD: synchronous SGD over all-reduce",
+    "wait-free back-propagation: Zhang et al. 2017 (Poseidon); "
+    "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
+    "overlap: none | wfbp | mg-wfbp | optimal | ddp | horovod (wfbp); "
+    "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
+    "fusion (64MiB), cycle (1ms), negotiation (0s)",
+    make_s_sgd};
 
 }  // namespace paceline

@@ -47,11 +47,15 @@ std::int64_t batch_of(const JobDescription& job, const Profile& profile) {
   throw InputError(fmt::format("job '{}': missing key 'batch': the profile has several", job.name));
 }
 
-ModelShape shape_of(const StepCosts& costs) {
+ModelShape shape_of(const StepCosts& costs, const Model& model) {
   ModelShape shape;
-  for (const TensorCost& tensor : costs.tensors) {
+  for (std::size_t t = 0; t < costs.tensors.size(); ++t) {
+    const TensorCost& tensor = costs.tensors[t];
+    // As a matrix, a weight has its outputs as rows (PowerSGD's view); vectors stay one row.
+    const std::vector<std::int64_t>& dims = model.tensors()[t].shape;
+    const std::int64_t rows = dims.size() > 1 ? dims.front() : 1;
     shape.tensors.push_back(
-        {tensor.name, tensor.elements, shape.elements, tensor.forward_s, tensor.backward_s});
+        {tensor.name, tensor.elements, shape.elements, tensor.forward_s, tensor.backward_s, rows});
     shape.elements += tensor.elements;
   }
   for (const std::size_t index : costs.backward_order)
@@ -63,7 +67,7 @@ DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
   const Profile profile = profile_of(choice_for(job, gpu), job, gpu);
   const StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
   DeviceCosts costs;
-  costs.shape = shape_of(step);
+  costs.shape = shape_of(step, *job.model);
   costs.operations = std::make_shared<const OperationCosts>(operation_costs(profile));
   costs.profile_device = profile.device;
   costs.use = {gpu,          0, to_string(step.source), step.description, step.relative_uncertainty,

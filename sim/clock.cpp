@@ -6,16 +6,16 @@ namespace paceline {
 
 void Clock::at(double date, Fire fire, void* self, std::uint64_t argument) {
   if (date < now_) date = now_;
-  for (const Cached& cached : cache_) {
-    if (cached.date == date) {
-      buckets_[cached.bucket].push_back({fire, self, argument});
-      return;
-    }
+  if (cache_[last_hit_].date != date) {
+    last_hit_ = 0;
+    while (last_hit_ < kCached && cache_[last_hit_].date != date) ++last_hit_;
+    if (last_hit_ == kCached) last_hit_ = open_bucket(date);
   }
-  buckets_[open_bucket(date)].push_back({fire, self, argument});
+  buckets_[cache_[last_hit_].bucket].push_back({fire, self, argument});
 }
 
-std::uint32_t Clock::open_bucket(double date) {
+// The new bucket's place in the cache.
+std::size_t Clock::open_bucket(double date) {
   std::uint32_t bucket = 0;
   if (free_buckets_.empty()) {
     bucket = static_cast<std::uint32_t>(buckets_.size());
@@ -27,8 +27,9 @@ std::uint32_t Clock::open_bucket(double date) {
   heap_.push_back({date, sequence_++, bucket});
   std::push_heap(heap_.begin(), heap_.end());
   cache_[next_cached_] = {date, bucket};
+  const std::size_t place = next_cached_;
   next_cached_ = (next_cached_ + 1) % kCached;
-  return bucket;
+  return place;
 }
 
 void Clock::fire_next_bucket() {

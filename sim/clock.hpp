@@ -66,7 +66,7 @@ class Clock final : public Executor {
   };
   static constexpr std::size_t kCached = 4;
 
-  std::uint32_t open_bucket(double date);
+  std::size_t open_bucket(double date);
   void fire_next_bucket();
 
   double now_ = 0;
@@ -74,7 +74,7 @@ class Clock final : public Executor {
   std::vector<std::uint32_t> free_buckets_;
   std::vector<HeapEntry> heap_;
   Cached cache_[kCached];
-  std::size_t next_cached_ = 0;
+  std::size_t next_cached_ = 0, last_hit_ = 0;
   std::uint64_t sequence_ = 0;
   std::uint64_t fired_ = 0;
   std::vector<std::coroutine_handle<>> ready_;

@@ -141,6 +141,7 @@ void Channel::end() {
   wire_.ended(clock_.now());
   for (Collective* collective : ending_) {
     const CompletionRef alive = collective->completion();
+    if (collective == last_joined_) last_joined_ = nullptr;
     if (ended_) ended_(*collective);
     open_[collective->sequence - base_].collective = nullptr;
     while (!open_.empty() && open_.front().collective == nullptr) {

@@ -117,7 +117,12 @@ class Channel {
       auto* made = new C(*this, call, sequence, worker);
       open_.push_back({CompletionRef(made), made});
     }
-    Collective& found = *open_[sequence - base_].collective;
+    // In lock-step all workers join the same collective one after the other.
+    if (sequence != last_sequence_ || last_joined_ == nullptr) {
+      last_joined_ = open_[sequence - base_].collective;
+      last_sequence_ = sequence;
+    }
+    Collective& found = *last_joined_;
     if (!(found.call == call)) mismatch(worker, call, found);
     ++found.joined;
     return static_cast<C&>(found);
@@ -159,6 +164,8 @@ class Channel {
   std::vector<Collective*> batch_;    // on the wire now
   std::vector<Collective*> ending_;
   bool considering_ = false;
+  Collective* last_joined_ = nullptr;
+  std::uint64_t last_sequence_ = 0;
 };
 
 class AllReduceCall final : public Result<Tensor>, public Collective {

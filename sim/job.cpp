@@ -236,8 +236,9 @@ void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
         }));
     after.push_back(buffer_of(models[w]).written);
   }
-  const std::vector<double> equal(models.size(), 1.0 / static_cast<double>(models.size()));
-  const BufferRef mean = reduce_mean(*graph_, models, equal, 32);
+  std::vector<double> weights = spec_.weights;
+  if (weights.empty()) weights.assign(models.size(), 1.0 / static_cast<double>(models.size()));
+  const BufferRef mean = reduce_mean(*graph_, models, weights, 32);
   after.push_back(mean->written);
   // The weights that a parameter server holds are the model; the workers' are what they compute on.
   for (const Tensor& shard : served) after.push_back(buffer_of(shard).written);
@@ -255,7 +256,7 @@ void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
             const double d = static_cast<double>(view.read()[i]) - (*mean)[i];
             distance += d * d;
           }
-        point->spread = norm > 0 ? distance / norm / static_cast<double>(of_workers.size()) : 0;
+        point->spread = norm == 0 ? 0 : distance / norm / static_cast<double>(of_workers.size());
         std::vector<float> weights = *mean;
         for (std::size_t s = 0; s < of_servers.size(); ++s)
           std::copy(of_servers[s].read().begin(), of_servers[s].read().end(),

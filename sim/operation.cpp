@@ -11,38 +11,21 @@ const char* intern(std::string_view name) {
   return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }
 
-void TimedOperation::destroy() {
-  pool_->recycle(this);
-}
-
 OperationPool::~OperationPool() {
+  // Operations of a run that was stopped may wait for one another: let go first, then delete.
+  for (TimedOperation* operation : all_) {
+    operation->launch = nullptr;
+    const auto after = std::move(operation->after);
+    operation->after.clear();
+  }
   for (TimedOperation* operation : all_) delete operation;
 }
 
-boost::intrusive_ptr<TimedOperation> OperationPool::make() {
-  TimedOperation* operation = free_;
-  if (operation != nullptr) {
-    free_ = operation->next_;
-  } else {
-    operation = new TimedOperation;
-    operation->pool_ = this;
-    all_.push_back(operation);
-  }
-  ++live_;
-  operation->next_ = nullptr;
-  operation->tag = -1;
-  return {operation};
-}
-
-void OperationPool::recycle(TimedOperation* operation) {
-  operation->rearm();
-  operation->result_values.reset();
-  operation->after.clear();
-  if (operation->launch) operation->launch = nullptr;
-  operation->result_values_offset = 0;
-  operation->next_ = free_;
-  free_ = operation;
-  --live_;
+TimedOperation* OperationPool::grow() {
+  auto* operation = new TimedOperation;
+  operation->pool_ = this;
+  all_.push_back(operation);
+  return operation;
 }
 
 Stream::Stream(Clock& clock, StreamListener& listener, std::uint32_t id)

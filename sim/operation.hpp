@@ -71,16 +71,40 @@ class TimedOperation final : public Result<Tensor> {
 class OperationPool {
  public:
   ~OperationPool();
-  boost::intrusive_ptr<TimedOperation> make();
+  boost::intrusive_ptr<TimedOperation> make() {
+    TimedOperation* operation = free_;
+    if (operation == nullptr)
+      operation = grow();
+    else
+      free_ = operation->next_;
+    ++live_;
+    operation->next_ = nullptr;
+    operation->tag = -1;
+    return {operation};
+  }
   [[nodiscard]] std::size_t live() const { return live_; }
 
  private:
   friend class TimedOperation;
-  void recycle(TimedOperation* operation);
+  void recycle(TimedOperation* operation) {
+    operation->rearm();
+    if (operation->result_values) operation->result_values.reset();
+    operation->result_values_offset = 0;
+    if (!operation->after.empty()) operation->after.clear();
+    if (operation->launch) operation->launch = nullptr;
+    operation->next_ = free_;
+    free_ = operation;
+    --live_;
+  }
+  TimedOperation* grow();
   TimedOperation* free_ = nullptr;
   std::vector<TimedOperation*> all_;
   std::size_t live_ = 0;
 };
+
+inline void TimedOperation::destroy() {
+  pool_->recycle(this);
+}
 
 /// A FIFO of operations, one at a time, at a rate that may change while one runs (CoCoD's "a %",
 /// stragglers).

@@ -155,7 +155,6 @@ void WorkerRuntime::step_done() {
   if (communicated_) ++rounds_;
   communicated_ = false;
   forward_position_ = backward_position_ = 0;
-  last_backward_ = Pending<Tensor>();
   if (job_.spec().jitter.distribution != Jitter::Distribution::none)
     step_factor_ = sample_step_factor();
   if (steps_passed_ == job_.log_.measured_from) at_first_ = totals();
@@ -260,6 +259,7 @@ void WorkerRuntime::operation_started(Stream& stream, TimedOperation& operation)
 }
 
 void WorkerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
+  if (&operation == last_backward_) last_backward_ = nullptr;
   const double now = clock_.now();
   fingerprint_ += now;
   ++fingerprint_count_;
@@ -352,40 +352,40 @@ Pending<Tensor> WorkerRuntime::backward(TensorId down_to) {
 }
 
 Pending<Tensor> WorkerRuntime::backward_until(std::uint32_t position, Range result) {
-  if (values_ && backward_position_ == 0) gradient_ = values_->fresh_gradient();
-  if (position <= backward_position_ && !last_backward_.done()) {
-    // Already on its way as part of a longer operation: the same date, another range.
-    const Tensor after(this, 0, 0, CompletionRef(last_backward_.completion()));
-    return Pending<Tensor>(enqueue(compute_, "backward", Activity::backward, -1, 0, result,
-                                   std::span(&after, 1), {}, gradient_, result.offset));
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  operation->name = "backward";
+  operation->activity = Activity::backward;
+  operation->result = result;
+  operation->work = 0;
+  if (values_) {
+    if (backward_position_ == 0) {
+      gradient_.reset();  // it may be the one that is free again
+      gradient_ = values_->fresh_gradient();
+    }
+    operation->result_values = gradient_;
+    operation->result_values_offset = result.offset;
   }
-  position = std::max(position, backward_position_);
-  const double seconds =
-      (job_.backward_sum_[position] - job_.backward_sum_[backward_position_]) * step_factor_;
-  const std::int32_t tag =
-      position - backward_position_ == 1
-          ? static_cast<std::int32_t>(model().backward_order[backward_position_])
-          : -1;
-  std::function<void()> launch;
-  if (values_ && position > backward_position_)
-    launch = [this, from = backward_position_, position, gradient = gradient_] {
-      values_->backward(from, position, parameters_, *gradient);
-    };
-  backward_position_ = position;
-  Pending<Tensor> pending(enqueue(compute_, "backward", Activity::backward, tag, seconds, result,
-                                  {}, std::move(launch), gradient_, result.offset));
-  last_backward_ = pending;
-  return pending;
+  // A gradient that is already on its way takes no time of its own: the stream is in order.
+  if (position > backward_position_) {
+    operation->work =
+        (job_.backward_sum_[position] - job_.backward_sum_[backward_position_]) * step_factor_;
+    if (position - backward_position_ == 1)
+      operation->tag = static_cast<std::int32_t>(model().backward_order[backward_position_]);
+    if (values_)
+      operation->launch = [this, from = backward_position_, position, gradient = gradient_] {
+        values_->backward(from, position, parameters_, *gradient);
+      };
+    backward_position_ = position;
+  }
+  compute_.enqueue(operation);
+  if (!operation->done()) last_backward_ = operation.get();
+  return Pending<Tensor>(std::move(operation));
 }
 
 Tensor WorkerRuntime::gradient(TensorRange range) {
-  const ModelShape::Item& first = model().tensors[range.first];
-  return {this,
-          model().range_elements(range),
-          first.offset,
-          last_backward_.done() ? CompletionRef() : CompletionRef(last_backward_.completion()),
-          gradient_,
-          first.offset};
+  const std::int64_t offset = model().tensors[range.first].offset;
+  return {this,  model().range_elements(range), offset, CompletionRef(last_backward_), gradient_,
+          offset};
 }
 
 Pending<> WorkerRuntime::local_step(Step) {

@@ -174,9 +174,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   std::vector<std::unique_ptr<Connection>> to_server_;
 
   // Progress through the model in the current step
-  std::uint32_t forward_position_ = 0;   // tensors whose forward is enqueued
-  std::uint32_t backward_position_ = 0;  // of backward_order
-  Pending<Tensor> last_backward_;
+  std::uint32_t forward_position_ = 0;       // tensors whose forward is enqueued
+  std::uint32_t backward_position_ = 0;      // of backward_order
+  TimedOperation* last_backward_ = nullptr;  // the newest that is not done
   double step_factor_ = 1;
   Tensor parameters_;
   std::unique_ptr<WorkerValues> values_;  // null in time-only runs

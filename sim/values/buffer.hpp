@@ -17,9 +17,14 @@ using Floats = std::shared_ptr<std::vector<float>>;
 /// Only the simulated clock's thread touches anything but the contents of `data`.
 class Buffer final : public Values {
  public:
-  explicit Buffer(std::size_t elements) : data(std::make_shared<std::vector<float>>(elements)) {}
+  /// `data` stays empty until the task that writes it runs (which gives it its size): the simulation may
+  /// be hundreds of tasks ahead of the values. Zeros if it is read without having been written.
+  explicit Buffer(std::size_t elements)
+      : data(std::make_shared<std::vector<float>>()), elements_(elements) {}
   explicit Buffer(std::vector<float> values)
-      : data(std::make_shared<std::vector<float>>(std::move(values))) {}
+      : data(std::make_shared<std::vector<float>>(std::move(values))), elements_(data->size()) {}
+
+  [[nodiscard]] std::size_t elements() const { return elements_; }
 
   Floats data;
   TaskGraph::Ref written;  ///< the task that writes the contents
@@ -32,6 +37,9 @@ class Buffer final : public Values {
   void note_reader(const Strand* strand, const TaskGraph::Ref& task) {
     if (in_place_of != nullptr && in_place_of != strand) readers.push_back(task);
   }
+
+ private:
+  std::size_t elements_;
 };
 
 /// Selected entries as (index, value), indices ascending.
@@ -51,13 +59,17 @@ class SparseBuffer final : public Values {
 using BufferRef = boost::intrusive_ptr<Buffer>;
 using SparseBufferRef = boost::intrusive_ptr<SparseBuffer>;
 
-/// A tensor's data as a task sees them. The tensor must have data.
+/// A tensor's data as a task sees them: made on the clock's thread, once its writer is posted. The
+/// tensor must have data.
 class View {
  public:
   explicit View(const Tensor& tensor)
-      : data_(static_cast<Buffer*>(tensor.values().get())->data),
-        offset_(static_cast<std::size_t>(tensor.values_offset())),
-        size_(static_cast<std::size_t>(tensor.elements())) {}
+      : offset_(static_cast<std::size_t>(tensor.values_offset())),
+        size_(static_cast<std::size_t>(tensor.elements())) {
+    const auto& buffer = *static_cast<Buffer*>(tensor.values().get());
+    data_ = buffer.data;
+    if (!buffer.written && data_->empty()) data_->resize(buffer.elements());
+  }
   [[nodiscard]] std::span<const float> read() const { return {data_->data() + offset_, size_}; }
 
  private:

@@ -1,8 +1,11 @@
 #include "sim/values/worker_values.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 
 #include "kernels/quantize.hpp"
 #include "kernels/sparsify.hpp"
@@ -31,9 +34,12 @@ void note_readers(const std::vector<Tensor>& tensors, const Strand* strand,
 
 DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef result,
                                            ValueFunction f) {
+  for (const Tensor& read : reads)
+    if (!read.values()) throw std::logic_error("an operation reads a tensor without values");
   return [this, reads = std::move(reads), result = std::move(result), f = std::move(f)] {
     result->written = strand_.post(
-        [inputs = views(reads), out = result->data, f] {
+        [inputs = views(reads), out = result->data, elements = result->elements(), f] {
+          out->resize(elements);
           std::vector<std::span<const float>> spans;
           for (const View& input : inputs) spans.push_back(input.read());
           f(spans, *out);
@@ -45,6 +51,9 @@ DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef 
 
 DeviceValues::Launch DeviceValues::combine(double a, const Tensor& x, double b, const Tensor& y,
                                            BufferRef result) {
+  if (x.elements() != y.elements())
+    throw std::logic_error(fmt::format("a sum of tensors of {} and {} elements", x.elements(),
+                                       y.elements()));
   const auto fa = static_cast<float>(a), fb = static_cast<float>(b);
   return compute({x, y}, std::move(result), [fa, fb](auto in, std::span<float> out) {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = fa * in[0][i] + fb * in[1][i];
@@ -85,21 +94,26 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
   const TaskGraph::Ref task = strand_.post(
       [engine = engine_, weights = View(parameters), from, to, end, step,
        accumulated = accumulated_, micro_batches = accumulation_, losses = losses_] {
+        float beyond = 0;  // of steps after the last one
+        const auto at = static_cast<std::size_t>(step);
+        float& loss = at < losses->size() ? (*losses)[at] : beyond;
         if (from == 0) {
           // Earlier micro-batches of the step, in one piece.
+          loss = 0;
           if (accumulated) std::fill(accumulated->begin(), accumulated->end(), 0.0F);
+          std::vector<float> gradient;
           for (std::int64_t micro = 0; micro + 1 < micro_batches; ++micro) {
-            std::vector<float> gradient(accumulated->size());
+            gradient.resize(accumulated->size());
             engine->load(step, micro);
             engine->forward(0, end, weights.read(), step);
             engine->backward(0, end, weights.read(), gradient);
             for (std::size_t i = 0; i < gradient.size(); ++i) (*accumulated)[i] += gradient[i];
+            loss += engine->loss();
           }
           engine->load(step, micro_batches - 1);
         }
         engine->forward(from, to, weights.read(), step);
-        if (to == end && static_cast<std::size_t>(step) < losses->size())
-          (*losses)[static_cast<std::size_t>(step)] = engine->loss();
+        if (to == end) loss = (loss + engine->loss()) / static_cast<float>(micro_batches);
       },
       {buffer_of(parameters).written});
   buffer_of(parameters).note_reader(&strand_, task);
@@ -114,6 +128,7 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
       [engine = engine_, weights = View(parameters), out = gradient.data, from, to,
        accumulated = accumulated_, share = 1.0F / static_cast<float>(accumulation_),
        &model = model_] {
+        out->resize(static_cast<std::size_t>(model.elements));
         engine->backward(from, to, weights.read(), *out);
         if (!accumulated) return;
         for (std::uint32_t p = from; p < to; ++p) {
@@ -131,10 +146,13 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
 Buffer& WorkerValues::writable(Tensor& parameters) {
   Buffer& current = buffer_of(parameters);
   if (current.references() == 1 && current.in_place_of == &strand_) return current;
-  const BufferRef own(new Buffer(current.data->size()));
+  const BufferRef own(new Buffer(current.elements()));
   own->in_place_of = &strand_;
-  own->written =
-      strand_.post([from = current.data, to = own->data] { *to = *from; }, {current.written});
+  own->written = strand_.post(
+      [from = View(parameters), to = own->data] {
+        to->assign(from.read().begin(), from.read().end());
+      },
+      {current.written});
   current.note_reader(&strand_, own->written);
   parameters = Tensor(parameters.device(), parameters.elements(), 0, parameters.producer(), own);
   return *own;
@@ -182,6 +200,9 @@ DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
                                           const Tensor& gradient, std::int64_t k, Selector selector,
                                           std::uint64_t seed, SparseBufferRef sent,
                                           BufferRef rest) {
+  if (residual.elements() != gradient.elements())
+    throw std::logic_error(fmt::format("a residual of {} elements for a gradient of {}",
+                                       residual.elements(), gradient.elements()));
   return [this, residual, factor, gradient, k, selector, seed, sent = std::move(sent),
           rest = std::move(rest)] {
     const std::vector<Tensor> reads{residual, gradient};
@@ -191,6 +212,7 @@ DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
           namespace reference = kernels::reference;
           std::vector<float>& all = *kept;
           const std::span<const float> r = inputs[0].read(), g = inputs[1].read();
+          all.resize(g.size());
           for (std::size_t i = 0; i < all.size(); ++i) all[i] = r[i] + factor * g[i];
           const bool sampled = selector == Selector::dgc_sample,
                      gaussian = selector == Selector::gaussian_k;
@@ -230,8 +252,8 @@ DeviceValues::Launch WorkerValues::scatter(std::vector<Sparse> blocks, std::vect
           data.push_back(buffer_of(block).data);
         }
         result->written = strand_.post(
-            [data, weights, out = result->data] {
-              std::fill(out->begin(), out->end(), 0.0F);
+            [data, weights, out = result->data, elements = result->elements()] {
+              out->assign(elements, 0.0F);
               for (std::size_t b = 0; b < data.size(); ++b) {
                 const kernels::SparseView view{data[b]->indices, data[b]->values};
                 kernels::reference::scatter_add(std::span(&view, 1), weights[b], *out);
@@ -247,7 +269,7 @@ DeviceValues::Launch WorkerValues::put_back(const Tensor& residual, const Sparse
     result->written = strand_.post(
         [rest = View(residual), own = buffer_of(sent).data, global = buffer_of(kept).data,
          out = result->data] {
-          std::copy(rest.read().begin(), rest.read().end(), out->begin());
+          out->assign(rest.read().begin(), rest.read().end());
           for (std::size_t i = 0; i < own->indices.size(); ++i)
             if (!std::binary_search(global->indices.begin(), global->indices.end(),
                                     own->indices[i]))
@@ -264,7 +286,7 @@ BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
       [inputs = views(inputs), weights, out = result->data, half = bits == 16] {
         std::vector<float> rounded;
         std::vector<std::uint16_t> packed;
-        std::fill(out->begin(), out->end(), 0.0F);
+        out->assign(inputs.front().read().size(), 0.0F);
         for (std::size_t w = 0; w < inputs.size(); ++w) {
           std::span<const float> in = inputs[w].read();
           if (half) {

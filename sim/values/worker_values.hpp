@@ -19,7 +19,8 @@ class DeviceValues {
   explicit DeviceValues(TaskGraph& graph) : strand_(graph) {}
   [[nodiscard]] Strand& strand() { return strand_; }
 
-  /// result = f(reads). `result` is fresh.
+  /// result = f(reads). `result` is fresh. These throw std::logic_error if a tensor has no values,
+  /// or two of them do not fit each other.
   Launch compute(std::vector<Tensor> reads, BufferRef result, ValueFunction f);
   Launch combine(double a, const Tensor& x, double b, const Tensor& y, BufferRef result);
   Launch scale(double a, const Tensor& x, BufferRef result);
