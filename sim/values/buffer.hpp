@@ -17,8 +17,9 @@ using Floats = std::shared_ptr<std::vector<float>>;
 /// Only the simulated clock's thread touches anything but the contents of `data`.
 class Buffer final : public Values {
  public:
-  /// `data` stays empty until the task that writes it runs (which gives it its size): the simulation may
-  /// be hundreds of tasks ahead of the values. Zeros if it is read without having been written.
+  /// `data` stays empty until the task that writes it runs (which gives it its size): the
+  /// simulation may be hundreds of tasks ahead of the values. Zeros if it is read without having
+  /// been written.
   explicit Buffer(std::size_t elements)
       : data(std::make_shared<std::vector<float>>()), elements_(elements) {}
   explicit Buffer(std::vector<float> values)

@@ -52,8 +52,8 @@ DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef 
 DeviceValues::Launch DeviceValues::combine(double a, const Tensor& x, double b, const Tensor& y,
                                            BufferRef result) {
   if (x.elements() != y.elements())
-    throw std::logic_error(fmt::format("a sum of tensors of {} and {} elements", x.elements(),
-                                       y.elements()));
+    throw std::logic_error(
+        fmt::format("a sum of tensors of {} and {} elements", x.elements(), y.elements()));
   const auto fa = static_cast<float>(a), fb = static_cast<float>(b);
   return compute({x, y}, std::move(result), [fa, fb](auto in, std::span<float> out) {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = fa * in[0][i] + fb * in[1][i];
@@ -148,11 +148,10 @@ Buffer& WorkerValues::writable(Tensor& parameters) {
   if (current.references() == 1 && current.in_place_of == &strand_) return current;
   const BufferRef own(new Buffer(current.elements()));
   own->in_place_of = &strand_;
-  own->written = strand_.post(
-      [from = View(parameters), to = own->data] {
-        to->assign(from.read().begin(), from.read().end());
-      },
-      {current.written});
+  own->written =
+      strand_.post([from = View(parameters),
+                    to = own->data] { to->assign(from.read().begin(), from.read().end()); },
+                   {current.written});
   current.note_reader(&strand_, own->written);
   parameters = Tensor(parameters.device(), parameters.elements(), 0, parameters.producer(), own);
   return *own;
