@@ -16,9 +16,9 @@
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
 #include "options.hpp"
-#include "sim/network.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
+#include "sim/network.hpp"
 #include "table.hpp"
 
 namespace paceline {

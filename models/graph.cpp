@@ -120,7 +120,8 @@ std::vector<GradientEvent> gradient_events(const Model& model) {
     GradientEvent event{i, {}};
     for (const std::size_t tensor : model.tensors_of(i))
       if (--uses_left[tensor] == 0) event.tensors.push_back(tensor);
-    // The last one first, as everywhere in backward order: neighbours in time are then neighbours in a flat gradient.
+    // The last one first, as everywhere in backward order: neighbours in time are then neighbours
+    // in a flat gradient.
     std::reverse(event.tensors.begin(), event.tensors.end());
     events.push_back(std::move(event));
   }

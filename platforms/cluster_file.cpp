@@ -68,8 +68,7 @@ void read_gpu(ObjectReader& reader, NodeGroup& group) {
 NodeGroup read_group(ObjectReader& reader, std::size_t index) {
   NodeGroup group;
   group.name = reader.string("name", fmt::format("group{}", index));
-  group.count =
-      static_cast<std::size_t>(reader.integer_or("count", 1, 1));
+  group.count = static_cast<std::size_t>(reader.integer_or("count", 1, 1));
   group.gpus = static_cast<std::size_t>(reader.integer("gpus", 0));
   if (group.gpus > 0) {
     read_gpu(reader, group);

@@ -20,7 +20,8 @@ FeedOptions feed_options(const TrainingOptions& options, std::size_t rank) {
   return feed;
 }
 
-// Backends on a device keep their own copy of the flat vectors; on the CPU the caller's memory is used as it is.
+// Backends on a device keep their own copy of the flat vectors; on the CPU the caller's memory is
+// used as it is.
 class Mirror {
  public:
   Mirror(kernels::Backend& backend, std::int64_t elements)
@@ -32,7 +33,9 @@ class Mirror {
     backend_.copy_from_host(memory_.data(), host.data(), host.size_bytes());
     return memory_.span();
   }
-  [[nodiscard]] std::span<float> device(std::span<float> host) const { return on_host_ ? host : memory_.span(); }
+  [[nodiscard]] std::span<float> device(std::span<float> host) const {
+    return on_host_ ? host : memory_.span();
+  }
   void to_host(std::span<float> host, std::int64_t offset, std::int64_t count) {
     if (on_host_) return;
     backend_.copy_to_host(host.data() + offset, memory_.data() + offset,
@@ -63,10 +66,11 @@ class NetworkWorker final : public WorkerEngine {
     feed_.fill(step * options_.micro_batches + micro, batch_);
     network_.load(batch_);
   }
-  void forward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters, std::int64_t step) override {
+  void forward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters,
+               std::int64_t step) override {
     // Dropout masks differ by worker and step.
-    const std::uint64_t seed =
-        options_.seed * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(step) * 1'000'003 + rank_;
+    const std::uint64_t seed = options_.seed * 0x9e3779b97f4a7c15ULL +
+                               static_cast<std::uint64_t>(step) * 1'000'003 + rank_;
     network_.forward(from, to, parameters_.to_device(parameters), true, seed);
   }
   void backward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters,
@@ -170,7 +174,8 @@ class NetworkEngine final : public ValueEngine {
 
 }  // namespace
 
-std::shared_ptr<ValueEngine> make_network_engine(const Model& model, std::shared_ptr<const Dataset> data,
+std::shared_ptr<ValueEngine> make_network_engine(const Model& model,
+                                                 std::shared_ptr<const Dataset> data,
                                                  const TrainingOptions& options) {
   return std::make_shared<NetworkEngine>(model, std::move(data), options);
 }

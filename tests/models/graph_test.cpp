@@ -103,11 +103,11 @@ TEST(Graph, LastLayerYieldsFirstAndWeightWithBias) {
     for (const std::size_t tensor : event.tensors) names.push_back(model.tensors()[tensor].name);
     if (!names.empty()) yielded.push_back(names);
   }
-  const std::vector<std::vector<std::string>> expected{{"fc3.weight", "fc3.bias"},
-                                                       {"fc2.weight", "fc2.bias"},
-                                                       {"fc1.weight", "fc1.bias"},
-                                                       {"conv2.weight", "conv2.bias"},
-                                                       {"conv1.weight", "conv1.bias"}};
+  const std::vector<std::vector<std::string>> expected{{"fc3.bias", "fc3.weight"},
+                                                       {"fc2.bias", "fc2.weight"},
+                                                       {"fc1.bias", "fc1.weight"},
+                                                       {"conv2.bias", "conv2.weight"},
+                                                       {"conv1.bias", "conv1.weight"}};
   EXPECT_EQ(yielded, expected);
 }
 
@@ -120,7 +120,8 @@ TEST(Graph, ShortcutYieldsBeforeTheBranchItJoins) {
   const auto position = [&names](const std::string& name) {
     return std::find(names.begin(), names.end(), name) - names.begin();
   };
-  EXPECT_EQ(position("fc.weight"), 0);
+  EXPECT_EQ(position("fc.bias"), 0);
+  EXPECT_EQ(position("fc.weight"), 1);
   EXPECT_EQ(position("conv1.weight"), 160);
   EXPECT_LT(position("layer1.0.downsample.0.weight"), position("layer1.0.conv3.weight"));
 }

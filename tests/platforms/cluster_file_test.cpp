@@ -83,7 +83,7 @@ TEST(ClusterFile, ReadsEverything) {
   EXPECT_EQ(spec.gpu_count(), 20u);
   EXPECT_EQ(spec.node_count(), 9u);
   EXPECT_EQ(spec.nodes[0].gpu, "GTX 1080 Ti");
-  EXPECT_EQ(spec.nodes[0].pcie, (LinkSpec{12e9, 1e-6, 5 * 1e-6, 0.8}));
+  EXPECT_EQ(spec.nodes[0].pcie, (LinkSpec{12e9, 1e-6, 5e-6, 0.8}));
   EXPECT_EQ(spec.nodes[0].host.memory_bytes, 128.0 * (1 << 30));
   EXPECT_EQ(spec.nodes[1].pcie.bandwidth, kInfinity);
   EXPECT_EQ(spec.nodes[1].nvlink->bandwidth, 150e9);
@@ -103,7 +103,7 @@ TEST(ClusterFile, WritesWhatItReads) {
   EXPECT_EQ(read_cluster(written, "test.json"), spec);
   EXPECT_EQ(write_cluster(read_cluster(written, "test.json")).dump(), written.dump());
   EXPECT_EQ(written["network"]["bandwidth"], "10Gbps");
-  EXPECT_EQ(written["network"]["switch_latency"], "300ns");
+  EXPECT_EQ(written["network"]["switch_latency"], "0.3us");
   for (const std::string& name : shipped_clusters()) {
     const ClusterSpec shipped = load_cluster_spec(name);
     EXPECT_EQ(read_cluster(write_cluster(shipped), shipped.file), shipped) << name;
