@@ -312,17 +312,16 @@ TEST(ValuesIdentity, OdSgdFollowsItsFormula) {
   for (const std::size_t servers : {1U, 2U})
     for (const int warm_up : {0, 3}) {
       SCOPED_TRACE(std::to_string(servers) + " servers, warm-up " + std::to_string(warm_up));
-      const double lambda = warm_up == 0 ? 0.5 : 0;
       Training t;
       t.schedule = "od-sgd";
       t.servers = servers;
       t.skew = 1;
       t.options = {{"warm_up", warm_up},
                    {"local_rate", 0.1},
-                   {"lambda", lambda},
+                   {"lambda", 0.5},
                    {"weight_decay", 0.01},
                    {"split_above", 10}};
-      expect_od(train(t), static_cast<std::size_t>(warm_up), 0.1, lambda, 0.01);
+      expect_od(train(t), static_cast<std::size_t>(warm_up), 0.1, 0.5, 0.01);
     }
 }
 
