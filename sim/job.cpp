@@ -236,9 +236,9 @@ void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
         }));
     after.push_back(buffer_of(models[w]).written);
   }
-  std::vector<double> weights = spec_.weights;
-  if (weights.empty()) weights.assign(models.size(), 1.0 / static_cast<double>(models.size()));
-  const BufferRef mean = reduce_mean(*graph_, models, weights, 32);
+  std::vector<double> shares = spec_.weights;
+  if (shares.empty()) shares.assign(models.size(), 1.0 / static_cast<double>(models.size()));
+  const BufferRef mean = reduce_mean(*graph_, models, shares, 32);
   after.push_back(mean->written);
   // The weights that a parameter server holds are the model; the workers' are what they compute on.
   for (const Tensor& shard : served) after.push_back(buffer_of(shard).written);
