@@ -300,7 +300,10 @@ Program adds_unequal(Worker& w) {
   co_await w.finished(w.zeros(10) + w.zeros(9));
 }
 Program has_no_function(Worker& w) {
-  co_await w.finished(w.op("own", Activity::arithmetic, {}, 4, 0, {}));
+  const std::span<const Tensor> nothing;
+  const ValueFunction none;
+  const Tensor own = w.op("own", Activity::arithmetic, nothing, 4, 0, none);
+  co_await w.finished(own);
 }
 Program reads_nothing(Worker& w) {
   const Tensor nothing(&w, 4);
