@@ -21,8 +21,7 @@ Program s_sgd(Worker& w, BucketRule rule) {
   for ([[maybe_unused]] const Step step : w.steps()) {
     w.forward();
     for (std::size_t i = 0; i < buckets.size(); ++i) {
-      const Pending<> ready = w.backward(buckets[i].last_ready);
-      co_await ready;
+      co_await w.backward(buckets[i].last_ready);
       means[i] = w.all_reduce_mean(w.gradient(buckets[i].range));
     }
     co_await all(means);

@@ -52,25 +52,31 @@ void Channel::mismatch(std::uint32_t worker, const CollectiveCall& call,
 
 namespace {
 
-// Waits until a worker's data are there, then says so once.
-struct DataReady : Completion::Waiter {
+struct Later : Completion::Waiter {
   std::function<void()> then;
 };
 
 }  // namespace
 
-void Channel::submit(Collective& collective, const CompletionRef& after) {
-  if (!after || after->done()) {
-    is_ready(collective);
+void when_done(const CompletionRef& completion, std::function<void()> then) {
+  if (!completion || completion->done()) {
+    then();
     return;
   }
-  auto* waiter = new DataReady;
-  waiter->then = [this, &collective] { is_ready(collective); };
+  auto* waiter = new Later;
+  waiter->then = std::move(then);
   waiter->notify = [](Completion::Waiter* self) {
-    const std::unique_ptr<DataReady> owned(static_cast<DataReady*>(self));
+    const std::unique_ptr<Later> owned(static_cast<Later*>(self));
     owned->then();
   };
-  after->wait(*waiter);
+  completion->wait(*waiter);
+}
+
+void Channel::submit(Collective& collective, const CompletionRef& after) {
+  if (!after || after->done())
+    is_ready(collective);  // the usual case, without a closure
+  else
+    when_done(after, [this, &collective] { is_ready(collective); });
 }
 
 void Channel::is_ready(Collective& collective) {

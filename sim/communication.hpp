@@ -45,6 +45,9 @@ class WireTime {
   Listener* listener_ = nullptr;
 };
 
+/// Calls `then` once `completion` is done: at once if it is, or is null.
+void when_done(const CompletionRef& completion, std::function<void()> then);
+
 enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
 const char* to_string(CollectiveKind kind);
 

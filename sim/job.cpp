@@ -215,7 +215,7 @@ void Job::evaluate() {
     for (const Tensor& shard : server->latest()) models->push_back(shard);
   auto missing = std::make_shared<std::size_t>(models->size());
   for (const Tensor& model : *models)
-    when_computed(model, [this, point, models, missing] {
+    when_done(model.producer(), [this, point, models, missing] {
       if (--*missing == 0) evaluate(point, std::move(*models));
     });
 }

@@ -20,28 +20,6 @@ class ServerRuntime::Receive final : public Result<Request> {
   Request request_;
 };
 
-namespace {
-
-struct Computed : Completion::Waiter {
-  std::function<void()> then;
-};
-
-}  // namespace
-
-void when_computed(const Tensor& tensor, std::function<void()> then) {
-  if (tensor.ready()) {
-    then();
-    return;
-  }
-  auto* waiter = new Computed;
-  waiter->then = std::move(then);
-  waiter->notify = [](Completion::Waiter* self) {
-    const std::unique_ptr<Computed> owned(static_cast<Computed*>(self));
-    owned->then();
-  };
-  tensor.producer()->wait(*waiter);
-}
-
 ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
     : job_(job),
       index_(index),
@@ -96,7 +74,7 @@ Pending<Request> ServerRuntime::receive() {
 }
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
-  when_computed(after, [this, call = push.call, worker = push.worker] {
+  when_done(after.producer(), [this, call = push.call, worker = push.worker] {
     job_.workers()[worker]->push_acknowledged(host_, call);
   });
 }
@@ -105,7 +83,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) 
   const double bits =
       carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  when_computed(data, [this, pull, data, bytes, priority = carry.priority] {
+  when_done(data.producer(), [this, pull, data, bytes, priority = carry.priority] {
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, data] {
       job_.workers()[pull.worker]->pull_arrived(pull.call, data);
     });

@@ -73,7 +73,4 @@ class ServerRuntime final : public Server, public StreamListener {
   std::map<std::int64_t, Floats> velocity_;  // by offset
 };
 
-/// Calls `then` once `tensor` is computed: at once if it is.
-void when_computed(const Tensor& tensor, std::function<void()> then);
-
 }  // namespace paceline

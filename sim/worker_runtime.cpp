@@ -735,7 +735,7 @@ Pending<> WorkerRuntime::push(const Shard& shard, const Tensor& tensor, Carry ca
   sent_.messages += 1;
   const double bytes = static_cast<double>(shard.elements) * bits(carry) / 8;
   sent_.bytes += bytes;
-  when_computed(tensor, [this, shard, tensor, bytes, call, priority = carry.priority] {
+  when_done(tensor.producer(), [this, shard, tensor, bytes, call, priority = carry.priority] {
     to_server_[shard.server]->send(bytes, priority, [this, shard, tensor, call] {
       job_.servers_[shard.server]->arrived(
           Request(Request::Kind::push, rank_, shard, 0, tensor, call));
