@@ -28,7 +28,7 @@ Program priority_sgd(Worker& w, std::int64_t slice) {
     for (TensorId t = 0; t < tensors; ++t) {
       if (step.index > 0) {
         co_await all(arriving[t]);
-        w.update(arriving[t]);
+        w.update(arriving[t], step.index - 1);
       }
       w.forward(t);
     }
@@ -36,10 +36,11 @@ Program priority_sgd(Worker& w, std::int64_t slice) {
       co_await w.backward(t);
       arriving[t] = send(w, t, slice);
     }
-  }
-  for (const Slices& slices : arriving) {
-    co_await all(slices);
-    co_await w.update(slices);
+    if (step.index + 1 == w.step_count())
+      for (const Slices& slices : arriving) {
+        co_await all(slices);
+        co_await w.update(slices);
+      }
   }
 }
 

@@ -173,8 +173,10 @@ class Worker : public TensorDevice {
   virtual Pending<> local_step(Step step) = 0;  ///< forward, backward, own update: plain SGD
   virtual Pending<> update(
       const Tensor& gradient) = 0;  ///< the optimiser on the gradient's range of parameters
-  virtual Pending<> update(
-      const std::vector<Pending<Tensor>>& gradients) = 0;  ///< one fused step over all parts
+  static constexpr std::int64_t kThisStep = -1;
+  /// One fused step over all parts, at the learning rate of the step they are the gradient of.
+  virtual Pending<> update(const std::vector<Pending<Tensor>>& gradients,
+                           std::int64_t of_step = kThisStep) = 0;
   virtual Pending<> update(const std::vector<Tensor>& gradients) = 0;  ///< the same over tensors
 
   virtual Tensor parameters() = 0;  ///< flat

@@ -138,7 +138,8 @@ std::string Job::label(std::int64_t offset, std::int64_t elements) const {
   return fmt::format("{} .. {}", from.name, last->name);
 }
 
-void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
+void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
+  if (evaluated(completed)) take_model(worker, open_evaluations_[completed]);
   const auto at = static_cast<std::size_t>(completed - passed_base_);
   if (passed_.size() <= at) passed_.resize(at + 1, 0);
   ++passed_[at];
@@ -161,8 +162,7 @@ void Job::step_passed(WorkerRuntime&, std::int64_t completed) {
     log_.completed = border;
     if (graph_ != nullptr) {
       step_dates_.push_back(now);
-      if (border == spec_.steps || (spec_.evaluate_every > 0 && border % spec_.evaluate_every == 0))
-        evaluate();
+      if (auto open = open_evaluations_.extract(border)) evaluate(std::move(open.mapped()));
     }
     listener_.iteration_ended(*this, border);
   }
@@ -203,39 +203,50 @@ std::size_t Job::open_operations() const {
   return open;
 }
 
-void Job::evaluate() {
-  auto point = std::make_shared<TrainingLog::Evaluated>();
-  point->step = log_.completed;
-  point->date_s = clock_.now();
-  evaluations_.push_back(point);
-  // Handles keep these very weights, whatever the workers do next; some may still be under way.
-  auto models = std::make_shared<std::vector<Tensor>>();
-  for (const auto& worker : workers_) models->push_back(worker->parameters());
+bool Job::evaluated(std::int64_t step) const {
+  return graph_ != nullptr &&
+         (step == spec_.steps || (spec_.evaluate_every > 0 && step % spec_.evaluate_every == 0));
+}
+
+void Job::take_model(WorkerRuntime& worker, Evaluation& evaluation) {
+  if (evaluation.models.empty()) {
+    evaluation.models.resize(workers_.size());
+    evaluation.states = std::make_shared<std::vector<std::vector<float>>>(workers_.size());
+  }
+  // The handle keeps these very weights, whatever the worker does next; they may still be under
+  // way.
+  evaluation.models[worker.rank()] = worker.parameters();
+  WorkerValues& values = worker.values();
+  evaluation.after.push_back(values.strand().post(
+      [&engine = values.engine(), states = evaluation.states, rank = worker.rank()] {
+        std::vector<float>& state = (*states)[rank];
+        state.resize(static_cast<std::size_t>(engine.state_elements()));
+        engine.read_state(state);
+      }));
+}
+
+void Job::evaluate(Evaluation evaluation) {
+  evaluation.point = std::make_shared<TrainingLog::Evaluated>();
+  evaluation.point->step = log_.completed;
+  evaluation.point->date_s = clock_.now();
+  evaluations_.push_back(evaluation.point);
   for (const auto& server : servers_)
-    for (const Tensor& shard : server->latest()) models->push_back(shard);
-  auto missing = std::make_shared<std::size_t>(models->size());
-  for (const Tensor& model : *models)
-    when_done(model.producer(), [this, point, models, missing] {
-      if (--*missing == 0) evaluate(point, std::move(*models));
+    for (const Tensor& shard : server->latest()) evaluation.models.push_back(shard);
+  auto waiting = std::make_shared<Evaluation>(std::move(evaluation));
+  auto missing = std::make_shared<std::size_t>(waiting->models.size());
+  for (const Tensor& model : waiting->models)
+    when_done(model.producer(), [this, waiting, missing] {
+      if (--*missing == 0) post_evaluation(std::move(*waiting));
     });
 }
 
-void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
-                   std::vector<Tensor> models) {
+void Job::post_evaluation(Evaluation evaluation) {
+  auto& [models, states, after, point] = evaluation;
   const std::vector<Tensor> served(models.begin() + static_cast<std::ptrdiff_t>(workers_.size()),
                                    models.end());
   models.resize(workers_.size());
-  std::vector<TaskGraph::Ref> after{last_evaluation_};
-  auto states = std::make_shared<std::vector<std::vector<float>>>(workers_.size());
-  for (std::size_t w = 0; w < workers_.size(); ++w) {
-    WorkerValues& values = workers_[w]->values();
-    after.push_back(
-        values.strand().post([&engine = values.engine(), state = &(*states)[w], states] {
-          state->resize(static_cast<std::size_t>(engine.state_elements()));
-          engine.read_state(*state);
-        }));
-    after.push_back(buffer_of(models[w]).written);
-  }
+  after.push_back(last_evaluation_);
+  for (const Tensor& model : models) after.push_back(buffer_of(model).written);
   std::vector<double> shares = spec_.weights;
   if (shares.empty()) shares.assign(models.size(), 1.0 / static_cast<double>(models.size()));
   const BufferRef mean = reduce_mean(*graph_, models, shares, 32);
@@ -248,7 +259,8 @@ void Job::evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point,
   std::vector<std::int64_t> offsets;
   for (const Tensor& shard : served) offsets.push_back(shard.offset());
   last_evaluation_ = graph_->post(
-      [engine = spec_.values, point, mean = mean->data, of_workers, of_servers, offsets, states] {
+      [engine = spec_.values, point = point, mean = mean->data, of_workers, of_servers, offsets,
+       states = states] {
         double distance = 0, norm = 0;
         for (const float x : *mean) norm += static_cast<double>(x) * x;
         for (const View& view : of_workers)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -134,8 +135,6 @@ class Job final : WireTime::Listener {
   [[nodiscard]] std::size_t open_operations() const;
   /// With values: everything computed so far. Waits for it.
   [[nodiscard]] TrainingLog training_log() const;
-  /// Posts an evaluation of the current weights; costs no simulated time.
-  void evaluate();
 
  private:
   friend class WorkerRuntime;
@@ -143,8 +142,19 @@ class Job final : WireTime::Listener {
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
   void worker_ended();
   void wire_changed(bool on) override;
-  /// `models`: the workers' weights, then the servers' shards, all computed.
-  void evaluate(const std::shared_ptr<TrainingLog::Evaluated>& point, std::vector<Tensor> models);
+
+  /// An evaluation after a step: each worker's weights and state as it passes that border, whatever
+  /// the others do meanwhile. Costs no simulated time.
+  struct Evaluation {
+    std::vector<Tensor> models;  ///< by worker; when all have passed also the servers' shards
+    std::shared_ptr<std::vector<std::vector<float>>> states;  ///< by worker: batch-norm statistics
+    std::vector<TaskGraph::Ref> after;
+    std::shared_ptr<TrainingLog::Evaluated> point;
+  };
+  [[nodiscard]] bool evaluated(std::int64_t step) const;
+  void take_model(WorkerRuntime& worker, Evaluation& evaluation);
+  void evaluate(Evaluation evaluation);
+  void post_evaluation(Evaluation evaluation);  ///< when all its models are computed
 
   JobSpec spec_;
   const Cluster& cluster_;
@@ -171,6 +181,7 @@ class Job final : WireTime::Listener {
   TaskGraph* graph_;
   BufferRef initial_;
   std::vector<double> step_dates_;
+  std::map<std::int64_t, Evaluation> open_evaluations_;  // by step, until the last worker is there
   std::vector<std::shared_ptr<TrainingLog::Evaluated>> evaluations_;
   TaskGraph::Ref last_evaluation_;
 };

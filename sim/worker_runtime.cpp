@@ -409,7 +409,9 @@ Pending<> WorkerRuntime::update(const std::vector<Tensor>& gradients) {
   return enqueue_update(elements, gradients, std::move(launch));
 }
 
-Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
+Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients,
+                                std::int64_t of_step) {
+  if (of_step == kThisStep) of_step = steps_passed_;
   std::int64_t elements = 0;
   std::vector<Tensor> waits;
   for (const Pending<Tensor>& gradient : gradients) {
@@ -418,7 +420,7 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients) {
   }
   std::function<void()> launch;
   if (values_)
-    launch = [this, gradients, rate = learning_rate(steps_passed_)] {
+    launch = [this, gradients, rate = learning_rate(of_step)] {
       std::vector<Tensor> parts;
       for (const Pending<Tensor>& gradient : gradients) parts.push_back(gradient.get(*this));
       values_->update(parts, rate, parameters_);

@@ -40,7 +40,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor gradient(TensorRange range) override;
   Pending<> local_step(Step step) override;
   Pending<> update(const Tensor& gradient) override;
-  Pending<> update(const std::vector<Pending<Tensor>>& gradients) override;
+  Pending<> update(const std::vector<Pending<Tensor>>& gradients, std::int64_t of_step) override;
   Pending<> update(const std::vector<Tensor>& gradients) override;
   Tensor parameters() override;
   Tensor parameters(TensorRange range) override;

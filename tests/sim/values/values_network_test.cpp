@@ -120,6 +120,7 @@ TEST(ValuesNetwork, ServersAndPiecesOfPassesChangeNoBit) {
   const std::vector<double> slices = curve(run);
   EXPECT_EQ(std::vector<double>(slices.begin(), slices.begin() + 4),
             std::vector<double>(plain.begin(), plain.begin() + 4));
+  EXPECT_EQ(slices[7], plain[7]);
 }
 
 TEST(ValuesNetwork, DelayedUpdatesAreThoseOfPipeSgd) {
