@@ -20,6 +20,7 @@ struct CompareOptions {
   ExperimentOptions experiment;
   OutputOptions output;
   std::vector<std::string> vary;
+  std::string runs;
   unsigned jobs = std::thread::hardware_concurrency();
 };
 
@@ -27,10 +28,11 @@ void run(const CompareOptions& options) {
   const ExperimentText text = options.experiment.text();
   std::vector<Axis> axes = read_axes(text.json, text.file);
   for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
-  const Comparison comparison =
-      compare(text.json, text.file, axes, options.jobs, [](std::size_t done, std::size_t all) {
-        show_progress(fmt::format("{} of {} simulations", done, all));
-      });
+  CompareSettings settings{options.jobs, options.runs, {}};
+  settings.progress = [](const CompareProgress& progress) {
+    show_progress(fmt::format("{} of {} simulations", progress.done, progress.all));
+  };
+  const Comparison comparison = compare(text.json, text.file, axes, settings);
   end_progress();
   if (options.output.json)
     std::cout << to_json(comparison).dump(2) << '\n';
@@ -49,13 +51,16 @@ void add_compare(CLI::App& app) {
       "  paceline compare -m resnet50 -b 32 --vary cluster=16x1-1080ti-1gbe,16x1-1080ti-10gbe\n"
       "  paceline compare -m vgg16 -b 32 -c 16x1-1080ti-10gbe --vary "
       "network.bandwidth=1Gbps,10Gbps,25Gbps \\\n"
-      "      --vary schedule=s-sgd,s-sgd:overlap=none,s-sgd:overlap=ddp:bucket=10MiB --csv");
+      "      --vary schedule=s-sgd,s-sgd:overlap=none,s-sgd:overlap=ddp:bucket=10MiB --csv\n"
+      "  paceline compare loss-vs-time-short --runs runs --json > all.json");
   const auto options = std::make_shared<CompareOptions>(*command);
   options->output.add_to(*command, true);
   command->add_option(
       "--vary", options->vary,
       "an axis: KEY=VALUE,VALUE,... with a key of the experiment or a field of the cluster");
   command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)");
+  command->add_option("--runs", options->runs,
+                      "keep every finished run in this folder, and make none again that is there");
   command->callback([options] { run(*options); });
 }
 

@@ -36,9 +36,18 @@ void apply(Json& json, const Json& keys) {
   for (const auto& [key, value] : keys.items()) {
     if (key == "set" && json.contains("set"))
       for (const Json& item : value) json["set"].push_back(item);
+    else if (key == "training" && json.contains(key) && json[key].is_object() && value.is_object())
+      json[key].merge_patch(value);
     else
       json[key] = value;
   }
+}
+
+// "training.learning_rate.base" = 0.1 as nested objects.
+Json nested(const std::string& path, Json value) {
+  const std::vector<std::string> keys = split(path, '.');
+  for (auto key = keys.rbegin(); key != keys.rend(); ++key) value = Json{{*key, std::move(value)}};
+  return value;
 }
 
 }  // namespace
@@ -71,6 +80,7 @@ Axis axis_from_option(const std::string& option) {
         fmt::format("--vary {}: expected KEY=VALUE,VALUE,... (e.g. cluster=a,b)", option));
   const std::string key = option.substr(0, equals);
   const auto& keys = experiment_keys();
+  const bool of_training = key.starts_with("training.");
   const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
   if (!ours && key.find('.') == std::string::npos && key.find('[') == std::string::npos) {
     std::vector<std::string> known = keys;
@@ -84,7 +94,9 @@ Axis axis_from_option(const std::string& option) {
   for (const std::string& text : split(option.substr(equals + 1), ',')) {
     if (text.empty()) throw InputError(fmt::format("--vary {}: an empty value", option));
     Variant variant{text, Json::object()};
-    if (!ours)
+    if (of_training)
+      variant.keys = nested(key, value_of(text));
+    else if (!ours)
       variant.keys["set"] = Json::array({key + "=" + text});
     else if (key == "schedule")
       variant.keys[key] = schedule_from_option(text);

@@ -7,7 +7,8 @@
 
 namespace paceline {
 
-/// One value of an axis: keys that replace the experiment's, except that "set" is added to it.
+/// One value of an axis: keys that replace the experiment's, except that "set" is added to it
+/// and "training" merged into it (RFC 7396: a key that is null is taken away).
 struct Variant {
   std::string label;
   Json keys;
@@ -30,7 +31,8 @@ struct Point {
 std::vector<Axis> read_axes(const Json& json, const std::string& file);
 
 /// An axis from the command line: "cluster=a,b", "schedule=s-sgd,cocod-sgd:period=5", or any field
-/// of the cluster, "network.bandwidth=1Gbps,10Gbps". Throws InputError.
+/// of the cluster, "network.bandwidth=1Gbps,10Gbps", or of the training,
+/// "training.sharding=iid,dirichlet". Throws InputError.
 Axis axis_from_option(const std::string& option);
 
 /// "cocod-sgd:period=5:overlap=true" -> {"name": "cocod-sgd", "period": 5, "overlap": true}: a

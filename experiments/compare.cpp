@@ -2,42 +2,76 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
+#include <thread>
 
 #include "base/error.hpp"
 #include "experiments/isolated.hpp"
 #include "experiments/run.hpp"
+#include "experiments/run_store.hpp"
 
 namespace paceline {
 namespace {
 
-// Simulations to make, each once.
+// Simulations to make, each once; those that are stored, not at all.
 class Work {
  public:
+  explicit Work(const CompareSettings& settings) : settings_(settings) {
+    if (!settings.runs.empty()) store_.emplace(settings.runs);
+  }
+
   /// Index of the simulation's result.
   std::size_t add(Experiment experiment, const std::string& label) {
-    const auto [it, fresh] = index_.try_emplace(write_experiment(experiment).dump(), tasks_.size());
-    if (fresh)
-      tasks_.push_back([experiment = std::move(experiment), label] {
-        try {
-          return to_json(run_alone(experiment));
-        } catch (const InputError& error) {
-          throw InputError(fmt::format("{}: {}", label, error.what()));
-        }
-      });
+    const auto [it, fresh] =
+        index_.try_emplace(write_experiment(experiment).dump(), results_.size());
+    if (!fresh) return it->second;
+    results_.emplace_back();
+    if (store_)
+      if (std::optional<Json> stored = store_->find(experiment)) {
+        results_.back() = std::move(*stored);
+        return it->second;
+      }
+    share_cores(experiment);
+    missing_.push_back(it->second);
+    tasks_.push_back([this, experiment = std::move(experiment), label] {
+      try {
+        Json result = to_json(run_alone(experiment));
+        if (store_) store_->keep(experiment, result);  // here: the parent may be gone by now
+        return result;
+      } catch (const InputError& error) {
+        throw InputError(fmt::format("{}: {}", label, error.what()));
+      }
+    });
     return it->second;
   }
 
-  std::vector<Json> run(unsigned parallel,
-                        const std::function<void(std::size_t, std::size_t)>& progress) const {
-    return run_isolated(tasks_, parallel, [&](std::size_t done) {
-      if (progress) progress(done, tasks_.size());
-    });
+  const std::vector<Json>& run() {
+    const std::size_t stored = results_.size() - tasks_.size();
+    const auto report = [&](std::size_t done) {
+      if (settings_.progress) settings_.progress({stored + done, results_.size(), stored});
+    };
+    report(0);
+    std::vector<Json> fresh = run_isolated(tasks_, settings_.parallel, report);
+    for (std::size_t i = 0; i < fresh.size(); ++i) results_[missing_[i]] = std::move(fresh[i]);
+    return results_;
   }
 
  private:
+  // Trainings side by side that each took all cores would only disturb one another.
+  void share_cores(Experiment& experiment) const {
+    const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+    for (JobDescription& job : experiment.jobs)
+      if (job.training && !job.training->threads)
+        job.training->threads = std::max(1U, cores / std::max(1U, settings_.parallel));
+  }
+
+  const CompareSettings& settings_;
+  std::optional<RunStore> store_;
   std::map<std::string, std::size_t> index_;
+  std::vector<Json> results_;
+  std::vector<std::size_t> missing_;  // of results_, by task
   std::vector<std::function<Json()>> tasks_;
 };
 
@@ -50,8 +84,7 @@ struct Planned {
 }  // namespace
 
 Comparison compare(const Json& json, const std::string& file, const std::vector<Axis>& axes,
-                   unsigned parallel,
-                   const std::function<void(std::size_t, std::size_t)>& progress) {
+                   const CompareSettings& settings) {
   if (axes.empty())
     throw InputError(
         fmt::format("{}: nothing varies: give \"vary\" in the file or --vary "
@@ -62,7 +95,7 @@ Comparison compare(const Json& json, const std::string& file, const std::vector<
   comparison.description = json.value("description", "");
   for (const Axis& axis : axes) comparison.axes.push_back(axis.name);
 
-  Work work;
+  Work work(settings);
   std::vector<Planned> plan;
   for (Point& point : points(json, axes)) {
     const std::string label = fmt::format("{}", fmt::join(point.labels, ", "));
@@ -73,7 +106,7 @@ Comparison compare(const Json& json, const std::string& file, const std::vector<
     planned.run = work.add(experiment, label);
     plan.push_back(std::move(planned));
   }
-  const std::vector<Json> results = work.run(parallel, progress);
+  const std::vector<Json>& results = work.run();
   for (Planned& planned : plan) {
     ComparedRow row{planned.point.labels, result_from_json(results[planned.run], file)};
     const double own = row.result.job.iteration_time_s;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,12 +22,22 @@ struct Comparison {
   std::vector<ComparedRow> rows;
 };
 
-/// Runs every combination of the axes, each and its S-SGD baseline in a process of its own (equal
-/// simulations once), `parallel` at a time. `progress(done, all)` is called now and then. Throws
-/// InputError if there is no axis, and for the first point that is wrong, naming its labels.
+struct CompareProgress {
+  std::size_t done = 0, all = 0;  ///< simulations, the S-SGD baselines among them
+  std::size_t stored = 0;         ///< of those done: found in the folder of runs
+};
+
+struct CompareSettings {
+  unsigned parallel = 1;         ///< simulations at a time
+  std::filesystem::path runs{};  ///< folder where finished runs are kept and found; empty: none
+  std::function<void(const CompareProgress&)> progress{};
+};
+
+/// Runs every combination of the axes, each and its S-SGD baseline in a process of its own, equal
+/// simulations once. Throws InputError if there is no axis, and for the first point that is wrong,
+/// naming its labels; the runs of the others are kept.
 Comparison compare(const Json& json, const std::string& file, const std::vector<Axis>& axes,
-                   unsigned parallel,
-                   const std::function<void(std::size_t, std::size_t)>& progress = {});
+                   const CompareSettings& settings = {});
 
 /// "format": "paceline-comparison-1": axes, and rows of labels and results.
 Json to_json(const Comparison& comparison);

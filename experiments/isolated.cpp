@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -58,6 +60,7 @@ Child start(const std::vector<std::function<Json()>>& tasks, std::size_t index) 
   const pid_t pid = ::fork();
   if (pid < 0) throw std::runtime_error(fmt::format("cannot fork: {}", std::strerror(errno)));
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed comparison leaves nothing running
     ::close(ends[0]);
     live(tasks[index], ends[1]);
   }

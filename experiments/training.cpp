@@ -295,7 +295,6 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   outcome.backend = training.backend.empty() ? kernels::fastest_cpu_backend() : training.backend;
   outcome.weights = log.weights;
   outcome.memory_bytes = job_bytes(description, prepared);
-  outcome.target = training.target;
   if (log.diverged_step >= 0) {
     outcome.diverged_step = log.diverged_step;
     outcome.diverged_worker = log.diverged_worker;
@@ -309,11 +308,8 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
     if (!sound(point.step, point.result.loss)) continue;
     outcome.evaluations.push_back(
         {point.step, point.date_s, point.result.loss, point.result.accuracy, point.spread});
-    if (training.target && !outcome.time_to_target_s && point.result.accuracy >= *training.target) {
-      outcome.time_to_target_s = point.date_s;
-      outcome.steps_to_target = point.step;
-    }
   }
+  find_target(outcome, training.target);
   if (!outcome.diverged_step && !outcome.steps.empty())
     outcome.final_training_loss = outcome.steps.back().loss;
   if (!outcome.diverged_step && !outcome.evaluations.empty()) {
@@ -323,6 +319,19 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
     outcome.final_spread = last.spread;
   }
   return outcome;
+}
+
+void find_target(TrainingOutcome& outcome, std::optional<double> target) {
+  outcome.target = target;
+  outcome.time_to_target_s.reset();
+  outcome.steps_to_target.reset();
+  if (!target) return;
+  const auto reached =
+      std::find_if(outcome.evaluations.begin(), outcome.evaluations.end(),
+                   [&](const EvaluationPoint& point) { return point.accuracy >= *target; });
+  if (reached == outcome.evaluations.end()) return;
+  outcome.time_to_target_s = reached->time_s;
+  outcome.steps_to_target = reached->step;
 }
 
 }  // namespace paceline

@@ -79,4 +79,7 @@ void add_training(const std::vector<JobDescription>& descriptions, std::vector<P
 TrainingOutcome training_outcome(const JobDescription& description, const PreparedJob& prepared,
                                  const TrainingLog& log);
 
+/// The first evaluation of `outcome` that reached the accuracy.
+void find_target(TrainingOutcome& outcome, std::optional<double> target);
+
 }  // namespace paceline

@@ -118,7 +118,7 @@ std::string to_string(ShardingKind kind) {
     case ShardingKind::dirichlet:
       return "dirichlet";
     case ShardingKind::by_label:
-      return "by-label";
+      return "by_label";
   }
   return "?";
 }

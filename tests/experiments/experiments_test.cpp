@@ -161,7 +161,7 @@ TEST(Compare, RowsInOrderAndBaselineSpeedup) {
   Json json = small();
   const std::vector<Axis> axes{axis_from_option("network.bandwidth=1Gbps,10Gbps"),
                                axis_from_option("schedule=s-sgd,s-sgd:overlap=none")};
-  const Comparison comparison = compare(json, "test.json", axes, 2);
+  const Comparison comparison = compare(json, "test.json", axes, {.parallel = 2});
   ASSERT_EQ(comparison.rows.size(), 4U);
   EXPECT_EQ(comparison.rows[1].labels, (std::vector<std::string>{"1Gbps", "s-sgd:overlap=none"}));
   EXPECT_DOUBLE_EQ(*comparison.rows[0].result.job.speedup_over_s_sgd, 1);
@@ -173,7 +173,7 @@ TEST(Compare, RowsInOrderAndBaselineSpeedup) {
 TEST(Compare, WrongPointIsNamed) {
   try {
     (void)compare(small(), "test.json", {axis_from_option("schedule=s-sgd,s-sgd:overlap=nnone")},
-                  2);
+                  {.parallel = 2});
     FAIL();
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("overlap=nnone"));

@@ -106,7 +106,7 @@ TEST(Sharding, Refusals) {
   EXPECT_THROW(deal_samples(*data, {.kind = ShardingKind::dirichlet, .alpha = 0}, 2), InputError);
   EXPECT_THROW(deal_samples(*data, {.pieces = 0}, 2), InputError);
   EXPECT_THROW(sharding_kind_from_string("dirichle"), InputError);
-  EXPECT_EQ(sharding_kind_from_string("by-label"), ShardingKind::by_label);
+  EXPECT_EQ(sharding_kind_from_string("by_label"), ShardingKind::by_label);
 }
 
 TEST(Feed, EachEpochHasEachSampleOnceInAnotherOrder) {

@@ -1,0 +1,76 @@
+#include "experiments/run_store.hpp"
+
+#include <fmt/format.h>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Stays what it is from build to build, unlike std::hash (Fowler, Noll, Vo).
+std::uint64_t fnv1a(const std::string& text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+// What decides the run.
+Json core(Json experiment) {
+  experiment.erase("name");
+  experiment.erase("description");
+  for (Json& job : experiment["jobs"])
+    if (job.contains("training")) job["training"].erase("target");
+  return experiment;
+}
+
+void find_target(JobOutcome& outcome, const JobDescription& job) {
+  if (outcome.training && job.training) find_target(*outcome.training, job.training->target);
+}
+
+}  // namespace
+
+RunStore::RunStore(fs::path folder) : folder_(std::move(folder)) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (!fs::is_directory(folder_))
+    throw InputError(fmt::format("{}: expected a folder for runs, which cannot be made: {}",
+                                 folder_.string(), error.message()));
+}
+
+fs::path RunStore::file_of(const Experiment& experiment) const {
+  const JobDescription& job = experiment.jobs.front();
+  std::string name =
+      fmt::format("{}_{}_seed-{}_{:016x}.json", job.model_name, job.schedule.value("name", ""),
+                  experiment.seed, fnv1a(core(write_experiment(experiment)).dump()));
+  for (char& c : name)
+    if (c == '/') c = '-';
+  return folder_ / name;
+}
+
+std::optional<Json> RunStore::find(const Experiment& experiment) const {
+  const fs::path file = file_of(experiment);
+  std::error_code ignored;
+  if (!fs::exists(file, ignored)) return std::nullopt;
+  const Json own = write_experiment(experiment);
+  try {
+    Json stored = load_json(file);
+    RunResult result = result_from_json(stored, file.string());
+    if (core(result.experiment) != core(own)) return std::nullopt;
+    result.name = experiment.name;
+    result.experiment = own;
+    find_target(result.job, experiment.jobs.front());
+    for (std::size_t i = 0; i < result.other_jobs.size(); ++i)
+      find_target(result.other_jobs[i], experiment.jobs.at(i + 1));
+    return to_json(result);
+  } catch (const InputError&) {
+    return std::nullopt;
+  }
+}
+
+void RunStore::keep(const Experiment& experiment, const Json& result) const {
+  save_json(file_of(experiment), result);
+}
+
+}  // namespace paceline

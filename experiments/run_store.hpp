@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "experiments/experiment.hpp"
+#include "experiments/result.hpp"
+
+namespace paceline {
+
+/// Finished runs in a folder, one JSON result each, found again by everything that decides what
+/// runs: the resolved experiment without its name and description, and without the target accuracy,
+/// whose date is found again in the stored evaluations. A run that was stored is never
+/// made twice, so a comparison that was killed goes on where it was.
+class RunStore {
+ public:
+  /// Makes the folder. Throws InputError if that is not possible.
+  explicit RunStore(std::filesystem::path folder);
+
+  /// Absent also if the file is damaged, or holds another experiment under the same hash.
+  [[nodiscard]] std::optional<Json> find(const Experiment& experiment) const;
+  /// Written through a temporary file and a rename. Throws std::runtime_error.
+  void keep(const Experiment& experiment, const Json& result) const;
+  /// "lenet5_cocod-sgd_seed-1_0123456789abcdef.json": the hash is FNV-1a over the experiment.
+  [[nodiscard]] std::filesystem::path file_of(const Experiment& experiment) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace paceline
