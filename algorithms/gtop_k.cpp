@@ -2,8 +2,6 @@
 // message does not grow with the number of workers. What a worker sent but the tree dropped returns
 // to its residual. Shi et al., ICDCS 2019, arXiv 1901.04359.
 
-#include <fmt/format.h>
-
 #include "algorithms/lags_model.hpp"
 #include "algorithms/sparsity.hpp"
 
@@ -47,27 +45,15 @@ std::vector<PaperBound> gtop_k_bounds(const BoundInputs& in, const SparsifyOptio
 }
 
 Schedule make_gtop_k(ObjectReader& options, const ScheduleContext& context) {
-  const SparsifyOptions o = read_sparsify_options(options, context, false);
-  options.finish();
-  Schedule s;
-  s.name = "gtop-k";
-  s.description = "tree of pairwise merges, " + o.describe();
-  s.worker = [o](Worker& w) { return gtop_k_sgd(w, o); };
-  s.bounds = [o](const BoundInputs& in) { return gtop_k_bounds(in, o); };
-  s.warm_up = o.warm_up_end();
-  s.rounds_formula = "T (every iteration), O(k log N) bytes per worker [paper]";
-  s.extra_copies = 1;  // the residual
-  return s;
+  return make_sparsified({"gtop-k", "tree of pairwise merges", false, gtop_k_sgd, gtop_k_bounds,
+                          "T (every iteration), O(k log N) bytes per worker [paper]"},
+                         options, context);
 }
 
 }  // namespace
 
 extern const ScheduleEntry gtop_k_entry{
     "gtop-k", "gTop-k S-SGD: the globally largest entries, by a tree",
-    "Shi et al., ICDCS 2019, arXiv 1901.04359",
-    "density (0.001) or \"adaptive\"; ratios {tensor: c}; error_feedback: scaled | raw (scaled); "
-    "selector: profile | torch_legacy | sort | radix_select | dgc_sample | gaussian_k (profile); "
-    "warm_up {steps, densities}",
-    make_gtop_k};
+    "Shi et al., ICDCS 2019, arXiv 1901.04359", kWholeGradientOptions, make_gtop_k};
 
 }  // namespace paceline

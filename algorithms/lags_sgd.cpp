@@ -2,8 +2,6 @@
 // of a layer, its top-k (on the compute stream: it delays the rest of backward), and its exchange,
 // which overlaps with the layers below. Shi et al., ECAI 2020, arXiv 1911.08727.
 
-#include <fmt/format.h>
-
 #include "algorithms/lags_model.hpp"
 #include "algorithms/sparsity.hpp"
 
@@ -69,17 +67,9 @@ std::vector<PaperBound> lags_bounds(const BoundInputs& in, const SparsifyOptions
 }
 
 Schedule make_lags(ObjectReader& options, const ScheduleContext& context) {
-  const SparsifyOptions o = read_sparsify_options(options, context, true);
-  options.finish();
-  Schedule s;
-  s.name = "lags-sgd";
-  s.description = "layer-wise top-k, " + o.describe();
-  s.worker = [o](Worker& w) { return lags_sgd(w, o); };
-  s.bounds = [o](const BoundInputs& in) { return lags_bounds(in, o); };
-  s.warm_up = o.warm_up_end();
-  s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [code]";
-  s.extra_copies = 1;  // the residuals
-  return s;
+  return make_sparsified({"lags-sgd", "layer-wise top-k", true, lags_sgd, lags_bounds,
+                          "T (every iteration), 8 bytes per selected element and worker [code]"},
+                         options, context);
 }
 
 }  // namespace

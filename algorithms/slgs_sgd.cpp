@@ -2,8 +2,6 @@
 // whole gradient with error feedback, one sparse all-gather, one update.
 // Shi et al., arXiv 1911.08727; Top-k SGD: Aji, Heafield 2017.
 
-#include <fmt/format.h>
-
 #include "algorithms/lags_model.hpp"
 #include "algorithms/sparsity.hpp"
 
@@ -41,27 +39,16 @@ std::vector<PaperBound> slgs_bounds(const BoundInputs& in, const SparsifyOptions
 }
 
 Schedule make_slgs(ObjectReader& options, const ScheduleContext& context) {
-  const SparsifyOptions o = read_sparsify_options(options, context, false);
-  options.finish();
-  Schedule s;
-  s.name = "slgs-sgd";
-  s.description = "one top-k over the whole gradient, " + o.describe();
-  s.worker = [o](Worker& w) { return slgs_sgd(w, o); };
-  s.bounds = [o](const BoundInputs& in) { return slgs_bounds(in, o); };
-  s.warm_up = o.warm_up_end();
-  s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [code]";
-  s.extra_copies = 1;  // the residual
-  return s;
+  return make_sparsified(
+      {"slgs-sgd", "one top-k over the whole gradient", false, slgs_sgd, slgs_bounds,
+       "T (every iteration), 8 bytes per selected element and worker [code]"},
+      options, context);
 }
 
 }  // namespace
 
 extern const ScheduleEntry slgs_sgd_entry{
     "slgs-sgd", "SLGS-SGD: top-k over the whole gradient, then a sparse all-gather",
-    "Shi et al., arXiv 1911.08727",
-    "density (0.001) or \"adaptive\"; ratios {tensor: c}; error_feedback: scaled | raw (scaled); "
-    "selector: profile | torch_legacy | sort | radix_select | dgc_sample | gaussian_k (profile); "
-    "warm_up {steps, densities}",
-    make_slgs};
+    "Shi et al., arXiv 1911.08727", kWholeGradientOptions, make_slgs};
 
 }  // namespace paceline

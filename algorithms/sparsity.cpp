@@ -78,6 +78,21 @@ SparsifyOptions read_sparsify_options(ObjectReader& options, const ScheduleConte
   return o;
 }
 
+Schedule make_sparsified(const SparsifiedForm& form, ObjectReader& options,
+                         const ScheduleContext& context) {
+  const SparsifyOptions o = read_sparsify_options(options, context, form.layer_wise);
+  options.finish();
+  Schedule s;
+  s.name = form.name;
+  s.description = fmt::format("{}, {}", form.how, o.describe());
+  s.worker = [o, worker = form.worker](Worker& w) { return worker(w, o); };
+  s.bounds = [o, bounds = form.bounds](const BoundInputs& in) { return bounds(in, o); };
+  s.warm_up = o.warm_up_end();
+  s.rounds_formula = form.rounds_formula;
+  s.extra_copies = 1;  // the residual
+  return s;
+}
+
 std::string SparsifyOptions::describe() const {
   const auto [least, most] = std::minmax_element(density.begin(), density.end());
   std::string text = adaptive          ? "adaptive density"

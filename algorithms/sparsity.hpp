@@ -49,6 +49,25 @@ class SparsifyOptions {
 SparsifyOptions read_sparsify_options(ObjectReader& options, const ScheduleContext& context,
                                       bool layer_wise, bool own_feedback = false);
 
+/// A schedule that differs from SLGS-SGD in its program and bounds only (SLGS, LAGS, gTop-k).
+struct SparsifiedForm {
+  const char* name;
+  const char* how;  ///< its description begins with this
+  bool layer_wise;
+  Program (*worker)(Worker&, SparsifyOptions);
+  std::vector<PaperBound> (*bounds)(const BoundInputs&, const SparsifyOptions&);
+  const char* rounds_formula;
+};
+/// Throws InputError for its options.
+Schedule make_sparsified(const SparsifiedForm& form, ObjectReader& options,
+                         const ScheduleContext& context);
+
+/// The options of a form that is not layer-wise, for the registry.
+inline constexpr const char* kWholeGradientOptions =
+    "density (0.001) or \"adaptive\"; ratios {tensor: c}; error_feedback: scaled | raw (scaled); "
+    "selector: profile | torch_legacy | sort | radix_select | dgc_sample | gaussian_k (profile); "
+    "warm_up {steps, densities}";
+
 /// Consecutive tensors that are selected from and exchanged together.
 struct SparseGroup {
   TensorRange range;

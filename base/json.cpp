@@ -73,10 +73,11 @@ Json load_json(const std::filesystem::path& file) {
 }
 
 void save_json(const std::filesystem::path& file, const Json& json) {
+  const std::string text = json.dump(2);  // before anything is on the disk: it may throw
   const std::filesystem::path temporary = file.string() + fmt::format(".{}.tmp", ::getpid());
   {
     std::ofstream stream(temporary, std::ios::binary);
-    stream << json.dump(2) << '\n';
+    stream << text << '\n';
     stream.flush();
     if (!stream) {
       std::error_code ignored;

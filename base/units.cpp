@@ -57,7 +57,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 double parse(std::string_view text, std::span<const Unit> units, std::string_view what,
-             std::string_view example, bool zero_allowed) {
+             std::string_view example, bool zero_allowed, bool infinity_allowed = false) {
   const std::string_view body = trimmed(text);
   double value = 0;
   const auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), value);
@@ -65,7 +65,11 @@ double parse(std::string_view text, std::span<const Unit> units, std::string_vie
     throw InputError(fmt::format("'{}' is not a {} (expected e.g. \"{}\")", text, what, example));
   const std::string_view unit =
       trimmed({end, static_cast<std::size_t>(body.data() + body.size() - end)});
-  if (std::isinf(value) && value > 0 && unit.empty()) return value;
+  if (std::isinf(value)) {
+    if (infinity_allowed && value > 0 && unit.empty()) return value;
+    throw InputError(
+        fmt::format("'{}' is not a finite {} (expected e.g. \"{}\")", text, what, example));
+  }
   for (const Unit& known : units) {
     if (known.name != unit) continue;
     // Dividing by the whole inverse rounds once: "50us" is the double nearest to 50e-6.
@@ -93,7 +97,7 @@ std::string scaled(double value, std::span<const Unit> units, int digits) {
 }  // namespace
 
 double parse_bandwidth(std::string_view text) {
-  return parse(text, kBandwidth, "bandwidth", "10Gbps", false);
+  return parse(text, kBandwidth, "bandwidth", "10Gbps", false, true);
 }
 double parse_duration(std::string_view text) {
   return parse(text, kDuration, "duration", "50us", true);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "base/units.hpp"
@@ -28,6 +29,7 @@ std::string duration(double seconds) {
   return exact(seconds, units, parse_duration);
 }
 std::string bandwidth(double bytes_per_second) {
+  if (std::isinf(bytes_per_second)) return "inf";
   static constexpr std::array<Scale, 3> units{{{"GB/s", 1e9}, {"MB/s", 1e6}, {"B/s", 1}}};
   return exact(bytes_per_second, units, parse_bandwidth);
 }

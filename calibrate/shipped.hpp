@@ -6,11 +6,11 @@
 
 namespace paceline {
 
-/// Name -> JSON text of calibrate/profiles/*.json; generated at build time by embed_profiles.cmake.
+/// Name -> JSON text of calibrate/profiles/*.json, embedded at build time.
 const std::map<std::string, std::string_view>& shipped_profile_texts();
 
-/// "deepbench/conv.csv" -> its text, of the tables of calibrate/data that the program needs;
-/// generated at build time by embed_data.cmake.
+/// "deepbench/conv.csv" -> its text, of the tables of calibrate/data that the program needs,
+/// embedded at build time.
 const std::map<std::string, std::string_view>& shipped_data_texts();
 
 }  // namespace paceline

@@ -137,14 +137,16 @@ std::string common_heading(const Comparison& comparison) {
     batches.insert(job.batch ? std::to_string(*job.batch) : "?");
     workers.insert(std::to_string(job.workers));
   }
+  std::vector<std::string> common;
+  if (models.size() == 1) common.push_back(*models.begin());
+  if (batches.size() == 1 && *batches.begin() != "?")
+    common.push_back(fmt::format("batch {} per GPU", *batches.begin()));
+  if (workers.size() == 1)
+    common.push_back(
+        fmt::format("{} worker{}", *workers.begin(), *workers.begin() == "1" ? "" : "s"));
   std::string text;
   if (!comparison.description.empty()) text += comparison.description + "\n\n";
-  if (models.size() == 1) text += *models.begin();
-  if (batches.size() == 1 && *batches.begin() != "?")
-    text += fmt::format("{}batch {} per GPU", text.empty() ? "" : ", ", *batches.begin());
-  if (workers.size() == 1)
-    text += fmt::format("{}{} workers", text.empty() ? "" : ", ", *workers.begin());
-  return text.empty() ? text : text + "\n\n";
+  return common.empty() ? text : text + fmt::format("{}\n\n", fmt::join(common, ", "));
 }
 
 std::string common_notes(const Comparison& comparison) {

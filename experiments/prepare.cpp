@@ -10,31 +10,12 @@
 #include "experiments/device_costs.hpp"
 #include "sim/network.hpp"
 #include "sim/prepared_plan.hpp"
+#include "sim/selectors.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr std::int64_t kDefaultSteps = 100;
-
-// The simulator's name of a selector and the cost model's: joined by name, their order may differ.
-constexpr std::pair<Selector, TopKModel> kSelectors[] = {
-    {Selector::torch_legacy, TopKModel::torch_legacy},
-    {Selector::radix_select, TopKModel::radix_select},
-    {Selector::dgc_sample, TopKModel::dgc_sample},
-    {Selector::gaussian_k, TopKModel::gaussian_k},
-    {Selector::sort, TopKModel::sort}};
-
-Selector selector_of(TopKModel model) {
-  for (const auto& [selector, known] : kSelectors)
-    if (known == model) return selector;
-  throw std::logic_error("a top-k model without selector");
-}
-
-TopKModel top_k_of(Selector selector) {
-  for (const auto& [known, model] : kSelectors)
-    if (known == selector) return model;
-  throw std::logic_error("a selector without top-k model");
-}
 
 // By rank: shares of the samples (1 = the batch), and how long a step of that share takes over one
 // of the whole batch on the first GPU at speed 1.
@@ -96,6 +77,18 @@ void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec&
     spec.servers.assign(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(servers));
 }
 
+// What is measured begins after the warm-up and ends before the last cycle, in which a pipeline
+// drains.
+std::string warm_up_warning(const JobSpec& spec) {
+  const std::int64_t warm_up = spec.schedule.warm_up;
+  const std::int64_t needed = warm_up + 2 * std::max<std::int64_t>(1, spec.schedule.cycle);
+  if (warm_up == 0 || spec.steps >= needed) return "";
+  return fmt::format(
+      "the times are not those of {}: its first {} steps are a warm-up, and this run has {}; give "
+      "it {} steps or more",
+      spec.schedule.name, warm_up, spec.steps, needed);
+}
+
 PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
                         const Cluster& cluster) {
   PreparedJob prepared;
@@ -137,6 +130,8 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
 
   prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
   prepared.warnings = profile_warnings(by_gpu);
+  if (std::string warning = warm_up_warning(spec); !warning.empty())
+    prepared.warnings.push_back(std::move(warning));
   for (std::string& warning : memory_warnings(prepared.memory, job))
     prepared.warnings.push_back(std::move(warning));
   return prepared;
@@ -195,8 +190,9 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
     cluster.route(from, server, route);
     return route.latency + bytes / cluster.bandwidth(route);
   };
+  in.selector = spec.selector;
   in.select_s = [costs](double elements, double k, Selector selector) {
-    return costs->top_k(elements, k, top_k_of(selector));
+    return costs->top_k(elements, k, top_k_model(selector));
   };
   return in;
 }

@@ -134,8 +134,10 @@ RunResult run_alone(const Experiment& experiment, Recorder* recorder) {
   // What a schedule still does after its last border is in the floors, so it belongs to the time.
   const double with_tail =
       result.job.total_time_s / static_cast<double>(std::max<std::int64_t>(1, result.job.steps));
-  check_floors(result.job.floors, std::max(result.job.iteration_time_s, with_tail),
-               fmt::format("{} on {}", result.job.schedule, result.cluster));
+  // Closed forms that are blind to shared links, asked for, can be below the wire's floor.
+  if (run.ignored_conflicts == 0)
+    check_floors(result.job.floors, std::max(result.job.iteration_time_s, with_tail),
+                 fmt::format("{} on {}", result.job.schedule, result.cluster));
   return result;
 }
 

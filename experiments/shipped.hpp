@@ -8,7 +8,7 @@
 
 namespace paceline {
 
-/// Name -> JSON text of experiments/*.json; generated at build time by embed.cmake.
+/// Name -> JSON text of experiments/*.json, embedded at build time.
 const std::map<std::string, std::string_view>& shipped_experiments();
 
 /// An experiment's JSON and what it is called in messages.

@@ -227,7 +227,6 @@ struct WrittenUnit {
 template <std::size_t N>
 std::string quantity(double value, const std::array<WrittenUnit, N>& units,
                      double (*parse)(std::string_view)) {
-  if (std::isinf(value)) return "inf";
   std::string best;
   for (const WrittenUnit& unit : units) {
     for (const std::string& text : {fmt::format("{:.12g}{}", value / unit.factor, unit.name),
@@ -238,6 +237,7 @@ std::string quantity(double value, const std::array<WrittenUnit, N>& units,
 }
 
 std::string bandwidth_text(double value) {
+  if (std::isinf(value)) return "inf";
   return quantity<6>(value,
                      {{{"Gbps", 1e9 / 8},
                        {"GB/s", 1e9},
@@ -276,8 +276,9 @@ Json write_group(const NodeGroup& group) {
     json["peers_cross_bridge"] = group.peers_cross_bridge;
   }
   if (group.nic) json["nic"] = bandwidth_text(*group.nic);
-  json["host"] = {{"memory_bandwidth", bandwidth_text(group.host.memory_bandwidth)},
-                  {"memory", bytes_text(group.host.memory_bytes)}};
+  json["host"] = {{"memory_bandwidth", bandwidth_text(group.host.memory_bandwidth)}};
+  if (!std::isinf(group.host.memory_bytes))
+    json["host"]["memory"] = bytes_text(group.host.memory_bytes);
   return json;
 }
 
@@ -312,25 +313,31 @@ Json write_topology(const TopologySpec& topology) {
   return json;
 }
 
+// A disturbance without end has no "until".
+void write_until(double until, Json& disturbance) {
+  if (!std::isinf(until)) disturbance["until"] = duration_text(until);
+}
+
 void write_disturbances(const ClusterSpec& spec, Json& json) {
   const auto endpoint = [&](Endpoint e) {
     return e < spec.gpu_count() ? fmt::format("gpu{}", e)
                                 : fmt::format("node{}", e - spec.gpu_count());
   };
-  for (const Straggler& s : spec.stragglers)
-    json["stragglers"].push_back({{"worker", s.worker},
-                                  {"slowdown", s.slowdown},
-                                  {"from", duration_text(s.from)},
-                                  {"until", duration_text(s.until)}});
+  for (const Straggler& s : spec.stragglers) {
+    json["stragglers"].push_back(
+        {{"worker", s.worker}, {"slowdown", s.slowdown}, {"from", duration_text(s.from)}});
+    write_until(s.until, json["stragglers"].back());
+  }
   for (const LinkEvent& e : spec.link_events)
     json["link_events"].push_back(
         {{"links", e.links}, {"at", duration_text(e.at)}, {"factor", e.factor}});
-  for (const BackgroundTraffic& b : spec.background)
+  for (const BackgroundTraffic& b : spec.background) {
     json["background"].push_back({{"from", endpoint(b.from)},
                                   {"to", endpoint(b.to)},
                                   {"rate", bandwidth_text(b.rate)},
-                                  {"since", duration_text(b.since)},
-                                  {"until", duration_text(b.until)}});
+                                  {"since", duration_text(b.since)}});
+    write_until(b.until, json["background"].back());
+  }
   json["jitter"] = {
       {"distribution", kDistributions[static_cast<std::size_t>(spec.jitter.distribution)]},
       {"cv", spec.jitter.cv}};

@@ -17,14 +17,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kClusters = "clusters/", kJson = ".json";
 
-std::optional<std::string_view> shipped_text(std::string_view path) {
-  for (const ShippedFile& file : shipped_files())
-    if (file.path == path) return file.text;
-  return std::nullopt;
-}
-
 Json shipped_part(const std::string& path) {
-  return parse_json(shipped_text(path).value(), path);
+  return parse_json(shipped_files().at(path), path);
 }
 
 std::optional<fs::path> data_folder() {
@@ -67,8 +61,8 @@ Found find_cluster(const std::string& name) {
     const fs::path file = *folder / (name + ".json");
     return {load_json(file), file.string()};
   }
-  if (const auto text = shipped_text(fmt::format("{}{}{}", kClusters, name, kJson)))
-    return {parse_json(*text, name), name};
+  const auto shipped = shipped_files().find(fmt::format("{}{}{}", kClusters, name, kJson));
+  if (shipped != shipped_files().end()) return {parse_json(shipped->second, name), name};
   if (auto json = from_parts(name)) return {std::move(*json), name};
   throw InputError(unknown_name("cluster", name, shipped_clusters()) +
                    " (or give the path of a cluster file)");
@@ -99,10 +93,9 @@ Cluster load_cluster(const std::string& name_or_path, const std::vector<std::str
 
 std::vector<std::string> shipped_clusters() {
   std::set<std::string> names;
-  for (const ShippedFile& file : shipped_files())
-    if (file.path.starts_with(kClusters))
-      names.emplace(
-          file.path.substr(kClusters.size(), file.path.size() - kClusters.size() - kJson.size()));
+  for (const auto& [path, text] : shipped_files())
+    if (path.starts_with(kClusters))
+      names.insert(path.substr(kClusters.size(), path.size() - kClusters.size() - kJson.size()));
   const Json machines = shipped_part("parts/machines.json"),
              networks = shipped_part("parts/networks.json");
   for (const auto& [machine, nodes] : machines.items())

@@ -1,16 +1,13 @@
 #pragma once
 
-#include <span>
+#include <map>
+#include <string>
 #include <string_view>
 
 namespace paceline {
 
-/// A file of platforms/clusters or platforms/parts, embedded at build time (embed.cmake).
-struct ShippedFile {
-  std::string_view path;  ///< below platforms/, e.g. "clusters/reference-star.json"
-  std::string_view text;
-};
-
-std::span<const ShippedFile> shipped_files();
+/// Path below platforms/ ("clusters/reference-star.json") -> text, of the files of
+/// platforms/clusters and platforms/parts; embedded at build time.
+const std::map<std::string, std::string_view>& shipped_files();
 
 }  // namespace paceline

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "sim/jitter.hpp"
+#include "sim/selectors.hpp"
 #include "sim/server_runtime.hpp"
 
 namespace paceline {
@@ -516,26 +517,6 @@ Tensor WorkerRuntime::copy(const Tensor& x) {
                            {}, std::span(&x, 1), buffer ? values_->scale(1, x, buffer) : nullptr),
                    x.elements(), x.offset(), buffer);
 }
-
-namespace {
-
-TopKModel top_k_model(Selector selector) {
-  switch (selector) {
-    case Selector::torch_legacy:
-      return TopKModel::torch_legacy;
-    case Selector::sort:
-      return TopKModel::sort;
-    case Selector::radix_select:
-      return TopKModel::radix_select;
-    case Selector::dgc_sample:
-      return TopKModel::dgc_sample;
-    case Selector::gaussian_k:
-      return TopKModel::gaussian_k;
-  }
-  return TopKModel::radix_select;
-}
-
-}  // namespace
 
 double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
   return job_.spec().costs->top_k(elements, k, top_k_model(selector));

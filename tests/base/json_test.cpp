@@ -138,6 +138,7 @@ TEST(SaveJson, FailureLeavesTheOldFileAndNothingElse) {
   const Json unwritable = std::string("\xff not UTF-8");
   EXPECT_ANY_THROW(save_json(folder / "f.json", unwritable));
   EXPECT_EQ(contents(folder / "f.json"), "old text");
+  EXPECT_EQ(folder.files(), 1U);
 }
 
 TEST(ObjectReader, ReadsEveryType) {

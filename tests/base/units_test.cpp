@@ -182,6 +182,17 @@ TEST(Units, NotANumberIsRefused) {
       EXPECT_THROW(parse(text), InputError) << "'" << text << "'";
 }
 
+TEST(Units, OnlyABandwidthMayBeInfinite) {
+  for (const char* text : {"inf", "-inf", "infs", "inf s", "infinity"}) {
+    EXPECT_THROW(parse_duration(text), InputError) << text;
+    EXPECT_THROW(parse_bytes(text), InputError) << text;
+    EXPECT_THROW(parse_count(text), InputError) << text;
+    EXPECT_THROW(parse_flops(text), InputError) << text;
+  }
+  for (const char* text : {"infGbps", "-inf"})
+    EXPECT_THROW(parse_bandwidth(text), InputError) << text;
+}
+
 TEST(Units, Format) {
   EXPECT_EQ(format_bandwidth(1.25e9), "10 Gb/s");
   EXPECT_EQ(format_bandwidth(125e6), "1 Gb/s");

@@ -171,6 +171,19 @@ TEST_F(Cli, CsvHasARowForEveryPoint) {
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 3);
 }
 
+TEST_F(Cli, HeadingOfAComparisonSaysWhatIsCommon) {
+  const auto first_line = [&](const std::string& arguments) {
+    const std::string out = paceline("compare -b 32 " + arguments).out;
+    return out.substr(0, out.find('\n'));
+  };
+  EXPECT_EQ(first_line("-c 16x1-1080ti-10gbe --vary model=resnet18,resnet50"),
+            "batch 32 per GPU, 16 workers");
+  EXPECT_EQ(first_line("-m resnet18 --vary cluster=16x1-1080ti-10gbe,4x4-1080ti-10gbe"),
+            "resnet18, batch 32 per GPU, 16 workers");
+  const std::string described = paceline("compare cocod-16x1080ti").out;
+  EXPECT_THAT(described, HasSubstr("\n\nbatch 32 per GPU, 16 workers\n\n"));
+}
+
 // Every ```sh block of the guide, from the project's folder. What builds is the scripts' own test.
 void blocks_of(const fs::path& page, std::vector<std::string>& blocks) {
   std::ifstream stream(page);
