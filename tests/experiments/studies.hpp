@@ -54,7 +54,7 @@ inline std::map<Cells, double> study_times(const std::string& name, const std::s
     std::erase_if(axes.front().variants, [&](const Variant& v) { return v.label != first; });
   std::map<Cells, double> times;
   for (const ComparedRow& row :
-       compare(text.json, name, axes, std::thread::hardware_concurrency()).rows)
+       compare(text.json, name, axes, {.parallel = std::thread::hardware_concurrency()}).rows)
     times[row.labels] = row.result.job.iteration_time_s;
   return times;
 }
