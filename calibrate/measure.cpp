@@ -14,10 +14,9 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic.hpp"
+#include "calibrate/measure_batch.hpp"
+#include "calibrate/measure_gpu.hpp"
 #include "calibrate/measure_operations.hpp"
-#include "calibrate/statistics.hpp"
-#include "calibrate/stopwatch.hpp"
-#include "models/network/execution.hpp"
 #include "models/network/network.hpp"
 
 namespace paceline {
@@ -26,11 +25,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kClosureTolerance = 0.05;
-constexpr kernels::SgdOptions kSgd{.learning_rate = 1e-4, .momentum = .9};
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+constexpr const char* kCpuMethod =
+    "training steps, alternately timed layer by layer and whole; samples during which the core was "
+    "taken away dropped; medians and quartiles";
+constexpr const char* kGpuMethod =
+    "forward and backward as one CUDA graph: replays timed whole, and with events between the "
+    "layers; samples at less than 0.95 of the median SM clock dropped; medians and quartiles";
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -39,191 +39,6 @@ std::string utc_now() {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
   return text;
-}
-
-// A worker's own vectors, and the batches it trains on.
-class Trainee {
- public:
-  Trainee(const Model& model, kernels::Backend& backend, std::int64_t batch,
-          const MeasureOptions& options)
-      : backend_(backend), options_(options), batch_size_(batch) {
-    const std::vector<float> start = initial_parameters(model, options.seed);
-    for (auto* array : {&weights_, &gradient_, &velocity_})
-      *array = kernels::Array<float>(backend, start.size());
-    backend.copy_from_host(weights_.data(), start.data(), start.size() * sizeof(float));
-    backend.fill(0, velocity_);
-    if (!options.next_batch) batch_ = random_batch(model, batch, options.seed);
-  }
-
-  const Batch& next() {
-    if (options_.next_batch) options_.next_batch(batch_size_, step_, batch_);
-    ++step_;
-    return batch_;
-  }
-  void update() { backend_.sgd_step(kSgd, gradient_, velocity_, weights_); }
-  [[nodiscard]] std::uint64_t seed() const { return static_cast<std::uint64_t>(step_); }
-  [[nodiscard]] std::size_t elements() const { return weights_.size(); }
-  [[nodiscard]] kernels::Array<float>& weights() { return weights_; }
-  [[nodiscard]] kernels::Array<float>& gradient() { return gradient_; }
-
- private:
-  kernels::Backend& backend_;
-  const MeasureOptions& options_;
-  std::int64_t batch_size_, step_ = 0;
-  kernels::Array<float> weights_, gradient_, velocity_;
-  Batch batch_;
-};
-
-// Ten medians in a row, each within 1 % of the one before.
-class WarmUp {
- public:
-  bool done(double seconds) {
-    seen_.push_back(seconds);
-    const double now = median(seen_);
-    steady_ = std::abs(now / last_ - 1) < 0.01 ? steady_ + 1 : 0;
-    last_ = now;
-    return steady_ >= 10;
-  }
-
- private:
-  std::vector<double> seen_;
-  double last_ = 0;
-  int steady_ = 0;
-};
-
-double standard_error(const std::vector<Sample>& samples) {
-  const SampleSummary summary = summarize(samples);
-  const double sigma = (*summary.timing.p75_s - *summary.timing.p25_s) / 1.349;
-  return 1.253 * sigma / std::sqrt(double(summary.kept)) / summary.timing.median_s;
-}
-
-// The steps of one batch size, piece by piece or whole.
-class Stepper {
- public:
-  Stepper(const Model& model, kernels::Backend& backend, std::int64_t batch,
-          const MeasureOptions& options)
-      : model_(model),
-        backend_(backend),
-        execution_(plan_network(model, batch), backend),
-        trainee_(model, backend, batch, options),
-        forward_(steps()),
-        backward_(steps()) {
-    for (const NetworkLoss& loss : execution_.plan().losses)
-      backend.write(std::array{static_cast<float>(loss.weight), 0.0f},
-                    execution_.gradient(loss.gradient));
-  }
-
-  double whole(bool keep) {
-    const Sample iteration = take_sample(backend_, [&] {
-      load();
-      execution_.forward(0, steps(), weights(), true, trainee_.seed());
-      execution_.backward(0, steps(), weights(), trainee_.gradient().data());
-    });
-    const Sample update = take_sample(backend_, [&] { trainee_.update(); });
-    if (keep) iteration_.push_back(iteration), update_.push_back(update);
-    return iteration.seconds;
-  }
-
-  void by_layer() {
-    load_.push_back(take_sample(backend_, [&] { load(); }));
-    const std::uint64_t seed = trainee_.seed();
-    for (std::size_t i = 0; i < steps(); ++i)
-      forward_[i].push_back(
-          take_sample(backend_, [&] { execution_.forward(i, i + 1, weights(), true, seed); }));
-    for (std::size_t i = 0; i < steps(); ++i)
-      backward_[steps() - 1 - i].push_back(take_sample(
-          backend_, [&] { execution_.backward(i, i + 1, weights(), trainee_.gradient().data()); }));
-    update_.push_back(take_sample(backend_, [&] { trainee_.update(); }));
-  }
-
-  [[nodiscard]] BatchTimes times(std::int64_t batch) const {
-    BatchTimes times;
-    times.batch = batch;
-    times.iteration = summarize(iteration_).timing;
-    times.input_pipeline_s = summarize(load_).timing.median_s;
-    double sum = times.input_pipeline_s;
-    const NetworkPlan& plan = execution_.plan();
-    for (const std::size_t operation : timed_operations(model_)) {
-      Timing forward{0, 0, 0}, backward{0, 0, 0};
-      for (std::size_t i = 0; i < steps(); ++i) {
-        if (plan.steps[i].operation != operation) continue;
-        add(forward, summarize(forward_[i]).timing);
-        if (plan.steps[i].backward) add(backward, summarize(backward_[i]).timing);
-      }
-      sum += forward.median_s + backward.median_s;
-      times.layers.push_back({model_.operations()[operation].name, forward, backward, {}});
-    }
-    times.closure_ratio = sum / times.iteration->median_s;
-    return times;
-  }
-
-  [[nodiscard]] Json record(bool warm) const {
-    const SampleSummary iteration = summarize(iteration_);
-    return {{"rounds", iteration_.size()},
-            {"warm", warm},
-            {"iterations_kept", iteration.kept},
-            {"iterations_dropped_for_lost_core", iteration.dropped},
-            {"iteration_clock", iteration.cpu_time ? "thread CPU time" : "wall"},
-            {"update_seconds", update_seconds()}};
-  }
-
-  [[nodiscard]] const std::vector<Sample>& iterations() const { return iteration_; }
-  [[nodiscard]] double update_seconds() const { return summarize(update_).timing.median_s; }
-  [[nodiscard]] std::size_t elements() const { return trainee_.elements(); }
-
- private:
-  static void add(Timing& sum, const Timing& term) {
-    sum.median_s += term.median_s;
-    *sum.p25_s += *term.p25_s;
-    *sum.p75_s += *term.p75_s;
-  }
-  [[nodiscard]] std::size_t steps() const { return execution_.plan().steps.size(); }
-  [[nodiscard]] const float* weights() { return trainee_.weights().data(); }
-  void load() {
-    const Batch& batch = trainee_.next();
-    backend_.write(batch.inputs, execution_.value(execution_.plan().input));
-    backend_.write(batch.labels, execution_.value(execution_.plan().labels));
-  }
-
-  const Model& model_;
-  kernels::Backend& backend_;
-  Execution<float, kernels::Backend> execution_;
-  Trainee trainee_;
-  std::vector<Sample> iteration_, update_, load_;
-  std::vector<std::vector<Sample>> forward_, backward_;
-};
-
-bool stopped(const MeasureOptions& options) {
-  return options.stop != nullptr && options.stop->load();
-}
-
-// Returns whether the warm-up rule was met in time.
-bool warm_up(Stepper& stepper, const MeasureOptions& options) {
-  WarmUp rule;
-  const auto start = Clock::now();
-  bool warm = false;
-  do {
-    warm = rule.done(stepper.whole(false));
-  } while (!warm && seconds_since(start) < options.warm_up_seconds && !stopped(options));
-  return warm;
-}
-
-// Returns whether enough rounds were taken.
-bool sample(Stepper& stepper, const MeasureOptions& options,
-            const std::function<void(double)>& progress) {
-  const auto start = Clock::now();
-  for (int round = 0; round < options.most_rounds; ++round) {
-    const double share = seconds_since(start) / options.seconds;
-    if (round >= options.least_rounds &&
-        (share >= 1 || standard_error(stepper.iterations()) < options.precision ||
-         stopped(options)))
-      break;
-    if (stopped(options)) return false;
-    stepper.by_layer();
-    stepper.whole(true);
-    progress(std::min(1.0, std::max(share, round / double(options.most_rounds))));
-  }
-  return true;
 }
 
 void check_known(const Profile& known, const Profile& fresh) {
@@ -255,6 +70,55 @@ double uncertainty_of(const std::vector<BatchTimes>& batches) {
   return worst;
 }
 
+Profile new_profile(const Model& model, const kernels::Backend& backend,
+                    const MeasureOptions& options) {
+  Profile profile;
+  profile.source = ProfileSource::measured;
+  profile.device = options.device.empty() ? cpu_name() : options.device;
+  profile.model = model.name();
+  profile.description = backend.description() + (options.device.empty() ? ", one core" : "");
+  profile.software = options.software;
+  profile.software["backend"] = backend.description();
+  profile.software["tool"] = options.tool;
+  const bool on_gpu = dynamic_cast<const kernels::CudaBackend*>(&backend) != nullptr;
+  profile.metadata = {
+      {"date", utc_now()},
+      {"method", on_gpu ? kGpuMethod : kCpuMethod},
+      {"warm_up",
+       fmt::format("ten running medians within 1 %, at most {} s", options.warm_up_seconds)},
+      {"data", options.next_batch ? "batches made anew in each step" : "standard normal, resident"},
+      {"engine", backend.name()},
+      {"device", options.device.empty() ? host_record() : options.device_record},
+      {"batches", Json::object()}};
+  if (on_gpu) {
+    profile.metadata["host"] = host_record();
+    profile.metadata["caches"] =
+        "layers in the network as the one before left them; operators cold over buffers of more "
+        "than twice the L2 in turn, or hot";
+    profile.metadata["arithmetic"] = "fp32 by fused multiply-adds, no TF32; NCHW";
+  } else {
+    profile.metadata["device"]["cores_used"] = 1;
+  }
+  return profile;
+}
+
+void take_operations(Profile& profile, MeasuredOperations measured) {
+  profile.operations = measured.operations;
+  profile.ceilings = measured.ceilings;
+  profile.metadata["operations"] = std::move(measured.record);
+}
+
+}  // namespace
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name"))
+      if (const auto colon = line.find(": "); colon != std::string::npos)
+        return line.substr(colon + 2);
+  return "CPU";
+}
+
 Json host_record() {
   utsname system{};
   uname(&system);
@@ -268,44 +132,8 @@ Json host_record() {
   return {{"cpu", cpu_name()},
           {"instruction_sets", isa},
           {"virtual_machine", flags.find(" hypervisor ") != std::string::npos},
-          {"cores_used", 1},
           {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
           {"kernel", fmt::format("{} {}", system.sysname, system.release)}};
-}
-
-Profile new_profile(const Model& model, const kernels::Backend& backend,
-                    const MeasureOptions& options) {
-  Profile profile;
-  profile.source = ProfileSource::measured;
-  profile.device = options.device.empty() ? cpu_name() : options.device;
-  profile.model = model.name();
-  profile.description = backend.description() + (options.device.empty() ? ", one core" : "");
-  profile.software = options.software;
-  profile.software["backend"] = backend.description();
-  profile.software["tool"] = options.tool;
-  profile.metadata = {
-      {"date", utc_now()},
-      {"method",
-       "training steps, alternately timed layer by layer and whole; samples during which the core "
-       "was taken away dropped; medians and quartiles"},
-      {"warm_up",
-       fmt::format("ten running medians within 1 %, at most {} s", options.warm_up_seconds)},
-      {"data", options.next_batch ? "batches made anew in each step" : "standard normal, resident"},
-      {"engine", backend.name()},
-      {"device", options.device.empty() ? host_record() : options.device_record},
-      {"batches", Json::object()}};
-  return profile;
-}
-
-}  // namespace
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name"))
-      if (const auto colon = line.find(": "); colon != std::string::npos)
-        return line.substr(colon + 2);
-  return "CPU";
 }
 
 Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed) {
@@ -345,33 +173,43 @@ Profile measure_profile(const Model& model, kernels::Backend& backend,
     return std::any_of(profile.batches.begin(), profile.batches.end(),
                        [&](const BatchTimes& times) { return times.batch == batch; });
   });
-  for (std::size_t done = 0; done < batches.size() && !stopped(options); ++done) {
-    const std::int64_t batch = batches[done];
-    Stepper stepper(model, backend, batch, options);
-    const bool warm = warm_up(stepper, options);
-    const auto report = [&](double share) {
-      if (!options.progress) return;
-      const double left = static_cast<double>(batches.size() - done) - share;
-      options.progress({batch, 1 - left / double(batches.size()),
-                        left * (options.seconds + options.warm_up_seconds)});
-    };
-    if (!sample(stepper, options, report)) break;
-    profile.batches.push_back(stepper.times(batch));
+  auto* const gpu = dynamic_cast<kernels::CudaBackend*>(&backend);
+  // The operations count as one batch more.
+  const bool operations = gpu != nullptr && !profile.operations.launch_s;
+  const double parts = static_cast<double>(batches.size()) + (operations ? 1 : 0);
+  const auto start = Clock::now();
+  double done = 0;
+  std::int64_t batch = batches.empty() ? 0 : batches.front();
+  const auto report = [&](double share) {
+    const double fraction = (done + share) / parts;
+    if (options.progress && fraction > 0)
+      options.progress({batch, fraction, seconds_since(start) * (1 - fraction) / fraction});
+  };
+  for (std::size_t i = 0; i < batches.size() && !stopped(options); ++i, ++done) {
+    batch = batches[i];
+    std::optional<MeasuredBatch> measured =
+        gpu != nullptr ? measure_batch_on_gpu(model, *gpu, batch, options, report)
+                       : measure_batch(model, backend, batch, options, report);
+    if (!measured) break;
+    measured->record["closure_within_5_percent"] =
+        std::abs(*measured->times.closure_ratio - 1) <= kClosureTolerance;
+    profile.metadata["batches"][std::to_string(batch)] = std::move(measured->record);
+    profile.batches.push_back(std::move(measured->times));
     std::sort(profile.batches.begin(), profile.batches.end(),
               [](const BatchTimes& a, const BatchTimes& b) { return a.batch < b.batch; });
-    Json record = stepper.record(warm);
-    record["closure_within_5_percent"] =
-        std::abs(*stepper.times(batch).closure_ratio - 1) <= kClosureTolerance;
-    profile.metadata["batches"][std::to_string(batch)] = std::move(record);
     profile.uncertainty = uncertainty_of(profile.batches);
-    if (!profile.operations.launch_s) {
-      MeasuredOperations measured =
-          measure_operations(backend, stepper.elements(), stepper.update_seconds());
-      profile.operations = measured.operations;
-      profile.ceilings = measured.ceilings;
-      profile.metadata["operations"] = std::move(measured.record);
-    }
+    if (gpu == nullptr && !profile.operations.launch_s)
+      take_operations(profile,
+                      measure_operations(backend, static_cast<std::size_t>(model.parameters()),
+                                         measured->update_s));
     if (options.measured) options.measured(profile);
+  }
+  if (operations && !profile.batches.empty() && !stopped(options)) {
+    if (std::optional<MeasuredOperations> measured = measure_operations_on_gpu(
+            *gpu, options.most_elements, [&] { return stopped(options); }, report)) {
+      take_operations(profile, std::move(*measured));
+      if (options.measured) options.measured(profile);
+    }
   }
   return profile;
 }

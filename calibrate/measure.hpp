@@ -28,6 +28,9 @@ struct MeasureOptions {
   int most_rounds = 1000;
   double precision = 0.005;  ///< sampling ends once the median's standard error is below this share
   std::uint64_t seed = 1;    ///< of parameters and random samples
+  bool operators = true;     ///< GPU: also time every different layer alone, cold and hot
+  /// GPU: size of the largest vector that schedules' operations are timed on.
+  std::size_t most_elements = 100'000'000;
   /// The batch of a step, whose making then counts as input pipeline; without it random samples are
   /// loaded that exist already.
   std::function<void(std::int64_t batch, std::int64_t step, Batch& out)> next_batch = {};
@@ -52,7 +55,12 @@ struct MeasureOptions {
 /// medians and the loading over its median are the closure ratio. Kinds that the backend fuses into
 /// their predecessor (ReLU) take 0 s; a backward pass is timed as one and stands in backward_data.
 ///
-/// The cost models of operations come from SGD updates with momentum after each step,
+/// A GPU (kernels::CudaBackend) is timed by CUDA graphs instead: replays of forward and backward
+/// whole, and with events between the layers. The closure ratio is then of the layers over the
+/// graph, without loading; what the host's launching adds when the same work is launched eagerly is
+/// the batch's host_overhead_per_op_s. Loading is by the host's clock.
+///
+/// On a CPU the cost models of operations come from SGD updates with momentum after each step,
 /// error-feedback top-k of model size and copies; metadata has their residuals. `known`: a profile
 /// that an earlier call gave; its batches are taken over. Throws InputError if it is of another
 /// model, device or software, or if the model cannot be trained.
@@ -76,5 +84,8 @@ Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed);
 
 /// "AMD EPYC 9354": what the operating system calls the CPU; "CPU" where it does not say.
 std::string cpu_name();
+
+/// CPU, instruction sets, cores, kernel, and whether it is a virtual machine.
+Json host_record();
 
 }  // namespace paceline

@@ -36,7 +36,8 @@ struct OperationModel {
   std::optional<double> launch_s;          ///< per kernel
   std::optional<double> memory_bandwidth;  ///< B/s reached by streaming kernels, reads plus writes
   std::optional<double>
-      select_efficiency;                 ///< share of it that selection and sorting kernels reach
+      select_efficiency;  ///< share of it that selection and sorting kernels reach, counting the
+                          ///< bytes that top_k() books: a kernel that moves fewer may exceed 1
   std::optional<double> torch_legacy_s;  ///< s of t = s n log2 n
   std::optional<CopyCost> host_to_device_pinned;
   std::optional<CopyCost> host_to_device_pageable;

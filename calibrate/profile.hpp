@@ -63,6 +63,8 @@ struct BatchTimes {
   std::optional<Timing> iteration;      ///< the whole iteration timed at once
   std::optional<double> closure_ratio;  ///< sum of the layers / whole iteration
   double input_pipeline_s = 0;          ///< per step, the device waits this long for its input
+  /// As the profile's, at this batch: hidden behind the device's work where that takes longer.
+  std::optional<double> host_overhead_per_op_s;
   bool operator==(const BatchTimes&) const = default;
 };
 

@@ -91,6 +91,8 @@ BatchTimes read_batch(ObjectReader reader) {
   if (reader.has("closure_ratio")) times.closure_ratio = reader.number("closure_ratio", 0, 1e3);
   if (reader.has("input_pipeline"))
     times.input_pipeline_s = finite_duration(reader, "input_pipeline");
+  if (reader.has("host_overhead_per_op"))
+    times.host_overhead_per_op_s = finite_duration(reader, "host_overhead_per_op");
   reader.finish();
   return times;
 }
@@ -129,7 +131,7 @@ OperationModel read_operations(ObjectReader reader) {
   if (reader.has("launch")) model.launch_s = finite_duration(reader, "launch");
   model.memory_bandwidth = read_optional_bandwidth(reader, "memory_bandwidth");
   if (reader.has("select_efficiency"))
-    model.select_efficiency = reader.number("select_efficiency", 1e-6, 1);
+    model.select_efficiency = reader.number("select_efficiency", 1e-6, 2);
   if (reader.has("torch_legacy")) model.torch_legacy_s = finite_duration(reader, "torch_legacy");
   model.host_to_device_pinned = read_copy(reader, "host_to_device_pinned");
   model.host_to_device_pageable = read_copy(reader, "host_to_device_pageable");

@@ -67,6 +67,8 @@ Json batch(const BatchTimes& times) {
   if (times.iteration) json["iteration"] = timing(*times.iteration);
   if (times.closure_ratio) json["closure_ratio"] = *times.closure_ratio;
   if (times.input_pipeline_s > 0) json["input_pipeline"] = duration(times.input_pipeline_s);
+  if (times.host_overhead_per_op_s)
+    json["host_overhead_per_op"] = duration(*times.host_overhead_per_op_s);
   return json;
 }
 

@@ -203,6 +203,10 @@ double StepCosts::step_s() const {
   return forward_s() + backward_s() + host_overhead_s + input_pipeline_s;
 }
 
+std::size_t host_launches(const Model& model) {
+  return timed_operations(model).size() + backward_order(model).size();
+}
+
 StepCosts step_costs(const Model& model, const Profile& profile, std::int64_t batch) {
   if (batch < 1) throw InputError(fmt::format("a batch must be 1 or more, not {}", batch));
   check_model(model, profile);
@@ -231,8 +235,12 @@ StepCosts step_costs(const Model& model, const Profile& profile, std::int64_t ba
       quartile_ratios(bracket.weight > 0.5 ? *bracket.high : *bracket.low);
   costs.p25_over_median = ratios.p25;
   costs.p75_over_median = ratios.p75;
-  const std::size_t launched = timed_operations(model).size() + backward_order(model).size();
-  costs.host_overhead_s = profile.host_overhead_per_op_s * static_cast<double>(launched);
+  const auto overhead = [&](const BatchTimes& times) {
+    return times.host_overhead_per_op_s.value_or(profile.host_overhead_per_op_s) *
+           static_cast<double>(host_launches(model));
+  };
+  costs.host_overhead_s =
+      std::lerp(overhead(*bracket.low), overhead(*bracket.high), bracket.weight);
   costs.description = describe(profile, costs, bracket);
   return costs;
 }

@@ -53,4 +53,8 @@ struct StepCosts {
 /// batch).
 StepCosts step_costs(const Model& model, const Profile& profile, std::int64_t batch);
 
+/// How many operations the host launches per step, as host_overhead_per_op_s counts them: one per
+/// timed operation forward, and one per tensor backward.
+std::size_t host_launches(const Model& model);
+
 }  // namespace paceline

@@ -323,6 +323,7 @@ Profile transfer_profile(const Profile& from, const Model& model, const GpuSpec&
     BatchTimes moved;
     moved.batch = times.batch;
     moved.input_pipeline_s = times.input_pipeline_s;
+    moved.host_overhead_per_op_s = times.host_overhead_per_op_s;
     double error = 0, total = 0;
     for (std::size_t i = 0; i < timed.size(); ++i) {
       LayerTransfer layer(transfer, model.operations()[timed[i]], *times.batch);

@@ -30,7 +30,7 @@ class ExperimentOptions {
   void add_training_flags(CLI::App& command);
   void put_training(Json& job) const;
   bool numerics_ = false, nesterov_ = false, augment_ = false;
-  std::optional<std::string> data_, data_folder_, sharding_, backend_;
+  std::optional<std::string> data_, data_folder_, sharding_, backend_, device_;
   std::optional<double> learning_rate_, momentum_, alpha_, target_;
   std::optional<std::int64_t> threads_, evaluate_every_;
 };

@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
 
+#include "base/error.hpp"
+#include "kernels/backend.hpp"
 #include "options.hpp"
 
 namespace paceline {
@@ -38,14 +40,15 @@ void ExperimentOptions::add_training_flags(CLI::App& command) {
   flag("--alpha", alpha_, "of Dirichlet sharding: small is uneven (0.5)");
   flag("--evaluate-every", evaluate_every_, "steps between evaluations (a tenth of them)");
   flag("--target", target_, "accuracy whose date is asked for: 0.9");
-  flag("--backend", backend_, "kernels: reference or onednn (the fastest on the CPU)");
+  flag("--backend", backend_, "kernels on the CPU: reference or onednn (the fastest)");
+  flag("--device", device_, "what computes the values: cpu or cuda:N (cpu)");
   flag("--threads", threads_, "of this machine; changes no result (all cores)");
 }
 
 void ExperimentOptions::put_training(Json& job) const {
   const bool asked = numerics_ || nesterov_ || augment_ || data_ || data_folder_ || sharding_ ||
-                     backend_ || learning_rate_ || momentum_ || alpha_ || target_ || threads_ ||
-                     evaluate_every_;
+                     backend_ || device_ || learning_rate_ || momentum_ || alpha_ || target_ ||
+                     threads_ || evaluate_every_;
   if (!asked) return;
   Json& training = job["training"];
   if (training.is_null()) training = Json::object();
@@ -61,6 +64,12 @@ void ExperimentOptions::put_training(Json& job) const {
   put(training, "evaluate_every", evaluate_every_);
   put(training, "target", target_);
   put(training, "backend", backend_);
+  if (device_ && *device_ != "cpu") {
+    if (kernels::cuda_device_number(*device_) < 0)
+      throw InputError(unknown_name("device", *device_, {"cpu", "cuda", "cuda:0"}));
+    if (backend_) throw InputError("--backend: only a CPU has several; leave it out with --device");
+    training["backend"] = *device_;
+  }
   put(training, "threads", threads_);
 }
 

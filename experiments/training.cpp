@@ -165,10 +165,13 @@ void check_job(const JobDescription& job) {
   if (!job.momentum && momentum_of(job) > 0)
     fail("\"momentum\" with \"optimizer\": \"sgd\", which has none");
   if (job.training->nesterov && momentum_of(job) <= 0) fail("\"nesterov\" needs \"momentum\"");
-  const std::vector<std::string> backends = kernels::backend_names();
-  if (!job.training->backend.empty() &&
-      std::find(backends.begin(), backends.end(), job.training->backend) == backends.end())
-    fail(unknown_name("backend", job.training->backend, backends));
+  if (!job.training->backend.empty()) {
+    try {
+      kernels::check_backend_name(job.training->backend);
+    } catch (const InputError& error) {
+      fail(error.what());
+    }
+  }
 }
 
 TrainingOptions engine_options(const JobDescription& job, std::uint64_t seed) {

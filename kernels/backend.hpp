@@ -121,10 +121,16 @@ class Backend {
   virtual void orthonormalize(const MatrixShape& shape, std::span<float> p) = 0;
 };
 
-/// Names that make_backend knows in this build; "reference" is always there.
+/// The CPU backends of this build; "reference" is always there.
 std::vector<std::string> backend_names();
-/// Throws InputError for an unknown name, naming the nearest.
+/// A CPU backend, or "cuda" or "cuda:1", for which the CUDA module is opened (cuda_module.hpp).
+/// Throws InputError for an unknown name, naming the nearest, and for a GPU that is not there.
 std::unique_ptr<Backend> make_backend(std::string_view name);
+/// Throws what make_backend would throw for the name alone.
+void check_backend_name(std::string_view name);
+/// The number in "cuda:N" (0 for "cuda"); -1 for what is no GPU. Throws InputError for a bad
+/// number.
+int cuda_device_number(std::string_view name);
 /// "onednn" where it was built in, else "reference".
 std::string fastest_cpu_backend();
 

@@ -53,6 +53,16 @@ struct ReplaySamples {
   bool warm = false;        ///< whether the warm-up rule was met in time
 };
 
+/// Seconds of consecutive pieces of one run, from events recorded between them.
+struct PieceSamples {
+  std::vector<std::vector<double>> seconds;  ///< [piece][sample], less what an event costs
+  std::vector<int> sm_mhz;                   ///< beside each sample; empty without NVML
+  double event_seconds = 0;  ///< between two events with nothing between them: subtracted
+  int dropped = 0;           ///< samples dropped because the clock was low
+  bool warm = false;         ///< whether the warm-up rule was met in time
+  bool in_graph = false;     ///< else the driver refused events in a graph: launched one by one
+};
+
 /// Measured on this device, now: what its kernels can be compared with.
 struct CudaCeilings {
   double sgemm_flops = 0;           ///< fp32 FMA, 4096^3, random data
@@ -98,6 +108,10 @@ class CudaBackend : public Backend {
   /// a value.
   virtual ReplaySamples time_replays(const ReplayOptions& options,
                                      const std::function<void(int)>& work) = 0;
+  /// Runs `work(0)` to `work(pieces - 1)` as one graph with an event between each two, so that
+  /// every piece finds the caches as the one before left them and no launch is waited for.
+  virtual PieceSamples time_pieces(const ReplayOptions& options, std::size_t pieces,
+                                   const std::function<void(std::size_t)>& work) = 0;
   /// Seconds of one pinned or pageable copy of `bytes`, host clock around copy and synchronisation,
   /// one entry per repetition. `both`: one copy each way at once on two streams.
   virtual std::vector<double> time_copies(CopyDirection direction, bool pinned, std::size_t bytes,

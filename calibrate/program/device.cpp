@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <functional>
 
 #include "base/error.hpp"
 #include "calibrate/program/commands.hpp"
@@ -14,7 +15,7 @@ namespace {
 
 Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& clocks) {
   return {{"name", info.name},
-          {"uuid", info.uuid},
+          {"uuid_hash", fmt::format("{:016x}", std::hash<std::string>{}(info.uuid))},
           {"compute_capability", fmt::format("{}.{}", info.compute_major, info.compute_minor)},
           {"multiprocessors", info.multiprocessors},
           {"memory_bytes", info.memory_bytes},
@@ -30,7 +31,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
           {"ecc", info.ecc},
           {"mig", info.mig},
           {"persistence", info.persistence},
-          {"host_cpu", cpu_name()}};
+          {"power_watts", clocks.watts}};
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct MeasureArguments {
   std::string device = "cpu", engine, model, data, out;
   std::vector<std::int64_t> batches;
   double seconds = 10;
-  bool again = false, json = false;
+  bool again = false, json = false, no_operators = false;
 };
 
 void show(const MeasureProgress& progress) {
@@ -69,6 +69,7 @@ void measure(const MeasureArguments& arguments) {
   if (!arguments.data.empty()) device.use_data(arguments.data, model);
   device.options.seconds = arguments.seconds;
   device.options.progress = show;
+  device.options.operators = !arguments.no_operators;
   if (!arguments.out.empty())
     device.options.measured = [&](const Profile& profile) { save_profile(arguments.out, profile); };
   const Profile profile =
@@ -138,6 +139,8 @@ void add_measure(CLI::App& app) {
   app.add_option("--out", arguments->out, "profile file; one that is there is gone on with");
   app.add_option("--seconds", arguments->seconds, "of sampling per batch")->capture_default_str();
   app.add_flag("--again", arguments->again, "measure batches anew that the file has");
+  app.add_flag("--no-operators", arguments->no_operators,
+               "GPU: do not also time each layer alone, with cold and hot caches");
   app.add_flag("--json", arguments->json, "print the profile as JSON");
   app.callback([&app, arguments] {
     if (app.get_subcommands().empty()) measure(*arguments);

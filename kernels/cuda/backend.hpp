@@ -112,6 +112,8 @@ class Cuda final : public kernels::CudaBackend {
 
   kernels::ReplaySamples time_replays(const kernels::ReplayOptions& options,
                                       const std::function<void(int)>& work) override;
+  kernels::PieceSamples time_pieces(const kernels::ReplayOptions& options, std::size_t pieces,
+                                    const std::function<void(std::size_t)>& work) override;
   std::vector<double> time_copies(kernels::CopyDirection direction, bool pinned, std::size_t bytes,
                                   int repetitions) override;
   kernels::CudaCeilings measure_ceilings() override;

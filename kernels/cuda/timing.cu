@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
 
 #include "kernels/cuda/backend.hpp"
 #include "kernels/cuda/launch.cuh"
@@ -30,6 +33,10 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(cudaStream_t stream) { PACELINE_CHECK(cudaEventRecord(event_, stream)); }
+  /// During a capture: every replay of the graph records it.
+  void record_in_graph(cudaStream_t stream) {
+    PACELINE_CHECK(cudaEventRecordWithFlags(event_, stream, cudaEventRecordExternal));
+  }
   /// Seconds from `start` to this one; waits for it.
   double since(const Event& start) {
     PACELINE_CHECK(cudaEventSynchronize(event_));
@@ -77,12 +84,12 @@ class Graph {
 };
 
 /// Replays until ten medians of five in a row lie within 1 % of each other, or the time is over.
-bool warm_up(Graph& graph, cudaStream_t stream, double limit) {
+bool warm_up(const std::function<double()>& replay, double limit) {
   const auto start = Clock::now();
   std::vector<double> medians;
   while (seconds_since(start) < limit) {
     std::vector<double> five;
-    for (int i = 0; i < 5; ++i) five.push_back(graph.replay(stream));
+    for (int i = 0; i < 5; ++i) five.push_back(replay());
     medians.push_back(median(five));
     if (medians.size() < 10) continue;
     const auto [least, most] = std::minmax_element(medians.end() - 10, medians.end());
@@ -90,6 +97,25 @@ bool warm_up(Graph& graph, cudaStream_t stream, double limit) {
   }
   return false;
 }
+
+/// The SM clock beside each sample, and which samples it speaks against.
+class ClockWatch {
+ public:
+  explicit ClockWatch(const std::string& pci_bus_id) : nvml_(pci_bus_id) {}
+  void look() { mhz_.push_back(nvml_.clocks().sm_mhz); }
+  /// Without NVML all are -1 and none is below the floor.
+  [[nodiscard]] std::vector<bool> kept(double floor) const {
+    const double usual = median({mhz_.begin(), mhz_.end()});
+    std::vector<bool> result;
+    for (const int mhz : mhz_) result.push_back(!(mhz < floor * usual));
+    return result;
+  }
+  [[nodiscard]] int mhz(std::size_t sample) const { return mhz_[sample]; }
+
+ private:
+  Nvml nvml_;
+  std::vector<int> mhz_;
+};
 
 static __global__ void empty_kernel() {}
 
@@ -149,25 +175,84 @@ kernels::ReplaySamples Cuda::time_replays(const kernels::ReplayOptions& options,
   result.per_replay =
       buffers * static_cast<int>(std::clamp(turns, 1.0, std::max(1.0, 4096.0 / buffers)));
   Graph graph(stream, result.per_replay, buffers, work);
-  result.warm = warm_up(graph, stream, options.warm_up_seconds);
+  result.warm = warm_up([&] { return graph.replay(stream); }, options.warm_up_seconds);
 
-  const Nvml nvml(info_.pci_bus_id);
+  ClockWatch clocks(info_.pci_bus_id);
   std::vector<double> seconds;
-  std::vector<int> clocks;
   const auto start = Clock::now();
   for (int i = 0; i < options.samples && (i == 0 || seconds_since(start) < options.limit_seconds);
        ++i) {
     seconds.push_back(graph.replay(stream) / result.per_replay);
-    clocks.push_back(nvml.clocks().sm_mhz);
+    clocks.look();
   }
-  const double usual = median({clocks.begin(), clocks.end()});
+  const std::vector<bool> kept = clocks.kept(options.clock_floor);
   for (std::size_t i = 0; i < seconds.size(); ++i) {
-    if (clocks[i] < options.clock_floor * usual) {  // without NVML all are -1 and none is below
+    if (!kept[i]) {
       ++result.dropped;
       continue;
     }
     result.seconds.push_back(seconds[i]);
-    if (usual > 0) result.sm_mhz.push_back(clocks[i]);
+    if (clocks.mhz(i) > 0) result.sm_mhz.push_back(clocks.mhz(i));
+  }
+  context_.synchronize();
+  return result;
+}
+
+kernels::PieceSamples Cuda::time_pieces(const kernels::ReplayOptions& options, std::size_t pieces,
+                                        const std::function<void(std::size_t)>& work) {
+  const cudaStream_t stream = context_.stream();
+  for (std::size_t p = 0; p < pieces; ++p) work(p);
+  context_.synchronize();
+  // Piece p lies between marks p and p + 1, and nothing between the last two.
+  std::vector<Event> marks(pieces + 2);
+  const auto run = [&](void (Event::*record)(cudaStream_t)) {
+    for (std::size_t p = 0; p < pieces; ++p) {
+      (marks[p].*record)(stream);
+      work(p);
+    }
+    (marks[pieces].*record)(stream);
+    (marks[pieces + 1].*record)(stream);
+  };
+  kernels::PieceSamples result;
+  std::unique_ptr<Graph> graph;
+  try {
+    graph = std::make_unique<Graph>(stream, 1, 1, [&](int) { run(&Event::record_in_graph); });
+    graph->replay(stream);
+    marks[pieces + 1].since(marks[0]);
+    result.in_graph = true;
+  } catch (const std::runtime_error&) {
+    graph.reset();
+  }
+  const auto replay = [&] {
+    if (graph) return graph->replay(stream);
+    run(&Event::record);
+    return marks[pieces + 1].since(marks[0]);
+  };
+  result.warm = warm_up(replay, options.warm_up_seconds);
+
+  ClockWatch clocks(info_.pci_bus_id);
+  std::vector<std::vector<double>> samples;
+  const auto start = Clock::now();
+  for (int i = 0; i < options.samples && (i == 0 || seconds_since(start) < options.limit_seconds);
+       ++i) {
+    replay();
+    clocks.look();
+    std::vector<double>& sample = samples.emplace_back();
+    for (std::size_t p = 0; p <= pieces; ++p) sample.push_back(marks[p + 1].since(marks[p]));
+  }
+  std::vector<double> empty;
+  for (const std::vector<double>& sample : samples) empty.push_back(sample.back());
+  result.event_seconds = median(empty);
+  result.seconds.resize(pieces);
+  const std::vector<bool> kept = clocks.kept(options.clock_floor);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (!kept[i]) {
+      ++result.dropped;
+      continue;
+    }
+    for (std::size_t p = 0; p < pieces; ++p)
+      result.seconds[p].push_back(std::max(0.0, samples[i][p] - result.event_seconds));
+    if (clocks.mhz(i) > 0) result.sm_mhz.push_back(clocks.mhz(i));
   }
   context_.synchronize();
   return result;

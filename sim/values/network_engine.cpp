@@ -1,8 +1,17 @@
 #include "sim/values/network_engine.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include <fmt/format.h>
 
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+
+#include "base/error.hpp"
 #include "kernels/backend.hpp"
 #include "models/data/catalog.hpp"
 #include "models/data/feed.hpp"
@@ -29,11 +38,20 @@ class Mirror {
     if (!on_host_) memory_ = kernels::Array<float>(backend, static_cast<std::size_t>(elements));
   }
   std::span<const float> to_device(std::span<const float> host) {
+    return to_device(host, 0, static_cast<std::int64_t>(host.size()));
+  }
+  /// Brings `count` elements from `offset` on up to date; the others stay as they were brought.
+  std::span<const float> to_device(std::span<const float> host, std::int64_t offset,
+                                   std::int64_t count) {
     if (on_host_) return host;
-    backend_.copy_from_host(memory_.data(), host.data(), host.size_bytes());
+    backend_.copy_from_host(memory_.data() + offset, host.data() + offset,
+                            static_cast<std::size_t>(count) * sizeof(float));
     return memory_.span();
   }
   [[nodiscard]] std::span<float> device(std::span<float> host) const {
+    return on_host_ ? host : memory_.span();
+  }
+  [[nodiscard]] std::span<const float> device(std::span<const float> host) const {
     return on_host_ ? host : memory_.span();
   }
   void to_host(std::span<float> host, std::int64_t offset, std::int64_t count) {
@@ -48,6 +66,44 @@ class Mirror {
   kernels::Array<float> memory_;
 };
 
+// The real seconds of worker 0's steps, from one loading to the next, written to the file that
+// PACELINE_STEP_TIMES names: what a measured profile of this machine has to predict. With --threads
+// 1 all of them are of one thread; `disturbed`: how often the operating system took the core from
+// it meanwhile.
+class StepTimes {
+ public:
+  explicit StepTimes(std::size_t rank) {
+    const char* file = std::getenv("PACELINE_STEP_TIMES");
+    if (file == nullptr || *file == '\0' || rank != 0) return;
+    out_.open(file);
+    if (!out_) throw InputError(fmt::format("PACELINE_STEP_TIMES: cannot write '{}'", file));
+    out_ << "step,seconds,cpu_seconds,disturbed\n";
+  }
+  void loading(std::int64_t step) {
+    if (!out_.is_open()) return;
+    const auto now = std::chrono::steady_clock::now();
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);
+    timespec cpu{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    const double cpu_now =
+        static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec);
+    if (step > 0)
+      out_ << fmt::format("{},{:.9f},{:.9f},{}\n", step - 1,
+                          std::chrono::duration<double>(now - last_).count(), cpu_now - cpu_,
+                          usage.ru_nivcsw - switches_);
+    last_ = now;
+    cpu_ = cpu_now;
+    switches_ = usage.ru_nivcsw;
+  }
+
+ private:
+  std::ofstream out_;
+  std::chrono::steady_clock::time_point last_;
+  double cpu_ = 0;
+  long switches_ = 0;
+};
+
 class NetworkWorker final : public WorkerEngine {
  public:
   NetworkWorker(const Model& model, const Dataset& data, std::vector<std::int64_t> samples,
@@ -58,11 +114,13 @@ class NetworkWorker final : public WorkerEngine {
         network_(model, *backend_, options.batch),
         feed_(data, std::move(samples), feed_options(options, rank)),
         parameters_(*backend_, network_.parameters()),
-        gradient_(*backend_, network_.parameters()) {
+        gradient_(*backend_, network_.parameters()),
+        times_(rank) {
     for (const ModelTensor& tensor : model.tensors()) elements_.push_back(tensor.elements());
   }
 
   void load(std::int64_t step, std::int64_t micro) override {
+    if (micro == 0) times_.loading(step);
     feed_.fill(step * options_.micro_batches + micro, batch_);
     network_.load(batch_);
   }
@@ -71,11 +129,15 @@ class NetworkWorker final : public WorkerEngine {
     // Dropout masks differ by worker and step.
     const std::uint64_t seed = options_.seed * 0x9e3779b97f4a7c15ULL +
                                static_cast<std::uint64_t>(step) * 1'000'003 + rank_;
-    network_.forward(from, to, parameters_.to_device(parameters), true, seed);
+    const std::int64_t begin = network_.offset(from);
+    network_.forward(from, to,
+                     parameters_.to_device(parameters, begin, network_.offset(to) - begin), true,
+                     seed);
   }
   void backward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters,
                 std::span<float> gradient) override {
-    network_.backward(from, to, parameters_.to_device(parameters), gradient_.device(gradient));
+    // The forward pass has brought these parameters to the device.
+    network_.backward(from, to, parameters_.device(parameters), gradient_.device(gradient));
     for (std::uint32_t p = from; p < to; ++p) {
       const std::size_t tensor = network_.backward_order()[p];
       gradient_.to_host(gradient, network_.offset(tensor), elements_[tensor]);
@@ -95,6 +157,7 @@ class NetworkWorker final : public WorkerEngine {
   Mirror parameters_, gradient_;
   std::vector<std::int64_t> elements_;
   Batch batch_;
+  StepTimes times_;
 };
 
 class NetworkEngine final : public ValueEngine {

@@ -1,0 +1,208 @@
+#include "calibrate/measure_batch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "calibrate/analytic.hpp"
+#include "calibrate/statistics.hpp"
+#include "models/network/execution.hpp"
+#include "models/network/network.hpp"
+
+namespace paceline {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The steps of one batch size, piece by piece or whole.
+class Stepper {
+ public:
+  Stepper(const Model& model, kernels::Backend& backend, std::int64_t batch,
+          const MeasureOptions& options)
+      : model_(model),
+        backend_(backend),
+        execution_(plan_network(model, batch), backend),
+        trainee_(model, backend, batch, options),
+        forward_(steps()),
+        backward_(steps()) {
+    for (const NetworkLoss& loss : execution_.plan().losses)
+      backend.write(std::array{static_cast<float>(loss.weight), 0.0f},
+                    execution_.gradient(loss.gradient));
+  }
+
+  double whole(bool keep) {
+    const Sample iteration = take_sample(backend_, [&] {
+      load();
+      execution_.forward(0, steps(), weights(), true, trainee_.seed());
+      execution_.backward(0, steps(), weights(), trainee_.gradient().data());
+    });
+    const Sample update = take_sample(backend_, [&] { trainee_.update(); });
+    if (keep) iteration_.push_back(iteration), update_.push_back(update);
+    return iteration.seconds;
+  }
+
+  void by_layer() {
+    load_.push_back(take_sample(backend_, [&] { load(); }));
+    const std::uint64_t seed = trainee_.seed();
+    for (std::size_t i = 0; i < steps(); ++i)
+      forward_[i].push_back(
+          take_sample(backend_, [&] { execution_.forward(i, i + 1, weights(), true, seed); }));
+    for (std::size_t i = 0; i < steps(); ++i)
+      backward_[steps() - 1 - i].push_back(take_sample(
+          backend_, [&] { execution_.backward(i, i + 1, weights(), trainee_.gradient().data()); }));
+    update_.push_back(take_sample(backend_, [&] { trainee_.update(); }));
+  }
+
+  [[nodiscard]] BatchTimes times(std::int64_t batch) const {
+    BatchTimes times;
+    times.batch = batch;
+    times.iteration = summarize(iteration_).timing;
+    times.input_pipeline_s = summarize(load_).timing.median_s;
+    std::vector<Timing> forward, backward;
+    for (std::size_t i = 0; i < steps(); ++i) {
+      forward.push_back(summarize(forward_[i]).timing);
+      backward.push_back(execution_.plan().steps[i].backward ? summarize(backward_[i]).timing
+                                                             : Timing{0, 0, 0});
+    }
+    times.layers = layers_of(model_, execution_.plan(), forward, backward);
+    double sum = times.input_pipeline_s;
+    for (const LayerTimes& layer : times.layers)
+      sum += layer.forward.median_s + layer.backward_data.median_s;
+    times.closure_ratio = sum / times.iteration->median_s;
+    return times;
+  }
+
+  [[nodiscard]] Json record(bool warm) const {
+    const SampleSummary iteration = summarize(iteration_);
+    return {{"rounds", iteration_.size()},
+            {"warm", warm},
+            {"iterations_kept", iteration.kept},
+            {"iterations_dropped_for_lost_core", iteration.dropped},
+            {"iteration_clock", iteration.cpu_time ? "thread CPU time" : "wall"},
+            {"iteration_seconds", iteration.timing.median_s},
+            {"update_seconds", update_seconds()}};
+  }
+
+  [[nodiscard]] const std::vector<Sample>& iterations() const { return iteration_; }
+  [[nodiscard]] double update_seconds() const { return summarize(update_).timing.median_s; }
+
+ private:
+  [[nodiscard]] std::size_t steps() const { return execution_.plan().steps.size(); }
+  [[nodiscard]] const float* weights() { return trainee_.weights().data(); }
+  void load() {
+    const Batch& batch = trainee_.next();
+    backend_.write(batch.inputs, execution_.value(execution_.plan().input));
+    backend_.write(batch.labels, execution_.value(execution_.plan().labels));
+  }
+
+  const Model& model_;
+  kernels::Backend& backend_;
+  Execution<float, kernels::Backend> execution_;
+  Trainee trainee_;
+  std::vector<Sample> iteration_, update_, load_;
+  std::vector<std::vector<Sample>> forward_, backward_;
+};
+
+// Returns whether the warm-up rule was met in time.
+bool warm_up(Stepper& stepper, const MeasureOptions& options) {
+  WarmUp rule;
+  const auto start = Clock::now();
+  bool warm = false;
+  do {
+    warm = rule.done(stepper.whole(false));
+  } while (!warm && seconds_since(start) < options.warm_up_seconds && !stopped(options));
+  return warm;
+}
+
+// Returns whether enough rounds were taken.
+bool sample(Stepper& stepper, const MeasureOptions& options,
+            const std::function<void(double)>& progress) {
+  const auto start = Clock::now();
+  for (int round = 0; round < options.most_rounds; ++round) {
+    const double share = seconds_since(start) / options.seconds;
+    if (round >= options.least_rounds &&
+        (share >= 1 || standard_error(stepper.iterations()) < options.precision ||
+         stopped(options)))
+      break;
+    if (stopped(options)) return false;
+    stepper.by_layer();
+    stepper.whole(true);
+    progress(std::min(1.0, std::max(share, round / double(options.most_rounds))));
+  }
+  return true;
+}
+
+void add(Timing& sum, const Timing& term) {
+  sum.median_s += term.median_s;
+  *sum.p25_s += *term.p25_s;
+  *sum.p75_s += *term.p75_s;
+}
+
+}  // namespace
+
+Trainee::Trainee(const Model& model, kernels::Backend& backend, std::int64_t batch,
+                 const MeasureOptions& options)
+    : backend_(backend), options_(options), batch_size_(batch) {
+  const std::vector<float> start = initial_parameters(model, options.seed);
+  for (auto* array : {&weights_, &gradient_, &velocity_})
+    *array = kernels::Array<float>(backend, start.size());
+  backend.copy_from_host(weights_.data(), start.data(), start.size() * sizeof(float));
+  backend.fill(0, velocity_);
+  backend.synchronize();
+  if (!options.next_batch) batch_ = random_batch(model, batch, options.seed);
+}
+
+const Batch& Trainee::next() {
+  if (options_.next_batch) options_.next_batch(batch_size_, step_, batch_);
+  ++step_;
+  return batch_;
+}
+
+bool WarmUp::done(double seconds) {
+  seen_.push_back(seconds);
+  const double now = median(seen_);
+  steady_ = std::abs(now / last_ - 1) < 0.01 ? steady_ + 1 : 0;
+  last_ = now;
+  return steady_ >= 10;
+}
+
+double standard_error(const std::vector<Sample>& samples) {
+  const SampleSummary summary = summarize(samples);
+  const double sigma = (*summary.timing.p75_s - *summary.timing.p25_s) / 1.349;
+  return 1.253 * sigma / std::sqrt(double(summary.kept)) / summary.timing.median_s;
+}
+
+bool stopped(const MeasureOptions& options) {
+  return options.stop != nullptr && options.stop->load();
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<LayerTimes> layers_of(const Model& model, const NetworkPlan& plan,
+                                  const std::vector<Timing>& forward,
+                                  const std::vector<Timing>& backward) {
+  std::vector<LayerTimes> layers;
+  for (const std::size_t operation : timed_operations(model)) {
+    Timing ahead{0, 0, 0}, back{0, 0, 0};
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      if (plan.steps[i].operation != operation) continue;
+      add(ahead, forward[i]);
+      add(back, backward[i]);
+    }
+    layers.push_back({model.operations()[operation].name, ahead, back, {}});
+  }
+  return layers;
+}
+
+std::optional<MeasuredBatch> measure_batch(const Model& model, kernels::Backend& backend,
+                                           std::int64_t batch, const MeasureOptions& options,
+                                           const std::function<void(double)>& report) {
+  Stepper stepper(model, backend, batch, options);
+  const bool warm = warm_up(stepper, options);
+  if (!sample(stepper, options, report)) return {};
+  return MeasuredBatch{stepper.times(batch), stepper.record(warm), stepper.update_seconds()};
+}
+
+}  // namespace paceline
