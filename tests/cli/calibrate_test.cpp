@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -112,6 +113,14 @@ TEST_F(CalibrateCli, RefusesDevicesThatAreNotThere) {
   EXPECT_THAT(read("err"), HasSubstr("did you mean 'cuda'"));
   EXPECT_EQ(shell("PACELINE_CUDA_MODULE=/no/such.so " + run + "--device cuda"), 2);
   EXPECT_THAT(read("err"), HasSubstr("/no/such.so cannot be opened"));
+}
+
+TEST_F(CalibrateCli, ComparesWithPublishedTimes) {
+  ASSERT_EQ(calibrate("transfer --published --json"), 0) << read("err");
+  const Json rows = Json::parse(read("out"));
+  EXPECT_EQ(rows.size(), 13U);
+  for (const Json& row : rows) EXPECT_LT(std::abs(row.at("error").get<double>()), 0.14) << row;
+  refuses("transfer --published --to 'Tesla K80'", "no published times on ");
 }
 
 TEST_F(CalibrateCli, NeitherProgramLinksACudaLibrary) {
