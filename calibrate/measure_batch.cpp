@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "calibrate/analytic.hpp"
 #include "calibrate/statistics.hpp"
@@ -57,11 +58,14 @@ class Stepper {
     BatchTimes times;
     times.batch = batch;
     times.iteration = summarize(iteration_).timing;
-    times.input_pipeline_s = summarize(load_).timing.median_s;
+    // One clock for all: on a busy machine short pieces often find the core undisturbed, with warm
+    // caches, and a whole iteration never.
+    const int least = summarize(iteration_).cpu_time ? std::numeric_limits<int>::max() : 5;
+    times.input_pipeline_s = summarize(load_, least).timing.median_s;
     std::vector<Timing> forward, backward;
     for (std::size_t i = 0; i < steps(); ++i) {
-      forward.push_back(summarize(forward_[i]).timing);
-      backward.push_back(execution_.plan().steps[i].backward ? summarize(backward_[i]).timing
+      forward.push_back(summarize(forward_[i], least).timing);
+      backward.push_back(execution_.plan().steps[i].backward ? summarize(backward_[i], least).timing
                                                              : Timing{0, 0, 0});
     }
     times.layers = layers_of(model_, execution_.plan(), forward, backward);
