@@ -58,7 +58,10 @@ Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uin
 /// Ring: 2(N-1) rounds of S/N to the next rank (Patarasuk and Yuan 2009).
 Plan plan_ring(std::uint32_t ranks);
 /// Two binary trees, each for half of the data in `chunks` pieces, reduce up then broadcast down,
-/// pipelined; a rank is inner in one tree and leaf in the other (Sanders, Speck, Traeff 2009).
+/// pipelined; a rank is inner in one tree and leaf in the other, and their edges have two colours
+/// whose rounds alternate, so that every port is always busy: 4 chunks + O(log N) rounds of S/(2
+/// chunks), 2 S/B for many chunks (Sanders, Speck, Traeff 2009, "Two-tree algorithms for full
+/// bandwidth broadcast, reduction and scan").
 Plan plan_double_binary_tree(std::uint32_t ranks, std::int64_t chunks);
 /// Recursive halving, then doubling; ranks beyond the power of two are folded in first
 /// (Rabenseifner 2004; Thakur, Rabenseifner, Gropp 2005).
