@@ -7,15 +7,27 @@
 
 namespace paceline {
 
+/// A suspended program; lives in its own frame.
+struct Suspended {
+  std::coroutine_handle<> handle;
+  Suspended* next = nullptr;
+};
+
 /// Where suspended programs go when what they wait for is done: a queue that the clock drains.
 /// Never resumes inline (long chains would overflow the stack).
 class Executor {
  public:
-  virtual void resume_soon(std::coroutine_handle<> program) = 0;
+  void resume_soon(Suspended& program) {
+    program.next = nullptr;
+    (first_ready_ == nullptr ? first_ready_ : last_ready_->next) = &program;
+    last_ready_ = &program;
+  }
   virtual void program_failed(std::exception_ptr error) = 0;
 
  protected:
   ~Executor() = default;
+  Suspended* first_ready_ = nullptr;
+  Suspended* last_ready_ = nullptr;
 };
 
 /// Something that finishes at one date in cluster time: an operation, a collective, a program.
@@ -28,7 +40,7 @@ class Completion {
     void (*notify)(Waiter* self) = nullptr;
   };
 
-  Completion() = default;
+  explicit Completion(std::int64_t elements = 0) : elements_(elements) {}
   Completion(const Completion&) = delete;
   Completion& operator=(const Completion&) = delete;
 
@@ -41,7 +53,7 @@ class Completion {
   /// For errors: "all-reduce of layer4.2.conv3.weight on worker 3".
   [[nodiscard]] virtual const char* what() const { return "operation"; }
   /// Size of the result, known from the start.
-  [[nodiscard]] virtual std::int64_t elements() const { return 0; }
+  [[nodiscard]] std::int64_t elements() const { return elements_; }
 
  protected:
   virtual ~Completion() = default;
@@ -60,6 +72,7 @@ class Completion {
   }
   /// Ready for another use, by pools that recycle their completions.
   void rearm() { done_ = false; }
+  void set_elements(std::int64_t elements) { elements_ = elements; }
   [[nodiscard]] std::uint32_t references() const { return references_; }
 
  private:
@@ -70,6 +83,7 @@ class Completion {
 
   Waiter* first_ = nullptr;
   Waiter** last_ = &first_;
+  std::int64_t elements_;
   std::uint32_t references_ = 0;
   bool done_ = false;
 };
@@ -83,6 +97,7 @@ class TensorDevice;
 template <class T>
 class Result : public Completion {
  public:
+  using Completion::Completion;
   /// Its shape is right from the start; its data are there once it is done.
   [[nodiscard]] virtual T value(TensorDevice* device) const = 0;
 };

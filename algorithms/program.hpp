@@ -14,14 +14,16 @@ namespace paceline {
 /// Started lazily by the runtime or by Worker::spawn; an exception ends the whole run.
 class [[nodiscard]] Program {
  public:
-  struct promise_type {
+  struct promise_type : Suspended {
     Executor* executor = nullptr;
     TensorDevice* device = nullptr;           // whose program this is
     void (*on_end)(promise_type&) = nullptr;  // told when the program returns
     void* context = nullptr;                  // of on_end
 
     Program get_return_object() {
-      return Program(std::coroutine_handle<promise_type>::from_promise(*this));
+      const auto self = std::coroutine_handle<promise_type>::from_promise(*this);
+      handle = self;
+      return Program(self);
     }
     std::suspend_always initial_suspend() noexcept { return {}; }
     auto final_suspend() noexcept {
@@ -108,7 +110,8 @@ class PendingAwaiter : Completion::Waiter {
     if (pending_.done()) return false;
     notify = [](Completion::Waiter* self) {
       const auto* awaiter = static_cast<PendingAwaiter*>(self);
-      awaiter->program_.promise().executor->resume_soon(awaiter->program_);
+      auto& suspended = awaiter->program_.promise();
+      suspended.executor->resume_soon(suspended);
     };
     pending_.completion()->wait(*this);
     return true;
@@ -140,7 +143,7 @@ class AllAwaiter : Completion::Waiter {
  private:
   void next() {
     if (await_ready())
-      program_.promise().executor->resume_soon(program_);
+      program_.promise().executor->resume_soon(program_.promise());
     else
       (*pendings_)[open_ - 1].completion()->wait(*this);
   }

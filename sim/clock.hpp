@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <vector>
 
@@ -16,15 +18,20 @@ class Clock final : public Executor {
  public:
   using Fire = void (*)(void* self, std::uint64_t argument);
 
+  Clock() { cache_.fill(&none_); }
+
   [[nodiscard]] double now() const { return now_; }
   /// Calls fire(self, argument) at `date` (at once if that lies in the past by rounding). Not
   /// cancellable: give a generation number as argument and ignore stale ones.
-  void at(double date, Fire fire, void* self, std::uint64_t argument = 0);
+  void at(double date, Fire fire, void* self, std::uint64_t argument = 0) {
+    if (date < now_) date = now_;
+    if (recent_->date != date) recent_ = bucket_of(date);
+    recent_->events.push_back({fire, self, argument});
+  }
   void after(double delay, Fire fire, void* self, std::uint64_t argument = 0) {
     at(now_ + delay, fire, self, argument);
   }
 
-  void resume_soon(std::coroutine_handle<> program) override { ready_.push_back(program); }
   void program_failed(std::exception_ptr error) override;
   void stop() { stopped_ = true; }
   [[nodiscard]] bool stopped() const { return stopped_; }
@@ -37,9 +44,17 @@ class Clock final : public Executor {
 
   // For an outside source of time (SimGrid): it moves the date, then lets everything due happen.
   [[nodiscard]] bool idle() const { return heap_.empty(); }
-  [[nodiscard]] double next_date() const { return heap_.front().date; }  ///< precondition: not idle
+  [[nodiscard]] double next_date() const {
+    return heap_.front()->date;
+  }                              ///< precondition: not idle
   void advance_to(double date);  ///< fires all events up to and including `date`
-  void drain_ready();
+  void drain_ready() {
+    while (first_ready_ != nullptr && !stopped_) {
+      const std::coroutine_handle<> program = first_ready_->handle;
+      first_ready_ = first_ready_->next;
+      program.resume();
+    }
+  }
   void set_now(double date) {
     if (date > now_) now_ = date;
   }
@@ -52,33 +67,27 @@ class Clock final : public Executor {
     void* self;
     std::uint64_t argument;
   };
-  struct HeapEntry {
-    double date;
-    std::uint64_t sequence;
-    std::uint32_t bucket;
-    bool operator<(const HeapEntry& other) const {  // reversed: std heaps keep the largest in front
-      return date != other.date ? date > other.date : sequence > other.sequence;
-    }
+  struct Bucket {
+    double date = -1;  // no event has this one
+    std::uint64_t sequence = 0;
+    std::vector<Event> events;
   };
-  struct Cached {
-    double date = -1;
-    std::uint32_t bucket = 0;
-  };
-  static constexpr std::size_t kCached = 4;
+  static bool later(const Bucket* a, const Bucket* b) {  // std heaps keep the largest in front
+    return a->date != b->date ? a->date > b->date : a->sequence > b->sequence;
+  }
 
-  std::size_t open_bucket(double date);
+  Bucket* bucket_of(double date);
   void fire_next_bucket();
 
   double now_ = 0;
-  std::vector<std::vector<Event>> buckets_;
-  std::vector<std::uint32_t> free_buckets_;
-  std::vector<HeapEntry> heap_;
-  Cached cache_[kCached];
-  std::size_t next_cached_ = 0, last_hit_ = 0;
+  Bucket none_;
+  Bucket* recent_ = &none_;       // the last asked for
+  std::array<Bucket*, 4> cache_;  // the last opened
+  std::size_t next_cached_ = 0;
+  std::vector<Bucket*> heap_, free_;
+  std::deque<Bucket> buckets_;
   std::uint64_t sequence_ = 0;
   std::uint64_t fired_ = 0;
-  std::vector<std::coroutine_handle<>> ready_;
-  std::size_t ready_head_ = 0;
   std::exception_ptr failure_;
   bool stopped_ = false;
 };

@@ -72,15 +72,7 @@ void when_done(const CompletionRef& completion, std::function<void()> then) {
   completion->wait(*waiter);
 }
 
-void Channel::submit(Collective& collective, const CompletionRef& after) {
-  if (!after || after->done())
-    is_ready(collective);  // the usual case, without a closure
-  else
-    when_done(after, [this, &collective] { is_ready(collective); });
-}
-
-void Channel::is_ready(Collective& collective) {
-  if (++collective.ready < next_.size()) return;
+void Channel::all_ready(Collective& collective) {
   if (options_.coordinated) waiting_.push_back(&collective);
   consider();
 }
@@ -158,6 +150,17 @@ void Channel::end() {
   }
   ending_.clear();
   consider();
+}
+
+double Channel::unsent_bytes(const PreparedPlan& plan) const {
+  if (batch_.empty()) return 0;
+  PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
+  if (current != &plan) return 0;
+  double bytes = 0;
+  for (const Collective* collective : batch_) bytes += collective->bytes;
+  const double whole = current->closed_s(bytes);
+  const double gone = clock_.now() - batch_.front()->started;
+  return gone < whole ? bytes * (1 - gone / whole) : 0;
 }
 
 void Channel::describe_open(std::vector<std::string>& lines) const {

@@ -9,41 +9,9 @@
 #include "sim/clock.hpp"
 #include "sim/transport.hpp"
 #include "sim/values/worker_values.hpp"
+#include "sim/wire_time.hpp"
 
 namespace paceline {
-
-/// Is a worker on the wire, and for how long was it: the union over its communication streams.
-class WireTime {
- public:
-  /// Called when the worker goes on or off the wire (compute may be slower meanwhile).
-  class Listener {
-   public:
-    virtual void wire_changed(bool on) = 0;
-
-   protected:
-    ~Listener() = default;
-  };
-  void listen(Listener* listener) { listener_ = listener; }
-  void began(double now) {
-    if (active_++ > 0) return;
-    since_ = now;
-    if (listener_ != nullptr) listener_->wire_changed(true);
-  }
-  void ended(double now) {
-    if (--active_ > 0) return;
-    total_ += now - since_;
-    if (listener_ != nullptr) listener_->wire_changed(false);
-  }
-  [[nodiscard]] double total(double now) const {
-    return active_ > 0 ? total_ + (now - since_) : total_;
-  }
-
- private:
-  int active_ = 0;
-  double since_ = 0;
-  double total_ = 0;
-  Listener* listener_ = nullptr;
-};
 
 /// Calls `then` once `completion` is done: at once if it is, or is null.
 void when_done(const CompletionRef& completion, std::function<void()> then);
@@ -116,14 +84,13 @@ class Channel {
   template <class C>
   C& join(std::uint32_t worker, const CollectiveCall& call) {
     const std::uint64_t sequence = next_[worker]++;
-    if (sequence - base_ == open_.size()) {
-      auto* made = new C(*this, call, sequence, worker);
-      open_.push_back({CompletionRef(made), made});
-    }
     // In lock-step all workers join the same collective one after the other.
-    if (sequence != last_sequence_ || last_joined_ == nullptr) {
+    if (last_joined_ == nullptr || sequence != last_joined_->sequence) {
+      if (sequence - base_ == open_.size()) {
+        auto* made = new C(*this, call, sequence, worker);
+        open_.push_back({CompletionRef(made), made});
+      }
       last_joined_ = open_[sequence - base_].collective;
-      last_sequence_ = sequence;
     }
     Collective& found = *last_joined_;
     if (!(found.call == call)) mismatch(worker, call, found);
@@ -131,12 +98,20 @@ class Channel {
     return static_cast<C&>(found);
   }
   /// After join: the worker's data are there once `after` is done (null: now).
-  void submit(Collective& collective, const CompletionRef& after);
+  void submit(Collective& collective, const CompletionRef& after) {
+    if (!after || after->done())
+      is_ready(collective);
+    else
+      when_done(after, [this, &collective] { is_ready(collective); });
+  }
 
   [[nodiscard]] std::string describe(const CollectiveCall& call) const;
   /// Who waits for whom, one line per open collective, for the deadlock report.
   void describe_open(std::vector<std::string>& lines) const;
   [[nodiscard]] std::size_t open() const { return open_.size(); }
+  /// Of the collective on the wire, if it follows this plan: the bytes that are still to pass the
+  /// links, as if it went on evenly for as long as it takes alone.
+  [[nodiscard]] double unsent_bytes(const PreparedPlan& plan) const;
 
  private:
   struct Open {
@@ -145,7 +120,10 @@ class Channel {
   };
   [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call,
                              const Collective& found) const;
-  void is_ready(Collective& collective);
+  void is_ready(Collective& collective) {
+    if (++collective.ready == next_.size()) all_ready(collective);
+  }
+  void all_ready(Collective& collective);
   void consider();
   void start_coordinated();
   void start();  // what stands in batch_
@@ -168,16 +146,15 @@ class Channel {
   std::vector<Collective*> ending_;
   bool considering_ = false;
   Collective* last_joined_ = nullptr;
-  std::uint64_t last_sequence_ = 0;
 };
 
 class AllReduceCall final : public Result<Tensor>, public Collective {
  public:
-  using Collective::Collective;
+  AllReduceCall(Channel& on, const CollectiveCall& what, std::uint64_t number, std::uint32_t first)
+      : Result(what.elements), Collective(on, what, number, first) {}
   [[nodiscard]] Tensor value(TensorDevice* device) const override {
     return {device, call.elements, call.offset, {}, values};
   }
-  [[nodiscard]] std::int64_t elements() const override { return call.elements; }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override;
   std::vector<Tensor> inputs;  // by rank; empty in time-only runs

@@ -11,22 +11,6 @@
 
 namespace paceline {
 
-Account& Account::operator+=(const Account& other) {
-  for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] += other.busy[i];
-  exposed_wire += other.exposed_wire;
-  exposed_copy += other.exposed_copy;
-  waiting += other.waiting;
-  return *this;
-}
-
-Account& Account::operator-=(const Account& other) {
-  for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] -= other.busy[i];
-  exposed_wire -= other.exposed_wire;
-  exposed_copy -= other.exposed_copy;
-  waiting -= other.waiting;
-  return *this;
-}
-
 Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
          Recorder* recorder, Listener& listener, TaskGraph* graph)
     : spec_(std::move(spec)),
@@ -35,20 +19,10 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       transport_(transport),
       recorder_(recorder),
       listener_(listener),
-      backward_position_(spec_.model.tensors.size()),
+      pass_times_(spec_.model, spec_.accumulation, spec_.step_overhead_s),
       running_(spec_.gpus.size()),
       graph_(spec_.values ? graph : nullptr) {
   if (graph_ != nullptr) initial_ = new Buffer(spec_.values->initial_parameters());
-  const ModelShape& model = spec_.model;
-  forward_sum_.push_back(0);
-  for (const ModelShape::Item& tensor : model.tensors)
-    forward_sum_.push_back(forward_sum_.back() + tensor.forward_s);
-  backward_sum_.push_back(0);
-  for (std::uint32_t i = 0; i < model.backward_order.size(); ++i) {
-    backward_position_[model.backward_order[i]] = i;
-    backward_sum_.push_back(backward_sum_.back() +
-                            model.tensors[model.backward_order[i]].backward_s);
-  }
   const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
   log_.measured_from =
       std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
@@ -184,8 +158,11 @@ Account Job::measured_account() const {
 void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages,
                      std::vector<double>& links) const {
   for (const PreparedPlan* plan :
-       {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()})
-    plan->add_totals(sent, messages, links);
+       {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()}) {
+    double unsent = 0;
+    for (const auto& channel : channels_) unsent += channel->unsent_bytes(*plan);
+    plan->add_totals(sent, messages, links, unsent);
+  }
 }
 
 std::vector<std::string> Job::describe_waiting() const {

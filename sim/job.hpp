@@ -10,7 +10,9 @@
 #include "calibrate/operation_costs.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/communication.hpp"
+#include "sim/model_passes.hpp"
 #include "sim/operation.hpp"
+#include "sim/time_account.hpp"
 #include "sim/trace.hpp"
 
 namespace paceline {
@@ -42,20 +44,6 @@ struct JobSpec {
   std::shared_ptr<ValueEngine> values;                     ///< null: time only
   std::int64_t evaluate_every = 0;                         ///< steps; 0: only at the end
   std::function<double(std::int64_t step)> learning_rate;  ///< empty in time-only runs
-};
-
-/// What a run of one worker added up, in seconds unless said otherwise.
-struct Account {
-  double busy[7] = {};      ///< by Activity, on the compute stream (host: on the host's)
-  double exposed_wire = 0;  ///< compute idle while this worker is on the wire
-  double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
-  double waiting = 0;       ///< compute idle otherwise: for other workers or the server
-
-  [[nodiscard]] double compute() const {
-    return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
-  }
-  Account& operator+=(const Account& other);
-  Account& operator-=(const Account& other);
 };
 
 /// The iterations of a job as they went by: dates at which the last worker had passed each border.
@@ -139,6 +127,7 @@ class Job final : WireTime::Listener {
  private:
   friend class WorkerRuntime;
   friend class ServerRuntime;
+  friend class ServerCalls;
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
   void worker_ended();
   void wire_changed(bool on) override;
@@ -162,9 +151,7 @@ class Job final : WireTime::Listener {
   Transport& transport_;
   Recorder* recorder_;
   Listener& listener_;
-  std::vector<double> forward_sum_;   // [i]: seconds of forward through tensors 0..i-1
-  std::vector<double> backward_sum_;  // [i]: seconds of backward over the first i of backward_order
-  std::vector<std::uint32_t> backward_position_;  // of each tensor
+  PassTimes pass_times_;
   OperationPool pool_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::vector<std::unique_ptr<ServerRuntime>> servers_;

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "algorithms/worker.hpp"
@@ -23,7 +23,7 @@ struct Range {
 /// A lasting copy of an operation's name (there are few: schedules name theirs with literals).
 const char* intern(std::string_view name);
 
-/// Told when operations of a stream start and end: accounting, trace, values.
+/// Told when operations of a stream start and end: accounting, trace.
 class StreamListener {
  public:
   virtual void operation_started(Stream& stream, TimedOperation& operation) = 0;
@@ -33,37 +33,53 @@ class StreamListener {
   ~StreamListener() = default;
 };
 
-/// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool.
-class TimedOperation final : public Result<Tensor> {
+/// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool. A
+/// thousand workers have one each under way: what time-only runs touch fills two cache lines.
+class alignas(64) TimedOperation final : public Result<Tensor> {
  public:
   [[nodiscard]] Tensor value(TensorDevice* device) const override {
-    return {device, result.elements, result.offset, {}, result_values, result_values_offset};
+    if (!values_) return {device, elements(), offset_};
+    return {device, elements(), offset_, {}, values_->result, values_->offset};
   }
-  [[nodiscard]] std::int64_t elements() const override { return result.elements; }
   [[nodiscard]] const char* what() const override { return name; }
-
-  const char* name = "";  ///< interned or literal
-  Activity activity = Activity::arithmetic;
-  std::int32_t tag = -1;  ///< parameter tensor it belongs to, or -1
-  double work = 0;
-  double started = 0;
-  Range result;             ///< shape of what it yields
-  ValuesRef result_values;  ///< data of what it yields; null in time-only runs
-  std::int64_t result_values_offset = 0;
-  boost::container::small_vector<CompletionRef, 2> after;  ///< must be done before the start
-  std::function<void()>
-      launch;  ///< posts the work on values when it starts; empty in time-only runs
+  /// The shape of its result; nothing unless said.
+  void yields(Range range) {
+    set_elements(range.elements);
+    offset_ = range.offset;
+  }
 
  private:
   friend class Stream;
   friend class OperationPool;
   void destroy() override;
 
+  std::int64_t offset_ = 0;
+
+ public:
+  const char* name = "";  ///< interned or literal
+  double work = 0;
+  double started = 0;
+  Activity activity = Activity::arithmetic;
+  std::int32_t tag = -1;             ///< parameter tensor it belongs to, or -1
+  std::vector<CompletionRef> after;  ///< must be done before the start
+
+  struct Values {
+    ValuesRef result;              ///< what it yields
+    std::int64_t offset = 0;       ///< where in `result`, in elements
+    std::function<void()> launch;  ///< posts its computation when it starts
+    void start() {
+      if (launch) std::exchange(launch, nullptr)();
+    }
+  };
+  [[nodiscard]] Values& values() {  ///< not in time-only runs
+    if (!values_) values_ = std::make_unique<Values>();
+    return *values_;
+  }
+
+ private:
+  std::unique_ptr<Values> values_;
   class OperationPool* pool_ = nullptr;
   TimedOperation* next_ = nullptr;  // in its stream, or in the pool
-  double remaining_ = 0;            // at rate 1, as of `rated_at_`
-  double rated_at_ = 0;
-  double finish_ = 0;
 };
 
 /// Operations are reused last-in-first-out, so a worker in steady state keeps touching the same
@@ -72,11 +88,8 @@ class OperationPool {
  public:
   ~OperationPool();
   boost::intrusive_ptr<TimedOperation> make() {
-    TimedOperation* operation = free_;
-    if (operation == nullptr)
-      operation = grow();
-    else
-      free_ = operation->next_;
+    TimedOperation* operation = free_ != nullptr ? free_ : grow();
+    free_ = operation->next_;
     ++live_;
     operation->next_ = nullptr;
     operation->tag = -1;
@@ -88,17 +101,16 @@ class OperationPool {
   friend class TimedOperation;
   void recycle(TimedOperation* operation) {
     operation->rearm();
-    if (operation->result_values) operation->result_values.reset();
-    operation->result_values_offset = 0;
+    if (operation->values_) operation->values_.reset();
     if (!operation->after.empty()) operation->after.clear();
-    if (operation->launch) operation->launch = nullptr;
     operation->next_ = free_;
     free_ = operation;
     --live_;
   }
   TimedOperation* grow();
   TimedOperation* free_ = nullptr;
-  std::vector<TimedOperation*> all_;
+  static constexpr std::size_t kBlock = 256;
+  std::vector<std::unique_ptr<TimedOperation[]>> blocks_;
   std::size_t live_ = 0;
 };
 
@@ -120,11 +132,9 @@ class Stream final : Completion::Waiter {
   void set_rate(double rate);
   [[nodiscard]] std::uint32_t id() const { return id_; }
 
-  // Totals for accounting and for the recognition of steady state
-  [[nodiscard]] std::uint64_t completed() const { return completed_; }
-
  private:
-  void start_head();
+  void start_head();  // once what it reads is there
+  void start();
   void schedule_finish();
   void finish_head();
 
@@ -132,11 +142,12 @@ class Stream final : Completion::Waiter {
   StreamListener& listener_;
   TimedOperation* head_ = nullptr;
   TimedOperation* tail_ = nullptr;
-  bool running_ = false;
+  std::uint64_t generation_ = 0;  // of the finish event: one that is older is stale
   double rate_ = 1;
+  double remaining_ = 0;  // of the running operation, at rate 1, as of `rated_at_`
+  double rated_at_ = 0;
   std::uint32_t id_;
-  std::uint64_t completed_ = 0;
-  std::uint64_t generation_ = 0;  // of the finish event: re-rating makes older ones stale
+  bool running_ = false;
 };
 
 }  // namespace paceline

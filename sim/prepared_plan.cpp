@@ -154,12 +154,12 @@ double PreparedPlan::alpha_share(double bytes) {
 }
 
 void PreparedPlan::add_totals(std::vector<double>& sent_bytes, std::vector<double>& messages,
-                              std::vector<double>& link_bytes) const {
+                              std::vector<double>& link_bytes, double unsent) const {
   for (std::uint32_t r = 0; r < plan_.ranks; ++r) {
     sent_bytes[members_[r]] += sent_share_[r] * bytes_;
     messages[members_[r]] += message_count_[r] * static_cast<double>(uses_);
   }
-  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * bytes_;
+  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * (bytes_ - unsent);
 }
 
 }  // namespace paceline

@@ -68,8 +68,10 @@ class PreparedPlan {
     ++uses_;
     bytes_ += bytes;
   }
+  /// By endpoint, endpoint and link. A collective counts from its start on; of the one under way
+  /// `unsent` bytes have not passed the links yet.
   void add_totals(std::vector<double>& sent_bytes, std::vector<double>& messages,
-                  std::vector<double>& link_bytes) const;  // by endpoint, endpoint, link
+                  std::vector<double>& link_bytes, double unsent) const;
   void reset_counters() { uses_ = 0, bytes_ = 0; }
 
  private:

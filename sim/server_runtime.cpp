@@ -39,7 +39,7 @@ void ServerRuntime::start() {
   auto& promise = program_.handle().promise();
   promise.executor = &job_.clock_;
   promise.device = this;
-  job_.clock_.resume_soon(program_.handle());
+  job_.clock_.resume_soon(promise);
 }
 
 void ServerRuntime::stop() {
@@ -75,7 +75,7 @@ Pending<Request> ServerRuntime::receive() {
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
   when_done(after.producer(), [this, call = push.call, worker = push.worker] {
-    job_.workers()[worker]->push_acknowledged(host_, call);
+    job_.workers()[worker]->server_calls().push_acknowledged(host_, call);
   });
 }
 
@@ -85,7 +85,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) 
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
   when_done(data.producer(), [this, pull, data, bytes, priority = carry.priority] {
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, data] {
-      job_.workers()[pull.worker]->pull_arrived(pull.call, data);
+      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, data);
     });
   });
 }
@@ -121,16 +121,17 @@ Tensor ServerRuntime::enqueue(std::string_view name, std::span<const Tensor> rea
                               std::int64_t elements, double bytes_moved, BufferRef result,
                               std::function<void()> launch) {
   boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  const Range range{elements, reads.empty() ? 0 : reads.front().offset()};
   operation->name = intern(name);
   operation->activity = Activity::host;
   operation->work = seconds(bytes_moved);
-  operation->launch = std::move(launch);
+  operation->yields(range);
+  if (launch) operation->values().launch = std::move(launch);
   for (const Tensor& read : reads)
     if (!read.ready()) operation->after.push_back(read.producer());
   cpu_.enqueue(operation);
-  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
-  return {this, elements, offset, operation->done() ? CompletionRef() : CompletionRef(operation),
-          result};
+  return {this, range.elements, range.offset,
+          operation->done() ? CompletionRef() : CompletionRef(operation), result};
 }
 
 Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std::int64_t step) {
@@ -183,13 +184,6 @@ Tensor ServerRuntime::scale(double a, const Tensor& x) {
 
 Tensor ServerRuntime::copy(const Tensor& x) {
   return scale(1, x);
-}
-
-void ServerRuntime::operation_started(Stream&, TimedOperation& operation) {
-  if (!operation.launch) return;
-  const std::function<void()> launch = std::move(operation.launch);
-  operation.launch = nullptr;
-  launch();
 }
 
 void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {

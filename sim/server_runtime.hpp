@@ -43,7 +43,7 @@ class ServerRuntime final : public Server, public StreamListener {
   Tensor scale(double a, const Tensor& x) override;
   Tensor copy(const Tensor& x) override;
 
-  void operation_started(Stream& stream, TimedOperation& operation) override;
+  void operation_started(Stream&, TimedOperation&) override {}
   void operation_finished(Stream& stream, TimedOperation& operation) override;
 
   /// With values: the newest weights of every shard.

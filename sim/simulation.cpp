@@ -236,14 +236,18 @@ SimulationResult Simulation::result() const {
   r.ignored_conflicts = transport_.ignored_conflicts();
   r.events = clock_.fired();
   r.end_date_s = clock_.now();
-  const auto iterations =
-      static_cast<double>(std::max<std::int64_t>(1, jobs_.front()->log().completed));
-  for (LinkId link = 0; link < now.links.size(); ++link)
-    if (now.links[link] > 0)
-      r.links.push_back({cluster_.links()[link].name, now.links[link] / iterations,
-                         r.end_date_s > 0
-                             ? now.links[link] / (cluster_.links()[link].bandwidth * r.end_date_s)
-                             : 0});
+  // Of the measured iterations, like all that is reported per iteration.
+  const IterationLog& log = jobs_.front()->log();
+  const Traffic& last = at_last_.links.empty() ? now : at_last_;
+  const auto iterations = static_cast<double>(
+      std::max<std::int64_t>(1, std::min(log.completed, log.measured_until) - log.measured_from));
+  const double seconds = log.last_measured_date - log.first_date;
+  for (LinkId link = 0; link < last.links.size(); ++link) {
+    const double before = at_first_.links.empty() ? 0 : at_first_.links[link];
+    if (const double bytes = last.links[link] - before; bytes > 0)
+      r.links.push_back({cluster_.links()[link].name, bytes / iterations,
+                         seconds > 0 ? bytes / (cluster_.links()[link].bandwidth * seconds) : 0});
+  }
   std::stable_sort(r.links.begin(), r.links.end(), [](const LinkUse& a, const LinkUse& b) {
     return a.utilisation > b.utilisation;
   });

@@ -22,8 +22,8 @@ struct SimulationSpec {
 /// Totals of one link.
 struct LinkUse {
   std::string name;
-  double bytes = 0;        ///< per iteration of the first job
-  double utilisation = 0;  ///< bytes / (bandwidth x time)
+  double bytes = 0;        ///< per measured iteration of the first job
+  double utilisation = 0;  ///< bytes / (bandwidth x time of an iteration)
 };
 
 struct JobResult {

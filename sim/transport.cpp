@@ -220,13 +220,42 @@ void Transport::report_contention(LinkId link, const char* why) {
   clock_.stop();
 }
 
+// Two dates that differ only by rounding are the end of one transfer and the start of the next.
+double Transport::just_after_now() const {
+  return clock_.now() * (1 + 1e-12);
+}
+
+bool Transport::check_free(const std::vector<LinkId>& links) {
+  bool all = true;
+  for (const LinkId link : links)
+    if (busy_until_[link] > just_after_now()) {
+      report_contention(link, "two transfers at once");
+      all = false;
+    }
+  return all;
+}
+
 void Transport::occupy(const std::vector<LinkId>& links, double until) {
-  // Two dates that differ only by rounding are the end of one transfer and the start of the next.
-  const double now = clock_.now() * (1 + 1e-12);
-  for (const LinkId link : links) {
-    if (busy_until_[link] > now) report_contention(link, "two transfers at once");
-    busy_until_[link] = std::max(busy_until_[link], until);
+  for (const LinkId link : links) busy_until_[link] = std::max(busy_until_[link], until);
+}
+
+void Transport::occupy(const PreparedPlan& plan, double until) {
+  if (&plan == occupant_ && occupant_until_ <= just_after_now()) {
+    occupant_until_ = until;
+    return;
   }
+  settle();
+  if (check_free(plan.links())) {
+    occupant_ = &plan;
+    occupant_until_ = until;
+  } else {
+    occupy(plan.links(), until);
+  }
+}
+
+void Transport::settle() {
+  if (occupant_ != nullptr) occupy(occupant_->links(), occupant_until_);
+  occupant_ = nullptr;
 }
 
 double Transport::message_s(Endpoint from, Endpoint to, double bytes) {
@@ -252,7 +281,11 @@ void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire,
     message->transport->finish(Done(message->done));
   };
   if (guarded()) {
-    if (bytes > 0) occupy(route_.links, clock_.now() + seconds);
+    if (bytes > 0) {
+      settle();
+      check_free(route_.links);
+      occupy(route_.links, clock_.now() + seconds);
+    }
     clock_.after(seconds, arrived, run);
     return;
   }
@@ -288,7 +321,7 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
     if (plan.contended_link() >= 0)
       report_contention(static_cast<LinkId>(plan.contended_link()), "two hops of one collective");
     const double seconds = plan.closed_s(bytes);
-    occupy(plan.links(), clock_.now() + seconds);
+    occupy(plan, clock_.now() + seconds);
     MessageRun* run = take(message_runs_, free_message_runs_);
     *run = {done, 0, 0, bytes, this};
     clock_.after(

@@ -67,7 +67,11 @@ class Transport {
   [[nodiscard]] bool guarded() const {
     return fidelity_ == Fidelity::automatic || fidelity_ == Fidelity::closed;
   }
+  [[nodiscard]] double just_after_now() const;
+  bool check_free(const std::vector<LinkId>& links);  // reports those that are not
   void occupy(const std::vector<LinkId>& links, double until);
+  void occupy(const PreparedPlan& plan, double until);
+  void settle();
   void report_contention(LinkId link, const char* why);
   void finish(const Done& done) {
     --in_flight_;
@@ -78,7 +82,11 @@ class Transport {
   Clock& clock_;
   Fidelity fidelity_;
   FluidNetwork* network_;
-  std::vector<double> busy_until_;   // by link, closed fidelity
+  // Closed fidelity. Collectives of one plan that follow one another only note until when the last
+  // one takes; its links are marked once somebody else wants to know.
+  std::vector<double> busy_until_;  // by link
+  const PreparedPlan* occupant_ = nullptr;
+  double occupant_until_ = 0;
   std::vector<double> link_factor_;  // current share of each link's bandwidth
   bool degraded_ = false;
   std::string contention_;

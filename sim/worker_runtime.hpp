@@ -4,9 +4,9 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/communication.hpp"
-#include "sim/connection.hpp"
 #include "sim/job.hpp"
 #include "sim/operation.hpp"
+#include "sim/server_calls.hpp"
 
 namespace paceline {
 
@@ -77,9 +77,16 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor copy_to_device(const Tensor& tensor) override;
   Tensor host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
                  double bytes_moved, ValueFunction values) override;
-  [[nodiscard]] std::size_t server_count() const override;
-  Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override;
-  Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry carry) override;
+  [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
+  Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override {
+    note_communication();
+    return server_calls_.push(shard, tensor, static_cast<double>(shard.elements) * bits(carry) / 8,
+                              carry.priority);
+  }
+  Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry) override {
+    note_communication();
+    return server_calls_.pull(shard, version);
+  }
 
   Pending<> spawn(Program program) override;
   Pending<> delay(double seconds) override;
@@ -96,22 +103,15 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // For the servers
   [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
   [[nodiscard]] Endpoint host() const { return node_host_; }
-  [[nodiscard]] WireTime& own_wire() { return own_wire_; }
-  void push_acknowledged(Endpoint server, const CompletionRef& call);
-  void pull_arrived(const CompletionRef& call, const Tensor& data);
+  [[nodiscard]] WireTime& own_wire() { return time_.messages; }
+  [[nodiscard]] ServerCalls& server_calls() { return server_calls_; }
 
   // For the job
-  /// Bytes and messages this worker has sent outside of collectives: since the start, or up to
-  /// measuring.
-  struct Sent {
-    double bytes = 0;
-    double messages = 0;
-  };
   struct Measured {
     std::int64_t steps = 0;
     double seconds = 0;
     Account account;
-    Sent sent;
+    ServerCalls::Sent sent;  ///< outside of collectives
   };
   /// What happened between the first and the last measured border (or now, if that is not reached).
   [[nodiscard]] Measured measured();
@@ -137,27 +137,24 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   boost::intrusive_ptr<TimedOperation> enqueue(Stream& stream, const char* name, Activity activity,
                                                std::int32_t tag, double seconds, Range result,
                                                std::span<const Tensor> reads,
-                                               std::function<void()> launch = {},
-                                               ValuesRef values = {},
-                                               std::int64_t values_offset = 0);
+                                               std::function<void()> launch = {});
   Pending<> enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
                            std::function<void()> launch);
   Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
                     std::span<const Tensor> reads, std::int64_t elements, double seconds,
                     ValueFunction values);
   Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
-  Pending<> forward_until(std::uint32_t position);
-  Pending<Tensor> backward_until(std::uint32_t position, Range result);
+  Pending<> forward_piece(const ModelPasses::Piece& piece);
+  Pending<Tensor> backward_piece(const ModelPasses::Piece& piece, Range result);
   Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
                    std::int64_t offset, ValuesRef values = {});
   [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
-  void account_gap(double now);
   [[nodiscard]] Measured totals();
+  void record(const Stream& stream, const TimedOperation& operation);
   void update_rate();
   void program_ended();
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
-  [[nodiscard]] double wire_total(double now) const;
   void note_communication() { communicated_ = true; }
   [[nodiscard]] double bits(const Carry& carry) const {
     return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
@@ -165,45 +162,41 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   Job& job_;
   Clock& clock_;
+
+  // What every operation of the compute stream touches lies together.
+  Stream compute_;
+  TimeAccount time_;
+  double ends_sum_ = 0;  // of operations' end dates, and how many
+  std::uint64_t ends_count_ = 0;
+  ModelPasses passes_;                       // of the current step
+  TimedOperation* last_backward_ = nullptr;  // the newest that is not done
+  std::unique_ptr<WorkerValues> values_;     // null in time-only runs
+  bool communicated_ = false;                // in the current step
+  bool program_done_ = false;
+  bool ended_ = false;
   std::uint32_t rank_;
   Endpoint gpu_, node_host_;
   double speed_;
-  Stream compute_, copy_in_, copy_out_, host_;
-  WireTime local_;     // host copies and host operations
-  WireTime own_wire_;  // messages to and from servers
-  std::vector<std::unique_ptr<Connection>> to_server_;
+  Stream copy_in_, copy_out_, host_;
+  ServerCalls server_calls_;
 
-  // Progress through the model in the current step
-  std::uint32_t forward_position_ = 0;       // tensors whose forward is enqueued
-  std::uint32_t backward_position_ = 0;      // of backward_order
-  TimedOperation* last_backward_ = nullptr;  // the newest that is not done
-  double step_factor_ = 1;
   Tensor parameters_;
-  std::unique_ptr<WorkerValues> values_;  // null in time-only runs
-  BufferRef gradient_;                    // of the current step
+  BufferRef gradient_;  // of the current step
 
   // Programs
   Program program_;
   std::vector<std::unique_ptr<Child>> children_;
-  bool program_done_ = false;
-  bool ended_ = false;
   double end_date_ = 0;
 
-  // Accounting
+  // Iterations
   std::int64_t steps_passed_ = 0;
   std::int64_t phase_ = 0;
   double last_step_date_ = 0;
-  bool communicated_ = false;
   std::int64_t rounds_ = 0;
-  Account account_;
-  Sent sent_;
   Measured at_first_, at_last_;  // totals at the measured borders
   bool passed_last_ = false;
-  double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
   int on_wire_ = 0;
   double straggling_ = 1;
-  double fingerprint_ = 0;
-  std::uint64_t fingerprint_count_ = 0;
 };
 
 }  // namespace paceline
