@@ -67,6 +67,7 @@ Tensor quantize(Worker& w, double threshold, ShardState& s, const Tensor& gradie
                              out[i] = r - code(r);
                            }
                          });
+  w.compressed(s.residual, sent);
   return sent;
 }
 

@@ -27,6 +27,7 @@ Program power_sgd(Worker& w, std::int64_t rank) {
     Tensor rest = co_await vectors;
     const Tensor approximation = low.product(p, q, rest);
     error = low.error(m, approximation);
+    w.compressed(error, approximation);
     co_await w.update(approximation);
   }
 }

@@ -205,6 +205,9 @@ class Worker : public TensorDevice {
   /// gTop-k's repair: residual plus the entries of `sent` whose index is not among those `kept`
   /// globally.
   virtual Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) = 0;
+  /// For the run's metrics, at no cost: of a + residual a worker has let `sent` go and keeps
+  /// `residual`. select() tells by itself.
+  virtual void compressed(const Tensor& residual, const Tensor& sent) = 0;
   [[nodiscard]] virtual Selector selector() const = 0;  ///< the run's
   [[nodiscard]] virtual double quantize_s(double elements, double bits) const = 0;
   [[nodiscard]] virtual double dequantize_s(double elements, double bits) const = 0;

@@ -1,7 +1,5 @@
 #include "experiments/compare.hpp"
 
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -9,6 +7,7 @@
 
 #include "commands.hpp"
 #include "options.hpp"
+#include "progress.hpp"
 #include "report.hpp"
 #include "table.hpp"
 
@@ -29,9 +28,7 @@ void run(const CompareOptions& options) {
   std::vector<Axis> axes = read_axes(text.json, text.file);
   for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
   CompareSettings settings{options.jobs, options.runs, {}};
-  settings.progress = [](const CompareProgress& progress) {
-    show_progress(fmt::format("{} of {} simulations", progress.done, progress.all));
-  };
+  settings.progress = comparison_progress();
   const Comparison comparison = compare(text.json, text.file, axes, settings);
   end_progress();
   if (options.output.json)

@@ -1,111 +1,195 @@
 #include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iostream>
 #include <memory>
 #include <set>
 
 #include "base/error.hpp"
 #include "commands.hpp"
-#include "experiments/result.hpp"
+#include "experiments/over_seeds.hpp"
 #include "experiments/svg_plot.hpp"
+#include "experiments/training.hpp"
 #include "output_file.hpp"
+#include "training_report.hpp"
 
 namespace paceline {
 namespace {
 
 struct PlotCommand {
-  std::vector<std::string> files;
+  std::vector<std::string> files, only;
   std::string out, x = "time", y = "loss", title;
   std::int64_t smooth = 1;
+  bool log = false;
+  std::optional<double> target;
 };
 
-struct NamedRun {
-  std::string name;
-  JobOutcome job;
-};
-
-// A result is one run, a comparison one per row.
-std::vector<NamedRun> runs_of(const std::string& file) {
+// A result is a comparison of one row.
+Comparison comparison_of(const std::string& file, bool several_files) {
   const Json json = load_json(file);
   const Json format = json.is_object() ? json.value("format", Json()) : Json();
-  std::vector<NamedRun> runs;
+  Comparison comparison;
   if (format == "paceline-result-1") {
     RunResult result = result_from_json(json, file);
-    runs.push_back({fmt::format("{}, {} workers", result.job.schedule, result.job.workers),
-                    std::move(result.job)});
+    std::string name = fmt::format("{}, {} workers", result.job.schedule, result.job.workers);
+    if (several_files) name += " (" + file + ")";
+    comparison.axes = {"run"};
+    comparison.rows.push_back({{std::move(name)}, std::move(result)});
   } else if (format == "paceline-comparison-1") {
-    for (const Json& row : json.at("rows")) {
-      const auto labels = row.at("labels").get<std::vector<std::string>>();
-      runs.push_back({fmt::format("{}", fmt::join(labels, ", ")),
-                      result_from_json(row.at("result"), file).job});
-    }
+    comparison = comparison_from_json(json, file);
   } else {
     throw InputError(
         fmt::format("{}: $.format: expected \"paceline-result-1\" or \"paceline-comparison-1\", as "
                     "'run --json' and 'compare --json' print",
                     file));
   }
-  for (const NamedRun& run : runs)
-    if (!run.job.training)
-      throw InputError(
-          fmt::format("{}: '{}' trained no real values: run it with --numerics", file, run.name));
-  return runs;
+  for (const ComparedRow& row : comparison.rows)
+    if (!row.result.job.training)
+      throw InputError(fmt::format("{}: '{}' trained no real values: run it with --numerics", file,
+                                   fmt::join(row.labels, ", ")));
+  return comparison;
+}
+
+// "data=IID": keeps the rows with that label, and drops the axis.
+void keep_only(Comparison& comparison, const std::string& choice) {
+  const auto equals = choice.find('=');
+  if (equals == std::string::npos)
+    throw InputError(fmt::format("--only {}: expected AXIS=LABEL", choice));
+  const std::string axis = choice.substr(0, equals), label = choice.substr(equals + 1);
+  const auto found = std::find(comparison.axes.begin(), comparison.axes.end(), axis);
+  if (found == comparison.axes.end())
+    throw InputError(
+        fmt::format("--only {}: {}", choice, unknown_name("axis", axis, comparison.axes)));
+  const auto at = found - comparison.axes.begin();
+  std::vector<std::string> labels;
+  for (const ComparedRow& row : comparison.rows)
+    if (const std::string& own = row.labels[static_cast<std::size_t>(at)];
+        std::find(labels.begin(), labels.end(), own) == labels.end())
+      labels.push_back(own);
+  if (std::find(labels.begin(), labels.end(), label) == labels.end())
+    throw InputError(fmt::format("--only {}: {}", choice, unknown_name("label", label, labels)));
+  std::erase_if(comparison.rows, [&](const ComparedRow& row) {
+    return row.labels[static_cast<std::size_t>(at)] != label;
+  });
+  comparison.axes.erase(comparison.axes.begin() + at);
+  for (ComparedRow& row : comparison.rows) row.labels.erase(row.labels.begin() + at);
 }
 
 // Each point the mean of the last `window` ones.
-std::vector<double> smoothed(const std::vector<double>& values, std::size_t window) {
-  std::vector<double> means;
-  for (std::size_t i = 0; i < values.size(); ++i) {
+std::vector<CurvePoint> smoothed(std::vector<CurvePoint> points, std::size_t window) {
+  const std::vector<CurvePoint> raw = points;
+  for (std::size_t i = 0; i < raw.size(); ++i) {
     const std::size_t first = i + 1 > window ? i + 1 - window : 0;
     double sum = 0;
-    for (std::size_t j = first; j <= i; ++j) sum += values[j];
-    means.push_back(sum / static_cast<double>(i + 1 - first));
+    for (std::size_t j = first; j <= i; ++j) sum += raw[j].y;
+    points[i].y = sum / static_cast<double>(i + 1 - first);
   }
-  return means;
+  return points;
 }
 
-PlotSeries series_of(const NamedRun& run, const PlotCommand& command) {
-  const TrainingOutcome& training = *run.job.training;
-  PlotSeries series;
-  series.name = run.name;
-  if (training.diverged_step)
-    series.name += fmt::format(" (diverged at {})", *training.diverged_step);
+std::vector<CurvePoint> curve_of(const TrainingOutcome& training, const PlotCommand& command) {
+  std::vector<CurvePoint> points;
   const auto add = [&](const auto& point, double y) {
-    series.x.push_back(command.x == "time" ? point.time_s : static_cast<double>(point.step));
-    series.y.push_back(y);
+    const auto step = static_cast<double>(point.step);
+    points.push_back({point.step, command.x == "time" ? point.time_s : step, y});
   };
-  if (command.y == "accuracy") {
+  if (command.y == "accuracy")
     for (const EvaluationPoint& point : training.evaluations) add(point, 100 * point.accuracy);
-    return series;
+  else if (command.y == "test-loss")
+    for (const EvaluationPoint& point : training.evaluations) add(point, point.loss);
+  else
+    for (const LossPoint& point : training.steps) add(point, point.loss);
+  return command.y == "loss" ? smoothed(std::move(points), static_cast<std::size_t>(command.smooth))
+                             : points;
+}
+
+PlotSeries series_of(const SeedGroup& group, const PlotCommand& command) {
+  std::vector<std::vector<CurvePoint>> curves;
+  PlotSeries series{fmt::format("{}", fmt::join(group.labels, ", ")), {}, {}, {}, {}};
+  for (const ComparedRow* row : group.rows) {
+    const TrainingOutcome& training = *row->result.job.training;
+    curves.push_back(curve_of(training, command));
+    if (training.diverged_step)
+      series.name += fmt::format(" (diverged at {})", *training.diverged_step);
   }
-  for (const LossPoint& point : training.steps) add(point, point.loss);
-  series.y = smoothed(series.y, static_cast<std::size_t>(command.smooth));
+  SpreadCurve curve = spread_curve(curves);
+  series.x = std::move(curve.x);
+  series.y = std::move(curve.mean);
+  if (curves.size() > 1) {
+    series.least = std::move(curve.least);
+    series.most = std::move(curve.most);
+  }
   return series;
+}
+
+// rsvg-convert (librsvg2-bin) makes the PNG, twice as large as the SVG says: sharp on any screen.
+void save_png(const std::string& file, const std::string& svg) {
+  const std::string drawing = fmt::format("{}.{}.svg", file, ::getpid());
+  save_text(drawing, svg);
+  std::vector<std::string> words{"rsvg-convert", "--zoom", "2", "--output", file, drawing};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  const int failure =
+      ::posix_spawnp(&pid, arguments[0], nullptr, nullptr, arguments.data(), environ);
+  int status = 0;
+  if (failure == 0)
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+  std::filesystem::remove(drawing);
+  if (failure != 0)
+    throw InputError(
+        fmt::format("--out {}: a PNG needs rsvg-convert (librsvg2-bin): {}; an SVG "
+                    "needs nothing",
+                    file, std::strerror(failure)));
+  if (status != 0) throw std::runtime_error(fmt::format("{}: rsvg-convert failed", file));
 }
 
 void plot(const PlotCommand& command) {
   check_writable("--out", command.out);
-  std::vector<NamedRun> runs;
-  for (const std::string& file : command.files) {
-    std::vector<NamedRun> found = runs_of(file);
-    if (command.files.size() > 1 && found.size() == 1) found.front().name += " (" + file + ")";
-    std::move(found.begin(), found.end(), std::back_inserter(runs));
-  }
   std::vector<PlotSeries> series;
   std::set<std::string> titles;
-  for (const NamedRun& run : runs) {
-    series.push_back(series_of(run, command));
-    titles.insert(fmt::format("{} on {}", run.job.model, run.job.training->data));
+  std::string tables;
+  bool spread = false;
+  for (const std::string& file : command.files) {
+    Comparison comparison = comparison_of(file, command.files.size() > 1);
+    for (const std::string& choice : command.only) keep_only(comparison, choice);
+    for (ComparedRow& row : comparison.rows) {
+      JobOutcome& job = row.result.job;
+      titles.insert(fmt::format("{} on {}, {} workers, {}", job.model, job.training->data,
+                                job.workers, row.result.cluster));
+      if (command.target) find_target(*job.training, command.target);
+    }
+    const OverSeeds groups = over_seeds(comparison);
+    spread = spread || groups.seeds > 1;
+    for (const SeedGroup& group : groups.groups) series.push_back(series_of(group, command));
+    tables += seeds_report(comparison);
   }
   PlotOptions options;
   options.title =
       command.title.empty() ? fmt::format("{}", fmt::join(titles, "; ")) : command.title;
   options.x_label = command.x == "time" ? "simulated cluster time (s)" : "iterations";
-  options.y_label = command.y == "accuracy" ? "test accuracy (%)" : "training loss";
+  options.y_label = command.y == "accuracy"    ? "test accuracy (%)"
+                    : command.y == "test-loss" ? "test loss"
+                                               : "training loss";
   if (command.y == "loss" && command.smooth > 1)
     options.y_label += fmt::format(" (mean of {} steps)", command.smooth);
-  options.markers = command.y == "accuracy";
-  save_text(command.out, svg_line_chart(series, options));
+  if (spread) options.y_label += "; mean and range over seeds";
+  options.markers = command.y != "loss";
+  options.log_x = command.log;
+  const std::string svg = svg_line_chart(series, options);
+  if (command.out.ends_with(".png"))
+    save_png(command.out, svg);
+  else
+    save_text(command.out, svg);
+  std::cout << tables;
 }
 
 }  // namespace
@@ -114,22 +198,32 @@ void add_plot(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "plot", "Draw loss or accuracy of trainings against simulated time or iterations");
   command->footer(
+      "Runs that differ in the axis \"seed\" alone become one line with a band from the least to\n"
+      "the most, and a table of their times to the target.\n\n"
       "Examples:\n"
       "  paceline run -m lenet5 -b 16 -c 16x1-1080ti-10gbe --numerics --json > run.json\n"
       "  paceline plot run.json --out loss.svg\n"
       "  paceline compare loss-vs-time-short --json > all.json\n"
-      "  paceline plot all.json --out accuracy.svg --y accuracy");
+      "  paceline plot all.json --out accuracy.png --y accuracy --log\n"
+      "  paceline plot lenet.json --only data=IID --target 0.9 --y accuracy --out iid.svg");
   const auto options = std::make_shared<PlotCommand>();
   command->add_option("files", options->files, "results and comparisons, as --json prints them")
       ->required();
-  command->add_option("-o,--out", options->out, "SVG file to write")->required();
+  command->add_option("-o,--out", options->out, "SVG (or .png) file to write")->required();
   command->add_option("--x", options->x, "time or iterations (time)")
       ->check(CLI::IsMember({"time", "iterations"}));
-  command->add_option("--y", options->y, "loss (of training) or accuracy (of the evaluations)")
-      ->check(CLI::IsMember({"loss", "accuracy"}));
+  command
+      ->add_option("--y", options->y,
+                   "loss (of training), accuracy or test-loss (of the evaluations)")
+      ->check(CLI::IsMember({"loss", "accuracy", "test-loss"}));
+  command->add_flag("--log", options->log, "logarithmic x axis");
+  command->add_option("--only", options->only,
+                      "AXIS=LABEL: the rows of a comparison that have this label");
+  command->add_option("--target", options->target, "accuracy whose date the table tells")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--smooth", options->smooth, "mean of so many steps' losses (1: none)")
       ->check(CLI::Range(1, 1'000'000));
-  command->add_option("--title", options->title, "(the models and data sets)");
+  command->add_option("--title", options->title, "(the models, data sets and clusters)");
   command->callback([options] { plot(*options); });
 }
 

@@ -10,6 +10,7 @@
 #include "experiments/run.hpp"
 #include "options.hpp"
 #include "output_file.hpp"
+#include "progress.hpp"
 #include "report.hpp"
 #include "table.hpp"
 #include "training_report.hpp"
@@ -38,7 +39,9 @@ void run(const RunOptions& options) {
                      [](const JobDescription& job) { return job.training.has_value(); }))
       throw InputError("--metrics: there are none without --numerics");
   }
-  const RunResult result = run_experiment(experiment, recorder ? &*recorder : nullptr);
+  const RunResult result =
+      run_experiment(experiment, recorder ? &*recorder : nullptr, training_progress(experiment));
+  end_progress();
   if (recorder) {
     save_file(options.trace, [&](std::ostream& stream) { recorder->write(stream); });
     if (recorder->dropped() > 0)

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 
 #include "base/units.hpp"
+#include "experiments/over_seeds.hpp"
 #include "report.hpp"
 #include "table.hpp"
 
@@ -38,6 +41,72 @@ std::string target_line(const TrainingOutcome& training) {
                      *training.steps_to_target);
 }
 
+// Of all groups of a step: the norm of the whole residual, and the mean error weighted by elements.
+struct CompressionTotal {
+  double residual_norm = 0, error = 0;
+  std::map<std::string, double> delta;  // by layer
+};
+
+std::map<std::int64_t, CompressionTotal> compression_by_step(const TrainingOutcome& training) {
+  std::map<std::int64_t, CompressionTotal> totals;
+  std::map<std::int64_t, double> elements;
+  if (!training.compression) return totals;
+  for (const CompressionPoint& point : *training.compression) {
+    CompressionTotal& total = totals[point.step];
+    const auto size = static_cast<double>(point.elements);
+    total.residual_norm = std::hypot(total.residual_norm, point.residual_norm);
+    double& sum = elements[point.step];
+    total.error += (point.error - total.error) * size / (sum + size);
+    sum += size;
+    if (point.delta) total.delta[point.layer] = *point.delta;
+  }
+  return totals;
+}
+
+std::string compression_line(const TrainingOutcome& training) {
+  const std::map<std::int64_t, CompressionTotal> totals = compression_by_step(training);
+  if (totals.empty()) return "";
+  const CompressionTotal& last = totals.rbegin()->second;
+  std::string text =
+      fmt::format("  left out  {} % of what could be sent (squares), residual {:.3g}, at the end",
+                  percent(last.error), last.residual_norm);
+  double most = 0;
+  std::string where;
+  for (const auto& [step, total] : totals)
+    for (const auto& [layer, delta] : total.delta)
+      if (delta >= most) {
+        most = delta;
+        where = fmt::format("{} at step {}", layer, step);
+      }
+  if (!where.empty())
+    text += fmt::format("; delta at most {:.3f} ({}), LAGS' assumption {}", most, where,
+                        most <= 1 ? "holds" : "FAILS");
+  return text + "\n";
+}
+
+std::string staleness_line(const TrainingOutcome& training) {
+  if (!training.staleness_mean || *training.staleness_max == 0) return "";
+  return fmt::format("  staleness {:.2f} updates on average, {} at most\n",
+                     *training.staleness_mean, *training.staleness_max);
+}
+
+struct Figures {
+  double mean, least, most;
+};
+std::string spread_text(const Figures& f, int digits) {
+  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", f.mean, digits, f.least, digits, f.most, digits);
+}
+
+std::string missing_note(std::size_t reached, std::size_t runs) {
+  return reached < runs ? fmt::format(" ({} of {})", reached, runs) : "";
+}
+
+std::string against(const Spread& time, const Spread& first) {
+  if (!time.apart_from(first)) return "within the seeds";
+  return time.mean < first.mean ? fmt::format("{:.2f} x sooner", first.mean / time.mean)
+                                : fmt::format("{:.2f} x later", time.mean / first.mean);
+}
+
 }  // namespace
 
 std::string training_report(const JobOutcome& job) {
@@ -54,6 +123,8 @@ std::string training_report(const JobOutcome& job) {
                percent(point.accuracy), fmt::format("{:.3g}", point.spread)});
   std::string text = table.text(2);
   text += target_line(training);
+  text += staleness_line(training);
+  text += compression_line(training);
   if (training.diverged_step) text += fmt::format("  DIVERGED  {}\n", divergence(training));
   return text + fmt::format(
                     "  values    {}, {} sharding, {} kernels; evaluated: {}; at least {} "
@@ -92,35 +163,90 @@ std::string training_comparison(const Comparison& comparison) {
                                            : training.weights);
     table.row(std::move(cells));
   }
-  return any ? fmt::format("\n{}", table.text()) : std::string();
+  return any ? fmt::format("\n{}{}", table.text(), seeds_report(comparison)) : std::string();
+}
+
+std::string seeds_report(const Comparison& comparison) {
+  const OverSeeds all = over_seeds(comparison);
+  if (all.seeds < 2) return "";
+  Table table;
+  for (const std::string& axis : all.axes) table.column(axis);
+  for (const char* header : {"seeds", "accuracy %", "to target s", "steps", "against the first"})
+    table.column(header, Align::right);
+  // Rows are held against the first one of the same labels but for the first axis.
+  std::map<std::vector<std::string>, std::optional<Spread>> firsts;
+  for (const SeedGroup& group : all.groups) {
+    const std::optional<Spread> accuracy = group.accuracy(), time = group.time_to_target();
+    const std::vector<std::string> rest(group.labels.begin() + (group.labels.empty() ? 0 : 1),
+                                        group.labels.end());
+    const auto [first, fresh] = firsts.try_emplace(rest, time);
+    std::vector<std::string> cells = group.labels;
+    cells.push_back(std::to_string(group.rows.size()));
+    cells.push_back(
+        accuracy
+            ? spread_text({100 * accuracy->mean, 100 * accuracy->least, 100 * accuracy->most}, 2)
+            : "");
+    const bool asked =
+        group.rows.front()->result.job.training && group.rows.front()->result.job.training->target;
+    cells.push_back(time ? spread_text({time->mean, time->least, time->most}, 3) +
+                               missing_note(time->count, group.rows.size())
+                    : asked ? "not reached"
+                            : "");
+    const std::optional<Spread> steps = group.steps_to_target();
+    cells.push_back(steps ? fmt::format("{:.0f}", steps->mean) : "");
+    cells.push_back(fresh || !time || !first->second ? "" : against(*time, *first->second));
+    table.row(std::move(cells));
+  }
+  return fmt::format(
+      "\nover seeds: mean [least, most]; a difference is claimed only where no run of one is "
+      "within "
+      "the other's range\n{}",
+      table.text());
 }
 
 std::string metrics_csv(const RunResult& result) {
-  std::string text =
-      csv_line({"job", "step", "time_s", "training_loss", "test_loss", "accuracy", "spread"});
-  const auto add = [&](const JobOutcome& job) {
-    if (!job.training) return;
-    auto evaluation = job.training->evaluations.begin();
-    const auto end = job.training->evaluations.end();
-    for (const LossPoint& point : job.training->steps) {
-      std::vector<std::string> cells{job.name,
-                                     std::to_string(point.step),
-                                     fmt::format("{}", point.time_s),
-                                     fmt::format("{}", point.loss),
-                                     "",
-                                     "",
-                                     ""};
-      while (evaluation != end && evaluation->step < point.step) ++evaluation;
-      if (evaluation != end && evaluation->step == point.step) {
-        cells[4] = fmt::format("{}", evaluation->loss);
-        cells[5] = fmt::format("{}", evaluation->accuracy);
-        cells[6] = fmt::format("{}", evaluation->spread);
+  std::vector<const JobOutcome*> jobs{&result.job};
+  for (const JobOutcome& other : result.other_jobs) jobs.push_back(&other);
+  // A column of LAGS' delta for each layer (group of tensors) that somebody selects from.
+  std::vector<std::string> layers;
+  for (const JobOutcome* job : jobs)
+    if (job->training && job->training->compression)
+      for (const CompressionPoint& point : *job->training->compression)
+        if (point.delta && std::find(layers.begin(), layers.end(), point.layer) == layers.end())
+          layers.push_back(point.layer);
+  std::vector<std::string> header{"job",           "step",          "time_s",
+                                  "training_loss", "test_loss",     "accuracy",
+                                  "spread",        "residual_norm", "compression_error"};
+  for (const std::string& layer : layers) header.push_back("delta " + layer);
+  std::string text = csv_line(header);
+  const auto number = [](double value) { return fmt::format("{}", value); };
+  for (const JobOutcome* job : jobs) {
+    if (!job->training) continue;
+    std::map<std::int64_t, const EvaluationPoint*> evaluations;
+    for (const EvaluationPoint& point : job->training->evaluations)
+      evaluations[point.step] = &point;
+    const std::map<std::int64_t, CompressionTotal> compression =
+        compression_by_step(*job->training);
+    for (const LossPoint& point : job->training->steps) {
+      std::vector<std::string> cells{job->name, std::to_string(point.step), number(point.time_s),
+                                     number(point.loss)};
+      cells.resize(header.size());
+      if (const auto found = evaluations.find(point.step); found != evaluations.end()) {
+        cells[4] = number(found->second->loss);
+        cells[5] = number(found->second->accuracy);
+        cells[6] = number(found->second->spread);
+      }
+      if (const auto found = compression.find(point.step); found != compression.end()) {
+        cells[7] = number(found->second.residual_norm);
+        cells[8] = number(found->second.error);
+        for (std::size_t i = 0; i < layers.size(); ++i)
+          if (const auto delta = found->second.delta.find(layers[i]);
+              delta != found->second.delta.end())
+            cells[9 + i] = number(delta->second);
       }
       text += csv_line(cells);
     }
-  };
-  add(result.job);
-  for (const JobOutcome& other : result.other_jobs) add(other);
+  }
   return text;
 }
 

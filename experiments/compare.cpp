@@ -128,4 +128,23 @@ Json to_json(const Comparison& comparison) {
   return json;
 }
 
+Comparison comparison_from_json(const Json& json, const std::string& file) {
+  Comparison comparison;
+  try {
+    comparison.name = json.at("name").get<std::string>();
+    comparison.description = json.at("description").get<std::string>();
+    comparison.axes = json.at("axes").get<std::vector<std::string>>();
+    for (const Json& row : json.at("rows"))
+      comparison.rows.push_back({row.at("labels").get<std::vector<std::string>>(),
+                                 result_from_json(row.at("result"), file)});
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(fmt::format("{}: not a comparison: {}", file, error.what()));
+  }
+  for (const ComparedRow& row : comparison.rows)
+    if (row.labels.size() != comparison.axes.size())
+      throw InputError(fmt::format("{}: {} labels for {} axes", file, row.labels.size(),
+                                   comparison.axes.size()));
+  return comparison;
+}
+
 }  // namespace paceline

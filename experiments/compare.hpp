@@ -41,5 +41,7 @@ Comparison compare(const Json& json, const std::string& file, const std::vector<
 
 /// "format": "paceline-comparison-1": axes, and rows of labels and results.
 Json to_json(const Comparison& comparison);
+/// The inverse, for what to_json wrote. Throws InputError.
+Comparison comparison_from_json(const Json& json, const std::string& file);
 
 }  // namespace paceline

@@ -87,6 +87,17 @@ void fields(V& v, EvaluationPoint& p) {
 }
 
 template <class V>
+void fields(V& v, CompressionPoint& p) {
+  v("step", p.step);
+  v("layer", p.layer);
+  v("elements", p.elements);
+  v("selected", p.selected);
+  v("residual_norm", p.residual_norm);
+  v("error", p.error);
+  v("delta", p.delta);
+}
+
+template <class V>
 void fields(V& v, TrainingOutcome& t) {
   v("data", t.data);
   v("sharding", t.sharding);
@@ -102,6 +113,9 @@ void fields(V& v, TrainingOutcome& t) {
   v("steps_to_target", t.steps_to_target);
   v("diverged_step", t.diverged_step);
   v("diverged_worker", t.diverged_worker);
+  v("staleness_mean", t.staleness_mean);
+  v("staleness_max", t.staleness_max);
+  v("compression", t.compression);
   v("evaluations", t.evaluations);
   v("steps", t.steps);
 }

@@ -90,6 +90,18 @@ struct EvaluationPoint {
   double spread = 0;  ///< mean over the workers of |x_i - mean|^2 / |mean|^2
 };
 
+/// What the workers did not send of one group of tensors in one step; docs/result.md has the
+/// formulas.
+struct CompressionPoint {
+  std::int64_t step = 0;
+  std::string layer;
+  std::int64_t elements = 0;
+  double selected = 0;  ///< entries sent by a worker; 0: not a selection
+  double residual_norm = 0;
+  double error = 0;
+  std::optional<double> delta;  ///< of LAGS' assumption, which holds while <= 1
+};
+
 /// A training on real values.
 struct TrainingOutcome {
   std::string data, sharding, backend;
@@ -101,6 +113,10 @@ struct TrainingOutcome {
   std::optional<double> time_to_target_s;  ///< the first evaluation that reached it
   std::optional<std::int64_t> steps_to_target;
   std::optional<std::int64_t> diverged_step, diverged_worker;  ///< first loss that is not finite
+  /// Updates between the weights a gradient was computed at and those it went into.
+  std::optional<double> staleness_mean;
+  std::optional<std::int64_t> staleness_max;
+  std::optional<std::vector<CompressionPoint>> compression;  ///< of a schedule that compresses
   std::vector<LossPoint> steps;
   std::vector<EvaluationPoint> evaluations;
 };

@@ -95,10 +95,12 @@ void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& r
 
 }  // namespace
 
-RunResult run_alone(const Experiment& experiment, Recorder* recorder) {
+RunResult run_alone(const Experiment& experiment, Recorder* recorder,
+                    const ProgressReport& progress) {
   Prepared prepared = prepare(experiment);
   const Cluster& cluster = *prepared.simulation.cluster;
   add_training(experiment.jobs, prepared.jobs, prepared.simulation);
+  prepared.simulation.progress = progress;
   const SimulationResult run = simulate(prepared.simulation, recorder);
 
   RunResult result;
@@ -157,7 +159,8 @@ void compare_with_s_sgd(RunResult& result, double baseline_s) {
   compare_bounds(result.job);
 }
 
-RunResult run_experiment(const Experiment& experiment, Recorder* recorder) {
+RunResult run_experiment(const Experiment& experiment, Recorder* recorder,
+                         const ProgressReport& progress) {
   // The baseline first: a fork after SimGrid has started would inherit its engine.
   double baseline_s = 0;
   const std::optional<Experiment> baseline = s_sgd_baseline(experiment);
@@ -165,7 +168,7 @@ RunResult run_experiment(const Experiment& experiment, Recorder* recorder) {
     baseline_s = run_isolated({[&] { return Json(run_alone(*baseline).job.iteration_time_s); }}, 1)
                      .front()
                      .get<double>();
-  RunResult result = run_alone(experiment, recorder);
+  RunResult result = run_alone(experiment, recorder, progress);
   compare_with_s_sgd(result, baseline ? baseline_s : result.job.iteration_time_s);
   return result;
 }

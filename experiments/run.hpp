@@ -1,17 +1,23 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 #include "sim/trace.hpp"
+#include "sim/values/training_metrics.hpp"
 
 namespace paceline {
+
+/// Told after every iteration of a training.
+using ProgressReport = std::function<void(const TrainingProgress&)>;
 
 /// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine
 /// (isolated.hpp). The result has no speedup over S-SGD yet. Throws InputError, and CheckFailed if
 /// the simulated time is below a floor.
-RunResult run_alone(const Experiment& experiment, Recorder* recorder = nullptr);
+RunResult run_alone(const Experiment& experiment, Recorder* recorder = nullptr,
+                    const ProgressReport& progress = {});
 
 /// The experiment whose first job runs S-SGD with its default options instead, or nothing if it
 /// does already.
@@ -21,6 +27,7 @@ std::optional<Experiment> s_sgd_baseline(const Experiment& experiment);
 void compare_with_s_sgd(RunResult& result, double baseline_s);
 
 /// run_alone with the speedup over S-SGD; the baseline runs in a child process.
-RunResult run_experiment(const Experiment& experiment, Recorder* recorder = nullptr);
+RunResult run_experiment(const Experiment& experiment, Recorder* recorder = nullptr,
+                         const ProgressReport& progress = {});
 
 }  // namespace paceline

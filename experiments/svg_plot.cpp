@@ -5,15 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/error.hpp"
 
 namespace paceline {
 namespace {
 
-constexpr double kWidth = 960, kHeight = 540;
+constexpr double kWidth = 960, kPlotHeight = 425;
 constexpr double kLeft = 80, kTop = 50, kBottom = 65;
-constexpr double kLegendRow = 20, kLegendLetter = 6.8, kLegendKey = 34;
+constexpr double kLabelRow = 17, kLabelLetter = 6.9, kLeader = 26, kLabelKey = 30;
 // Okabe and Ito's colours, which the colour-blind tell apart, black last; dashes when they repeat.
 const std::vector<std::string> kColours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                         "#e69f00", "#56b4e9", "#000000"};
@@ -36,34 +37,51 @@ std::string escaped(const std::string& text) {
   return safe;
 }
 
-// Round values (1, 2 or 5 times a power of ten) that cover what is drawn.
+// Round values that cover what is drawn: 1, 2 or 5 times a power of ten apart, or, logarithmic, the
+// powers of ten and their double and quintuple.
 class Axis {
  public:
-  Axis(double least, double most, int ticks) {
+  Axis(double least, double most, int ticks, bool logarithmic = false) : log_(logarithmic) {
+    if (log_) {
+      least_ = std::log10(least);
+      most_ = std::max(std::log10(most), least_ + 0.1);
+      return;
+    }
     if (most <= least) most = least + (least != 0 ? std::abs(least) : 1);
     const double rough = (most - least) / ticks;
     const double power = std::pow(10, std::floor(std::log10(rough)));
     const double digit = rough / power;
     step_ = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
-    first_ = std::floor(least / step_ + 1e-9);
-    last_ = std::ceil(most / step_ - 1e-9);
+    least_ = step_ * std::floor(least / step_ + 1e-9);
+    most_ = step_ * std::ceil(most / step_ - 1e-9);
   }
   [[nodiscard]] double share(double value) const {
-    return (value / step_ - first_) / (last_ - first_);
+    return ((log_ ? std::log10(value) : value) - least_) / (most_ - least_);
   }
   [[nodiscard]] std::vector<double> ticks() const {
     std::vector<double> values;
-    for (double i = first_; i <= last_; ++i) values.push_back(i * step_);
+    if (log_) {
+      for (double power = std::floor(least_); power <= most_; ++power)
+        for (const double digit : {1.0, 2.0, 5.0})
+          if (const double at = power + std::log10(digit);
+              at >= least_ - 1e-9 && at <= most_ + 1e-9)
+            values.push_back(digit * std::pow(10, power));
+    } else {
+      const auto count = static_cast<int>(std::lround((most_ - least_) / step_));
+      for (int i = 0; i <= count; ++i) values.push_back(least_ + i * step_);
+    }
     return values;
   }
   [[nodiscard]] std::string label(double value) const {
+    if (log_) return fmt::format("{:g}", value);
     const int digits = std::max(0, static_cast<int>(std::ceil(-std::log10(step_) - 1e-9)));
     return step_ < 1e-5 || step_ >= 1e6 ? fmt::format("{:g}", value)
                                         : fmt::format("{:.{}f}", value, digits);
   }
 
  private:
-  double step_ = 1, first_ = 0, last_ = 1;
+  bool log_;
+  double step_ = 1, least_ = 0, most_ = 1;  // logarithms of them, if logarithmic
 };
 
 struct Range {
@@ -79,10 +97,10 @@ struct Range {
 
 struct Frame {
   Axis x, y;
-  double right;  // of the drawing
+  double right, bottom;  // of the drawing
   [[nodiscard]] double at_x(double value) const { return kLeft + x.share(value) * (right - kLeft); }
   [[nodiscard]] double at_y(double value) const {
-    return kHeight - kBottom - y.share(value) * (kHeight - kBottom - kTop);
+    return bottom - y.share(value) * (bottom - kTop);
   }
 };
 
@@ -93,7 +111,7 @@ std::string text_at(double x, double y, const std::string& anchor, const std::st
 }
 
 std::string axes(const Frame& frame, const PlotOptions& options) {
-  const double floor = kHeight - kBottom;
+  const double floor = frame.bottom;
   std::string svg;
   for (const double tick : frame.x.ticks()) {
     const double x = frame.at_x(tick);
@@ -113,7 +131,7 @@ std::string axes(const Frame& frame, const PlotOptions& options) {
       "<path d=\"M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}\" fill=\"none\" "
       "stroke=\"#444\"/>\n",
       kLeft, kTop, floor, frame.right);
-  svg += text_at((kLeft + frame.right) / 2, kHeight - 18, "middle", options.x_label);
+  svg += text_at((kLeft + frame.right) / 2, floor + 47, "middle", options.x_label);
   const double middle = (kTop + floor) / 2;
   svg += text_at(22, middle, "middle", options.y_label,
                  fmt::format(" transform=\"rotate(-90 22 {:.1f})\"", middle));
@@ -129,47 +147,119 @@ std::string stroke_of(std::size_t number) {
                      dash.empty() ? "" : fmt::format(" stroke-dasharray=\"{}\"", dash));
 }
 
-std::string line(const PlotSeries& series, std::size_t number, const Frame& frame, bool markers) {
-  std::string points, dots;
-  for (std::size_t i = 0; i < series.x.size(); ++i) {
-    const double x = frame.at_x(series.x[i]), y = frame.at_y(series.y[i]);
-    points += fmt::format("{}{:.2f},{:.2f}", i == 0 ? "" : " ", x, y);
-    if (markers)
-      dots += fmt::format("<circle cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"3\" fill=\"{}\"/>\n", x, y,
-                          kColours[number % kColours.size()]);
+std::string colour_of(std::size_t number) {
+  return kColours[number % kColours.size()];
+}
+
+std::string points_text(const std::vector<double>& x, const std::vector<double>& y,
+                        const Frame& frame, bool backwards = false) {
+  std::string text;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t at = backwards ? x.size() - 1 - i : i;
+    text += fmt::format("{}{:.2f},{:.2f}", i == 0 ? "" : " ", frame.at_x(x[at]), frame.at_y(y[at]));
   }
-  return fmt::format("<polyline points=\"{}\" {} stroke-linejoin=\"round\"/>\n", points,
-                     stroke_of(number)) +
+  return text;
+}
+
+std::string band(const PlotSeries& series, std::size_t number, const Frame& frame) {
+  if (series.least.empty()) return "";
+  return fmt::format("<polygon points=\"{} {}\" fill=\"{}\" fill-opacity=\"0.18\"/>\n",
+                     points_text(series.x, series.most, frame),
+                     points_text(series.x, series.least, frame, true), colour_of(number));
+}
+
+std::string line(const PlotSeries& series, std::size_t number, const Frame& frame, bool markers) {
+  std::string dots;
+  if (markers)
+    for (std::size_t i = 0; i < series.x.size(); ++i)
+      dots += fmt::format("<circle cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"2.2\" fill=\"{}\"/>\n",
+                          frame.at_x(series.x[i]), frame.at_y(series.y[i]), colour_of(number));
+  return fmt::format("<polyline points=\"{}\" {} stroke-linejoin=\"round\"/>\n",
+                     points_text(series.x, series.y, frame), stroke_of(number)) +
          dots;
+}
+
+// Where the names stand: near the ends of their lines, in the same order, none over another.
+std::vector<double> label_heights(const std::vector<double>& wanted, double most) {
+  std::vector<std::size_t> order(wanted.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return wanted[a] < wanted[b]; });
+  std::vector<double> heights(wanted.size());
+  double free = kTop;
+  for (const std::size_t i : order) {
+    heights[i] = std::max(wanted[i], free);
+    free = heights[i] + kLabelRow;
+  }
+  double limit = most;
+  for (auto i = order.rbegin(); i != order.rend(); ++i) {
+    heights[*i] = std::min(heights[*i], limit);
+    limit = heights[*i] - kLabelRow;
+  }
+  return heights;
+}
+
+std::string labels(const std::vector<PlotSeries>& series, const Frame& frame) {
+  std::vector<double> ends;
+  for (const PlotSeries& one : series)
+    ends.push_back(one.y.empty() ? frame.bottom : frame.at_y(one.y.back()));
+  const std::vector<double> heights = label_heights(ends, frame.bottom);
+  std::string svg;
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    const double y = heights[i], key = frame.right + kLeader;
+    if (!series[i].x.empty())
+      svg += fmt::format(
+          "<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}L{:.1f} {:.1f}\" fill=\"none\" stroke=\"{}\" "
+          "stroke-width=\"0.7\" stroke-opacity=\"0.55\"/>\n",
+          frame.at_x(series[i].x.back()), ends[i], frame.right + 4, ends[i], key, y, colour_of(i));
+    svg += fmt::format("<path d=\"M{:.1f} {:.1f}h22\" {}/>\n", key, y, stroke_of(i));
+    svg += text_at(key + kLabelKey, y + 4.5, "start", series[i].name);
+  }
+  return svg;
+}
+
+PlotSeries positive(const PlotSeries& series) {
+  PlotSeries kept{series.name, {}, {}, {}, {}};
+  for (std::size_t i = 0; i < series.x.size(); ++i) {
+    if (series.x[i] <= 0) continue;
+    kept.x.push_back(series.x[i]);
+    kept.y.push_back(series.y[i]);
+    if (series.least.empty()) continue;
+    kept.least.push_back(series.least[i]);
+    kept.most.push_back(series.most[i]);
+  }
+  return kept;
 }
 
 }  // namespace
 
-std::string svg_line_chart(const std::vector<PlotSeries>& series, const PlotOptions& options) {
+std::string svg_line_chart(const std::vector<PlotSeries>& given, const PlotOptions& options) {
+  std::vector<PlotSeries> series;
+  for (const PlotSeries& one : given) series.push_back(options.log_x ? positive(one) : one);
   Range xs, ys;
   std::size_t letters = 0;
   for (const PlotSeries& one : series) {
     xs.take(one.x);
-    ys.take(one.y);
+    for (const std::vector<double>* values : {&one.y, &one.least, &one.most}) ys.take(*values);
     letters = std::max(letters, one.name.size());
   }
   if (xs.least > xs.most) throw InputError("nothing to plot: no run has a point");
-  const double legend = kLegendKey + std::min(300.0, kLegendLetter * static_cast<double>(letters));
-  const Frame frame{Axis(std::min(0.0, xs.least), xs.most, 8), Axis(ys.least, ys.most, 6),
-                    kWidth - 30 - legend - 10};
+  const double names =
+      kLeader + kLabelKey + std::min(360.0, kLabelLetter * static_cast<double>(letters));
+  const double height =
+      std::max(kPlotHeight, kLabelRow * static_cast<double>(series.size())) + kTop + kBottom;
+  const Frame frame{
+      Axis(options.log_x ? xs.least : std::min(0.0, xs.least), xs.most, 8, options.log_x),
+      Axis(ys.least, ys.most, 6), kWidth - 20 - names, height - kBottom};
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
       "{1}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n",
-      kWidth, kHeight);
+      kWidth, height);
   svg += axes(frame, options);
-  for (std::size_t i = 0; i < series.size(); ++i) {
-    svg += line(series[i], i, frame, options.markers);
-    const double y = kTop + 10 + kLegendRow * static_cast<double>(i);
-    svg += fmt::format("<path d=\"M{:.1f} {:.1f}h24\" {}/>\n", frame.right + 20, y - 4.5,
-                       stroke_of(i));
-    svg += text_at(frame.right + 50, y, "start", series[i].name);
-  }
+  for (std::size_t i = 0; i < series.size(); ++i) svg += band(series[i], i, frame);
+  svg += labels(series, frame);
+  for (std::size_t i = 0; i < series.size(); ++i) svg += line(series[i], i, frame, options.markers);
   return svg + "</svg>\n";
 }
 

@@ -307,6 +307,14 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   };
   for (const TrainingLog::Step& step : log.steps)
     if (sound(step.step, step.loss)) outcome.steps.push_back({step.step, step.date_s, step.loss});
+  outcome.staleness_mean = log.staleness;
+  if (log.staleness) outcome.staleness_max = log.most_stale;
+  for (const CompressionSample& sample : log.compression) {
+    if (!sound(sample.step, sample.residual_norm)) continue;
+    if (!outcome.compression) outcome.compression.emplace();
+    outcome.compression->push_back({sample.step, sample.label, sample.elements, sample.selected,
+                                    sample.residual_norm, sample.error, sample.delta});
+  }
   for (const TrainingLog::Evaluated& point : log.evaluations) {
     if (!sound(point.step, point.result.loss)) continue;
     outcome.evaluations.push_back(

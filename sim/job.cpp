@@ -22,7 +22,12 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       pass_times_(spec_.model, spec_.accumulation, spec_.step_overhead_s),
       running_(spec_.gpus.size()),
       graph_(spec_.values ? graph : nullptr) {
-  if (graph_ != nullptr) initial_ = new Buffer(spec_.values->initial_parameters());
+  if (graph_ != nullptr) {
+    initial_ = new Buffer(spec_.values->initial_parameters());
+    initial_->lineage.version.set_all(0);
+    metrics_ = std::make_unique<TrainingMetrics>(*graph_, spec_.gpus.size(), spec_.evaluate_every,
+                                                 spec_.steps);
+  }
   const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
   log_.measured_from =
       std::min(spec_.schedule.warm_up, std::max<std::int64_t>(0, spec_.steps - cycle));
@@ -261,6 +266,15 @@ void Job::post_evaluation(Evaluation evaluation) {
     buffer_of(models[w]).note_reader(nullptr, last_evaluation_);
 }
 
+TrainingProgress Job::training_progress() const {
+  TrainingProgress progress;
+  progress.step = log_.completed;
+  progress.steps = spec_.steps;
+  progress.date_s = log_.last_date;
+  if (metrics_) metrics_->report(progress);
+  return progress;
+}
+
 TrainingLog Job::training_log() const {
   TrainingLog log;
   if (graph_ == nullptr) return log;
@@ -278,6 +292,11 @@ TrainingLog Job::training_log() const {
     }
     log.steps.push_back(step);
   }
+  log.compression = metrics_->compression();
+  for (CompressionSample& sample : log.compression)
+    sample.label = label(sample.offset, sample.elements);
+  log.staleness = metrics_->mean_staleness();
+  log.most_stale = metrics_->most_stale();
   for (const auto& evaluation : evaluations_) log.evaluations.push_back(*evaluation);
   return log;
 }

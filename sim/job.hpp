@@ -14,6 +14,7 @@
 #include "sim/operation.hpp"
 #include "sim/time_account.hpp"
 #include "sim/trace.hpp"
+#include "sim/values/training_metrics.hpp"
 
 namespace paceline {
 
@@ -74,6 +75,9 @@ struct TrainingLog {
   };
   std::vector<Step> steps;
   std::vector<Evaluated> evaluations;
+  std::vector<CompressionSample> compression;
+  std::optional<double> staleness;  ///< mean over the applied gradients, in updates
+  std::int64_t most_stale = 0;
   std::string weights;  ///< which weights were evaluated
   std::int64_t diverged_step = -1,
                diverged_worker = -1;  ///< first loss that is not finite; -1: none
@@ -123,6 +127,7 @@ class Job final : WireTime::Listener {
   [[nodiscard]] std::size_t open_operations() const;
   /// With values: everything computed so far. Waits for it.
   [[nodiscard]] TrainingLog training_log() const;
+  [[nodiscard]] TrainingProgress training_progress() const;
 
  private:
   friend class WorkerRuntime;
@@ -166,6 +171,7 @@ class Job final : WireTime::Listener {
 
   // Values
   TaskGraph* graph_;
+  std::unique_ptr<TrainingMetrics> metrics_;  // null in time-only runs
   BufferRef initial_;
   std::vector<double> step_dates_;
   std::map<std::int64_t, Evaluation> open_evaluations_;  // by step, until the last worker is there

@@ -26,7 +26,7 @@ ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
       host_(job.spec().servers[index]),
       memory_bandwidth_(job.cluster_.host(job.cluster_.node_of(host_)).memory_bandwidth),
       cpu_(job.clock_, *this, Recorder::host) {
-  if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_);
+  if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_, *job.metrics_);
   for (const auto& worker : job.workers())
     to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_,
                                                       worker->host(), worker->own_wire()));
@@ -146,12 +146,14 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
           kept ? static_cast<std::size_t>(weights.elements()) : 0);
     }
     result = new Buffer(static_cast<std::size_t>(weights.elements()));
-    launch = values_->compute({weights, gradient}, result,
-                              [engine = job_.spec().values, velocity, rate = learning_rate(step)](
-                                  auto in, std::span<float> out) {
-                                std::copy(in[0].begin(), in[0].end(), out.begin());
-                                engine->update(rate, in[1], *velocity, out);
-                              });
+    launch = values_->new_version(
+        weights, gradient, result,
+        values_->compute({weights, gradient}, result,
+                         [engine = job_.spec().values, velocity, rate = learning_rate(step)](
+                             auto in, std::span<float> out) {
+                           std::copy(in[0].begin(), in[0].end(), out.begin());
+                           engine->update(rate, in[1], *velocity, out);
+                         }));
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
   const double passes = job_.spec().momentum ? 5 : 3;

@@ -68,6 +68,7 @@ class Simulation final : Job::Listener {
 
   void iteration_ended(Job& job, std::int64_t completed) override {
     if (&job != jobs_.front().get()) return;
+    if (spec_.progress && job.spec().values) spec_.progress(job.training_progress());
     if (completed == job.log().measured_from) at_first_ = traffic();
     if (completed <= job.log().measured_until) {
       if (completed == job.log().measured_until) at_last_ = traffic();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ struct SimulationSpec {
   Fidelity fidelity = Fidelity::automatic;
   std::size_t threads = 0;  ///< of the host, for values; 0: the simulation\'s own
   bool extrapolate = true;  ///< stop when a steady state is recognised
+  /// With values: called after every iteration of the first job.
+  std::function<void(const TrainingProgress&)> progress{};
 };
 
 /// Totals of one link.

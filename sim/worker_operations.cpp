@@ -123,6 +123,14 @@ Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const
                    residual.elements(), residual.offset(), buffer);
 }
 
+void WorkerRuntime::compressed(const Tensor& residual, const Tensor& sent) {
+  if (!values_) return;
+  when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
+    when_done(sent.producer(),
+              [this, residual, sent, step] { values_->compressed(step, residual, sent); });
+  });
+}
+
 double WorkerRuntime::quantize_s(double elements, double bits) const {
   return job_.spec().costs->quantize(elements, bits);
 }

@@ -63,8 +63,8 @@ WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
   if (job.spec().slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
   if (job.graph_ != nullptr) {
-    values_ = std::make_unique<WorkerValues>(*job.graph_, *job.spec().values, rank, model(),
-                                             job.spec().steps, job.spec().accumulation);
+    values_ = std::make_unique<WorkerValues>(*job.graph_, *job.metrics_, *job.spec().values, rank,
+                                             model(), job.spec().steps, job.spec().accumulation);
     initial = job.initial_;
   }
   parameters_ = Tensor(this, model().elements, 0, {}, initial);

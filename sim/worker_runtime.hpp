@@ -57,6 +57,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor scatter_mean(const Gathered& blocks) override;
   Tensor scatter(const Sparse& block) override;
   Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) override;
+  void compressed(const Tensor& residual, const Tensor& sent) override;
   [[nodiscard]] Selector selector() const override { return job_.spec().selector; }
   [[nodiscard]] double quantize_s(double elements, double bits) const override;
   [[nodiscard]] double dequantize_s(double elements, double bits) const override;

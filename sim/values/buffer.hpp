@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "algorithms/tensor.hpp"
+#include "sim/values/lineage.hpp"
 #include "sim/values/task_graph.hpp"
 
 namespace paceline {
@@ -29,6 +30,7 @@ class Buffer final : public Values {
 
   Floats data;
   TaskGraph::Ref written;  ///< the task that writes the contents
+  Lineage lineage;         ///< of the contents, known when that task is posted
   /// Set if the contents may be overwritten later, by tasks of this strand: those wait for
   /// `readers`, the tasks of other strands that read since then. Other buffers are written once.
   const Strand* in_place_of = nullptr;
@@ -54,6 +56,7 @@ class SparseBuffer final : public Values {
  public:
   std::shared_ptr<SparseData> data = std::make_shared<SparseData>();
   TaskGraph::Ref written;
+  std::int64_t read_at = Versions::kNone;  ///< as Lineage::read_at
   bool size_known = true;  ///< false: the selector decides how many; known once written
 };
 
@@ -80,6 +83,15 @@ class View {
 
 inline Buffer& buffer_of(const Tensor& tensor) {
   return *static_cast<Buffer*>(tensor.values().get());
+}
+/// `to` is made of `from`.
+inline void inherit(Buffer& to, const Tensor& from) {
+  const Lineage& lineage = buffer_of(from).lineage;
+  const auto newer = [&](Versions& own, const Versions& other) {
+    own.set_all(std::max(own.newest(0, INT64_MAX), other.newest(from.offset(), from.elements())));
+  };
+  newer(to.lineage.version, lineage.version);
+  newer(to.lineage.read_at, lineage.read_at);
 }
 inline SparseBuffer& buffer_of(const Sparse& sparse) {
   return *static_cast<SparseBuffer*>(sparse.pairs().values().get());

@@ -46,6 +46,23 @@ DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef 
         },
         written(reads));
     note_readers(reads, &strand_, result->written);
+    for (const Tensor& read : reads) inherit(*result, read);
+  };
+}
+
+void DeviceValues::note_applied(const Versions& weights, const Tensor& gradient) {
+  const std::int64_t from = gradient.offset(), count = gradient.elements();
+  const std::int64_t read_at = buffer_of(gradient).lineage.read_at.newest(from, count);
+  if (read_at != Versions::kNone) metrics_.applied(weights.newest(from, count) - read_at);
+}
+
+DeviceValues::Launch DeviceValues::new_version(const Tensor& weights, const Tensor& gradient,
+                                               BufferRef result, Launch launch) {
+  return [this, weights, gradient, result = std::move(result), launch = std::move(launch)] {
+    launch();
+    const Versions& before = buffer_of(weights).lineage.version;
+    note_applied(before, gradient);
+    result->lineage.version.set_all(before.newest(weights.offset(), weights.elements()) + 1);
   };
 }
 
@@ -67,16 +84,18 @@ DeviceValues::Launch DeviceValues::scale(double a, const Tensor& x, BufferRef re
                  });
 }
 
-WorkerValues::WorkerValues(TaskGraph& graph, ValueEngine& engine, std::size_t rank,
-                           const ModelShape& model, std::int64_t steps, std::int64_t accumulation)
-    : DeviceValues(graph),
+WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine,
+                           std::size_t rank, const ModelShape& model, std::int64_t steps,
+                           std::int64_t accumulation)
+    : DeviceValues(graph, metrics),
       values_(engine),
       engine_(engine.make_worker(rank)),
       model_(model),
       accumulation_(accumulation),
       velocity_(std::make_shared<std::vector<float>>(
           engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0)),
-      losses_(std::make_shared<std::vector<float>>(static_cast<std::size_t>(steps), NAN)) {
+      losses_(std::make_shared<std::vector<float>>(static_cast<std::size_t>(steps), NAN)),
+      read_at_(model.tensors.size(), Versions::kNone) {
   if (accumulation > 1) accumulated_ = std::make_shared<std::vector<float>>(model.elements);
 }
 
@@ -91,9 +110,14 @@ BufferRef WorkerValues::fresh_gradient() {
 void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t step,
                            const Tensor& parameters) {
   const auto end = static_cast<std::uint32_t>(model_.tensors.size());
+  step_ = step;
+  for (std::uint32_t t = from; t < to; ++t)
+    read_at_[t] = buffer_of(parameters)
+                      .lineage.version.newest(model_.tensors[t].offset, model_.tensors[t].elements);
   const TaskGraph::Ref task = strand_.post(
       [engine = engine_, weights = View(parameters), from, to, end, step,
-       accumulated = accumulated_, micro_batches = accumulation_, losses = losses_] {
+       accumulated = accumulated_, micro_batches = accumulation_, losses = losses_,
+       &metrics = metrics_] {
         float beyond = 0;  // of steps after the last one
         const auto at = static_cast<std::size_t>(step);
         float& loss = at < losses->size() ? (*losses)[at] : beyond;
@@ -113,7 +137,9 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
           engine->load(step, micro_batches - 1);
         }
         engine->forward(from, to, weights.read(), step);
-        if (to == end) loss = (loss + engine->loss()) / static_cast<float>(micro_batches);
+        if (to < end) return;
+        loss = (loss + engine->loss()) / static_cast<float>(micro_batches);
+        metrics.passed(loss);
       },
       {buffer_of(parameters).written});
   buffer_of(parameters).note_reader(&strand_, task);
@@ -124,6 +150,10 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
   std::vector<TaskGraph::Ref> after = std::move(gradient.readers);
   gradient.readers.clear();
   after.push_back(buffer_of(parameters).written);
+  for (std::uint32_t p = from; p < to; ++p) {
+    const TensorId t = model_.backward_order[p];
+    gradient.lineage.read_at.set(model_.tensors[t].offset, model_.tensors[t].elements, read_at_[t]);
+  }
   gradient.written = strand_.post(
       [engine = engine_, weights = View(parameters), out = gradient.data, from, to,
        accumulated = accumulated_, share = 1.0F / static_cast<float>(accumulation_),
@@ -153,6 +183,7 @@ Buffer& WorkerValues::writable(Tensor& parameters) {
                     to = own->data] { to->assign(from.read().begin(), from.read().end()); },
                    {current.written});
   current.note_reader(&strand_, own->written);
+  own->lineage = current.lineage;
   parameters = Tensor(parameters.device(), parameters.elements(), 0, parameters.producer(), own);
   return *own;
 }
@@ -164,7 +195,13 @@ void WorkerValues::update(const std::vector<Tensor>& gradients, double learning_
   for (TaskGraph::Ref& reader : target.readers) after.push_back(std::move(reader));
   target.readers.clear();
   std::vector<std::int64_t> offsets;
-  for (const Tensor& gradient : gradients) offsets.push_back(gradient.offset());
+  Versions& version = target.lineage.version;
+  for (const Tensor& gradient : gradients) {
+    const std::int64_t from = gradient.offset(), count = gradient.elements();
+    offsets.push_back(from);
+    note_applied(version, gradient);
+    version.set(from, count, version.newest(from, count) + 1);
+  }
   target.written = strand_.post(
       [&values = values_, inputs = views(gradients), offsets, weights = target.data,
        velocity = velocity_, learning_rate] {
@@ -193,6 +230,8 @@ void WorkerValues::assign(const Tensor& values, Tensor& parameters) {
       },
       std::move(after));
   buffer_of(values).note_reader(&strand_, target.written);
+  const std::int64_t from = values.offset(), count = values.elements();
+  target.lineage.version.set(from, count, buffer_of(values).lineage.version.newest(from, count));
 }
 
 DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
@@ -237,6 +276,13 @@ DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
         written(reads));
     note_readers(reads, &strand_, task);
     sent->written = rest->written = task;
+    sent->read_at =
+        buffer_of(gradient).lineage.read_at.newest(gradient.offset(), gradient.elements());
+    if (!metrics_.sampled(step_)) return;
+    const Tensor left(nullptr, gradient.elements(), gradient.offset(), {}, rest);
+    metrics_.compressed(step_, left,
+                        Sparse(Tensor(nullptr, k, gradient.offset(), {}, sent), gradient.elements(),
+                               static_cast<double>(k)));
   };
 }
 
@@ -259,6 +305,9 @@ DeviceValues::Launch WorkerValues::scatter(std::vector<Sparse> blocks, std::vect
               }
             },
             std::move(after));
+        std::int64_t read_at = Versions::kNone;
+        for (const Sparse& block : blocks) read_at = std::max(read_at, buffer_of(block).read_at);
+        result->lineage.read_at.set_all(read_at);
       };
 }
 
@@ -301,6 +350,7 @@ BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
       },
       written(inputs));
   note_readers(inputs, nullptr, result->written);
+  for (const Tensor& input : inputs) inherit(*result, input);
   return result;
 }
 
@@ -312,6 +362,7 @@ SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
   for (const Sparse& block : blocks) {
     after.push_back(buffer_of(block).written);
     data.push_back(buffer_of(block).data);
+    result->read_at = std::max(result->read_at, buffer_of(block).read_at);
   }
   result->written = graph.post(
       [data, weights, k, out = result->data] {

@@ -5,6 +5,7 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/values/buffer.hpp"
+#include "sim/values/training_metrics.hpp"
 #include "sim/values/value_engine.hpp"
 
 namespace paceline {
@@ -16,7 +17,7 @@ class DeviceValues {
  public:
   using Launch = std::function<void()>;
 
-  explicit DeviceValues(TaskGraph& graph) : strand_(graph) {}
+  DeviceValues(TaskGraph& graph, TrainingMetrics& metrics) : strand_(graph), metrics_(metrics) {}
   [[nodiscard]] Strand& strand() { return strand_; }
 
   /// result = f(reads). `result` is fresh. These throw std::logic_error if a tensor has no values,
@@ -24,16 +25,23 @@ class DeviceValues {
   Launch compute(std::vector<Tensor> reads, BufferRef result, ValueFunction f);
   Launch combine(double a, const Tensor& x, double b, const Tensor& y, BufferRef result);
   Launch scale(double a, const Tensor& x, BufferRef result);
+  /// `launch`, which writes the weights `result` by a gradient, as one more version of them.
+  Launch new_version(const Tensor& weights, const Tensor& gradient, BufferRef result,
+                     Launch launch);
 
  protected:
+  /// Notes a gradient that goes into weights: their versions over its range.
+  void note_applied(const Versions& weights, const Tensor& gradient);
+
   Strand strand_;
+  TrainingMetrics& metrics_;
 };
 
 /// The values of one worker: its engine, parameters, velocity, gradient and selections.
 class WorkerValues final : public DeviceValues {
  public:
-  WorkerValues(TaskGraph& graph, ValueEngine& engine, std::size_t rank, const ModelShape& model,
-               std::int64_t steps, std::int64_t accumulation);
+  WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine, std::size_t rank,
+               const ModelShape& model, std::int64_t steps, std::int64_t accumulation);
 
   /// The buffer that the next backward pass writes: one that nobody holds.
   BufferRef fresh_gradient();
@@ -50,6 +58,10 @@ class WorkerValues final : public DeviceValues {
                 Selector selector, std::uint64_t seed, SparseBufferRef sent, BufferRef rest);
   /// result = sum of weight[i] * block[i].
   Launch scatter(std::vector<Sparse> blocks, std::vector<double> weights, BufferRef result);
+  /// Of the running step: `sent` left the worker, and `residual` did not. Both are computed.
+  void compressed(std::int64_t step, const Tensor& residual, const Tensor& sent) {
+    if (metrics_.sampled(step)) metrics_.compressed(step, residual, sent);
+  }
   Launch put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept, BufferRef result);
 
   [[nodiscard]] const std::vector<float>& losses() const {
@@ -67,6 +79,8 @@ class WorkerValues final : public DeviceValues {
   Floats velocity_, accumulated_;
   std::shared_ptr<std::vector<float>> losses_;
   std::vector<BufferRef> gradients_;
+  std::int64_t step_ = 0;              // of the newest forward pass
+  std::vector<std::int64_t> read_at_;  // by tensor: version of its weights in that pass
 };
 
 /// Weighted mean of the workers' tensors in rank order (the same bits whatever the algorithm or the

@@ -106,6 +106,23 @@ TEST_F(Runs, FolderThatCannotBe) {
   fs::remove(file);
 }
 
+TEST(Training, TooBigForTheMachineIsRefusedBeforeItStarts) {
+  Json json = training();
+  json["model"] = "vgg16-cifar";
+  json["gpus"] = "0-15";
+  json["batch"] = 1'000'000;
+  json["training"]["data"] = {{"name", "textures"}, {"train", 50'000'000}, {"test", 10}};
+  try {
+    (void)run_alone(read_experiment(json, "test.json"));
+    FAIL();
+  } catch (const InputError& error) {
+    // Weights, gradient and velocity, and the activations of a million samples of each of 16.
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("16 workers x "));
+    EXPECT_THAT(error.what(), ::testing::ContainsRegex("needs at least [0-9.]+ TB"));
+    EXPECT_THAT(error.what(), ::testing::ContainsRegex("[0-9.]+ [MGT]B are available"));
+  }
+}
+
 TEST(Training, EveryShardingIsReadAsWritten) {
   for (const char* kind : {"iid", "dirichlet", "by_label"}) {
     Json json = training();
