@@ -80,6 +80,48 @@ TEST_F(TrainingCli, LossFallsAndThreadsChangeNothing) {
   }
 }
 
+TEST_F(TrainingCli, SeedsBecomeOneLineAndATable) {
+  const std::string compare =
+      "compare -m mlp -b 4 -c 16x1-1080ti-10gbe --gpus 0-1 --steps 4 --numerics --target 0.01 "
+      "--vary schedule=s-sgd,lags-sgd:density=0.1 --vary seed=1,2 --runs runs";
+  ASSERT_EQ(paceline(compare), 0) << read("err");
+  EXPECT_EQ(read("err"), "");  // no progress in a pipe
+  EXPECT_THAT(read("out"), HasSubstr("over seeds: mean [least, most]"));
+  ASSERT_EQ(paceline(compare + " --json", "all"), 0) << read("err");
+  ASSERT_EQ(paceline("plot all --y accuracy --log --out all.svg"), 0) << read("err");
+  const std::string svg = read("all.svg");
+  EXPECT_THAT(svg, HasSubstr(">lags-sgd:density=0.1</text>"));
+  EXPECT_THAT(svg, HasSubstr("<polygon"));
+  EXPECT_THAT(svg, ::testing::Not(HasSubstr("s-sgd, 2")));
+  ASSERT_EQ(paceline("plot all --only schedule=s-sgd --out one.svg"), 0) << read("err");
+  EXPECT_THAT(read("one.svg"), ::testing::Not(HasSubstr("lags")));
+  refuses("plot all --only schedul=s-sgd --out one.svg", "schedule");
+  refuses("plot all --only schedule=s-sgdd --out one.svg", "s-sgd");
+  if (std::system("command -v rsvg-convert >/dev/null") == 0) {
+    ASSERT_EQ(paceline("plot all --out all.png"), 0) << read("err");
+    EXPECT_EQ(read("all.png").substr(1, 3), "PNG");
+  }
+}
+
+TEST_F(TrainingCli, MetricsOfLagsPerLayer) {
+  ASSERT_EQ(paceline(base_ + "-s lags-sgd:density=0.05 --evaluate-every 10 --metrics m.csv"), 0)
+      << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("delta at most"));
+  const std::string metrics = read("m.csv");
+  EXPECT_THAT(metrics.substr(0, metrics.find('\n')),
+              HasSubstr("residual_norm,compression_error,delta "));
+}
+
+TEST_F(TrainingCli, ProgressOnATerminal) {
+  if (std::system("command -v script >/dev/null") != 0) GTEST_SKIP() << "no script(1)";
+  const std::string line = "cd '" + folder_.string() + "' && script -qec \"'" PACELINE_BINARY "' " +
+                           base_ + "\" typescript >/dev/null </dev/null";
+  ASSERT_EQ(std::system(line.c_str()), 0);
+  const std::string seen = read("typescript");
+  for (const char* part : {"[####################] step 20 of 20", "loss ", "samples/s", " left"})
+    EXPECT_THAT(seen, HasSubstr(part));
+}
+
 TEST_F(TrainingCli, DivergenceIsReported) {
   ASSERT_EQ(paceline("run -m mlp -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 20 --lr 1e6 --json"),
             0)
