@@ -198,8 +198,8 @@ void GatherCall::measure(const CollectiveValues& with) {
   for (const Sparse& block : *blocks) {
     const SparseBuffer& buffer = buffer_of(block);
     if (buffer.size_known) return;
-    with.graph->wait(buffer.written);
-    actual += static_cast<double>(buffer.data->indices.size());
+    actual += with.graph->take(buffer.written,
+                               [&] { return static_cast<double>(buffer.data->indices.size()); });
   }
   selected = actual;
   bytes = 8 * actual;

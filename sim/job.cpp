@@ -23,7 +23,7 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       running_(spec_.gpus.size()),
       graph_(spec_.values ? graph : nullptr) {
   if (graph_ != nullptr) {
-    initial_ = new Buffer(spec_.values->initial_parameters());
+    initial_ = new Buffer(*graph_, spec_.values->initial_parameters());
     initial_->lineage.version.set_all(0);
     metrics_ = std::make_unique<TrainingMetrics>(*graph_, spec_.gpus.size(), spec_.evaluate_every,
                                                  spec_.steps);
@@ -193,22 +193,22 @@ bool Job::evaluated(std::int64_t step) const {
 void Job::take_model(WorkerRuntime& worker, Evaluation& evaluation) {
   if (evaluation.models.empty()) {
     evaluation.models.resize(workers_.size());
-    evaluation.states = std::make_shared<std::vector<std::vector<float>>>(workers_.size());
+    for (std::size_t w = 0; w < workers_.size(); ++w)
+      evaluation.states.push_back(graph_->ledger().floats());
   }
   // The handle keeps these very weights, whatever the worker does next; they may still be under
   // way.
   evaluation.models[worker.rank()] = worker.parameters();
   WorkerValues& values = worker.values();
-  evaluation.after.push_back(values.strand().post(
-      [&engine = values.engine(), states = evaluation.states, rank = worker.rank()] {
-        std::vector<float>& state = (*states)[rank];
-        state.resize(static_cast<std::size_t>(engine.state_elements()));
-        engine.read_state(state);
+  evaluation.after.push_back(
+      values.strand().post([&engine = values.engine(), state = evaluation.states[worker.rank()]] {
+        state->resize(static_cast<std::size_t>(engine.state_elements()));
+        engine.read_state(*state);
       }));
 }
 
 void Job::evaluate(Evaluation evaluation) {
-  evaluation.point = std::make_shared<TrainingLog::Evaluated>();
+  evaluation.point = graph_->ledger().record(TrainingLog::Evaluated{});
   evaluation.point->step = log_.completed;
   evaluation.point->date_s = clock_.now();
   evaluations_.push_back(evaluation.point);
@@ -255,10 +255,10 @@ void Job::post_evaluation(Evaluation evaluation) {
         for (std::size_t s = 0; s < of_servers.size(); ++s)
           std::copy(of_servers[s].read().begin(), of_servers[s].read().end(),
                     weights.begin() + offsets[s]);
-        std::vector<float> state(states->front().size(), 0.0F);
-        for (const std::vector<float>& own : *states)
+        std::vector<float> state(states.front()->size(), 0.0F);
+        for (const Floats& own : states)
           for (std::size_t i = 0; i < state.size(); ++i)
-            state[i] += own[i] / static_cast<float>(states->size());
+            state[i] += (*own)[i] / static_cast<float>(states.size());
         point->result = engine->evaluate(weights, state);
       },
       std::move(after));

@@ -141,7 +141,7 @@ class Job final : WireTime::Listener {
   /// the others do meanwhile. Costs no simulated time.
   struct Evaluation {
     std::vector<Tensor> models;  ///< by worker; when all have passed also the servers' shards
-    std::shared_ptr<std::vector<std::vector<float>>> states;  ///< by worker: batch-norm statistics
+    std::vector<Floats> states;  ///< by worker: batch-norm statistics
     std::vector<TaskGraph::Ref> after;
     std::shared_ptr<TrainingLog::Evaluated> point;
   };

@@ -103,7 +103,8 @@ Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
           elements,
           offset,
           {},
-          values_ ? ValuesRef(new Buffer(static_cast<std::size_t>(elements))) : ValuesRef()};
+          values_ ? ValuesRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+                  : ValuesRef()};
 }
 
 Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
@@ -111,7 +112,7 @@ Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
   BufferRef result;
   std::function<void()> launch;
   if (values_ && elements > 0) {
-    result = new Buffer(static_cast<std::size_t>(elements));
+    result = new Buffer(*job_.graph_, static_cast<std::size_t>(elements));
     launch = values_->compute({reads.begin(), reads.end()}, result, std::move(values));
   }
   return enqueue(name, reads, elements, bytes_moved, result, std::move(launch));
@@ -142,10 +143,10 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
     Floats& velocity = velocity_[weights.offset()];
     if (!velocity) {
       const bool kept = job_.spec().values->momentum() > 0;
-      velocity = std::make_shared<std::vector<float>>(
-          kept ? static_cast<std::size_t>(weights.elements()) : 0);
+      velocity = job_.graph_->ledger().floats(
+          std::vector<float>(kept ? static_cast<std::size_t>(weights.elements()) : 0));
     }
-    result = new Buffer(static_cast<std::size_t>(weights.elements()));
+    result = new Buffer(*job_.graph_, static_cast<std::size_t>(weights.elements()));
     launch = values_->new_version(
         weights, gradient, result,
         values_->compute({weights, gradient}, result,
@@ -172,14 +173,16 @@ std::vector<Tensor> ServerRuntime::latest() const {
 Tensor ServerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
   const Tensor reads[] = {x, y};
   const BufferRef result =
-      values_ ? BufferRef(new Buffer(static_cast<std::size_t>(x.elements()))) : BufferRef();
+      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
+              : BufferRef();
   return enqueue("combine", reads, x.elements(), 3 * x.bytes(), result,
                  result ? values_->combine(a, x, b, y, result) : nullptr);
 }
 
 Tensor ServerRuntime::scale(double a, const Tensor& x) {
   const BufferRef result =
-      values_ ? BufferRef(new Buffer(static_cast<std::size_t>(x.elements()))) : BufferRef();
+      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
+              : BufferRef();
   return enqueue("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), result,
                  result ? values_->scale(a, x, result) : nullptr);
 }

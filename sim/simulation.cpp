@@ -22,7 +22,8 @@ struct Traffic {
 
 class Simulation final : Job::Listener {
  public:
-  Simulation(const SimulationSpec& spec, Fidelity fidelity, Recorder* recorder)
+  Simulation(const SimulationSpec& spec, Fidelity fidelity, Recorder* recorder,
+             const std::string& contention, std::unique_ptr<SavedRun> saved)
       : spec_(spec),
         cluster_(*spec.cluster),
         network_(fidelity == Fidelity::flow || fidelity == Fidelity::step
@@ -33,6 +34,9 @@ class Simulation final : Job::Listener {
     for (const JobSpec& job : spec.jobs)
       jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
                                             static_cast<Job::Listener&>(*this), &graph_));
+    if (spec.checkpoints)
+      checkpointer_ =
+          std::make_unique<Checkpointer>(*spec.checkpoints, graph_, contention, std::move(saved));
     if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
     schedule_disturbances();
   }
@@ -48,6 +52,7 @@ class Simulation final : Job::Listener {
     clock_.rethrow_failure();
     if (!transport_.contention().empty()) return;
     if (!jobs_.front()->ended() && !extrapolated_) report_deadlock();
+    if (checkpointer_) checkpointer_->ended();
   }
 
   [[nodiscard]] const std::string& contention() const { return transport_.contention(); }
@@ -69,6 +74,7 @@ class Simulation final : Job::Listener {
   void iteration_ended(Job& job, std::int64_t completed) override {
     if (&job != jobs_.front().get()) return;
     if (spec_.progress && job.spec().values) spec_.progress(job.training_progress());
+    if (checkpointer_) checkpointer_->border(completed, clock_.now());
     if (completed == job.log().measured_from) at_first_ = traffic();
     if (completed <= job.log().measured_until) {
       if (completed == job.log().measured_until) at_last_ = traffic();
@@ -110,6 +116,7 @@ class Simulation final : Job::Listener {
   Transport transport_;
   TaskGraph graph_;
   std::vector<std::unique_ptr<Job>> jobs_;
+  std::unique_ptr<Checkpointer> checkpointer_;  // null: none
   std::unique_ptr<SteadyState> steady_;
   std::vector<std::unique_ptr<Disturbance>> disturbances_;
   std::vector<double> link_factor_, reserved_;
@@ -258,27 +265,31 @@ SimulationResult Simulation::result() const {
 }  // namespace
 
 SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder) {
-  const auto once = [&](Fidelity fidelity, std::string* contention) {
+  std::unique_ptr<SavedRun> saved = spec.checkpoints ? find_saved_run(*spec.checkpoints) : nullptr;
+  std::string contention = saved ? saved->contention() : "";
+  const auto once = [&](Fidelity fidelity) {
     Recorder attempt;  // a discarded run must leave nothing in the caller's recorder
-    Simulation simulation(spec, fidelity, recorder != nullptr ? &attempt : nullptr);
+    Simulation simulation(spec, fidelity, recorder != nullptr ? &attempt : nullptr, contention,
+                          std::move(saved));
     simulation.run();
-    if (contention != nullptr) *contention = simulation.contention();
+    if (fidelity == Fidelity::automatic) contention = simulation.contention();
     if (recorder != nullptr) *recorder = std::move(attempt);
     return simulation.result();
   };
   if (spec.fidelity != Fidelity::automatic) {
-    SimulationResult result = once(spec.fidelity, nullptr);
+    SimulationResult result = once(spec.fidelity);
     result.fidelity_reason = "asked for";
     return result;
   }
-  std::string contention;
-  SimulationResult result = once(Fidelity::automatic, &contention);
   if (contention.empty()) {
-    result.fidelity = Fidelity::closed;
-    result.fidelity_reason = "no two transfers shared a link";
-    return result;
+    SimulationResult result = once(Fidelity::automatic);
+    if (contention.empty()) {
+      result.fidelity = Fidelity::closed;
+      result.fidelity_reason = "no two transfers shared a link";
+      return result;
+    }
   }
-  result = once(Fidelity::flow, nullptr);
+  SimulationResult result = once(Fidelity::flow);
   result.fidelity_reason = contention;
   return result;
 }

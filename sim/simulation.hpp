@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "sim/job.hpp"
 #include "sim/trace.hpp"
 #include "sim/transport.hpp"
+#include "sim/values/checkpoint.hpp"
 
 namespace paceline {
 
@@ -17,7 +19,8 @@ struct SimulationSpec {
   std::vector<JobSpec> jobs;  ///< all start at date 0; the run ends when the first one has
   Fidelity fidelity = Fidelity::automatic;
   std::size_t threads = 0;  ///< of the host, for values; 0: the simulation\'s own
-  bool extrapolate = true;  ///< stop when a steady state is recognised
+  std::optional<CheckpointOptions> checkpoints;  ///< of a run with values
+  bool extrapolate = true;                       ///< stop when a steady state is recognised
   /// With values: called after every iteration of the first job.
   std::function<void(const TrainingProgress&)> progress{};
 };

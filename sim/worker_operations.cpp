@@ -78,7 +78,7 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
   std::function<void()> launch;
   const auto count = std::max<std::int64_t>(1, std::llround(k));
   if (rest_values) {
-    sent_values = new SparseBuffer;
+    sent_values = new SparseBuffer(*job_.graph_);
     sent_values->size_known = selector != Selector::dgc_sample && selector != Selector::gaussian_k;
     launch = values_->select(residual, factor, gradient, count, selector,
                              static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);

@@ -212,7 +212,8 @@ Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<TimedOperation>& oper
 }
 
 BufferRef WorkerRuntime::new_buffer(std::int64_t elements) const {
-  return values_ ? BufferRef(new Buffer(static_cast<std::size_t>(elements))) : BufferRef();
+  return values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+                 : BufferRef();
 }
 
 Account WorkerRuntime::account_now() {

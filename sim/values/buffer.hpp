@@ -12,8 +12,6 @@
 
 namespace paceline {
 
-using Floats = std::shared_ptr<std::vector<float>>;
-
 /// The data of dense tensors. Handles (tensors) are counted by Values; tasks hold `data` alone.
 /// Only the simulated clock's thread touches anything but the contents of `data`.
 class Buffer final : public Values {
@@ -21,10 +19,10 @@ class Buffer final : public Values {
   /// `data` stays empty until the task that writes it runs (which gives it its size): the
   /// simulation may be hundreds of tasks ahead of the values. Zeros if it is read without having
   /// been written.
-  explicit Buffer(std::size_t elements)
-      : data(std::make_shared<std::vector<float>>()), elements_(elements) {}
-  explicit Buffer(std::vector<float> values)
-      : data(std::make_shared<std::vector<float>>(std::move(values))), elements_(data->size()) {}
+  Buffer(TaskGraph& graph, std::size_t elements)
+      : data(graph.ledger().floats()), elements_(elements) {}
+  Buffer(TaskGraph& graph, std::vector<float> values)
+      : data(graph.ledger().floats(std::move(values))), elements_(data->size()) {}
 
   [[nodiscard]] std::size_t elements() const { return elements_; }
 
@@ -45,16 +43,12 @@ class Buffer final : public Values {
   std::size_t elements_;
 };
 
-/// Selected entries as (index, value), indices ascending.
-struct SparseData {
-  std::vector<std::int32_t> indices;
-  std::vector<float> values;
-};
-
 /// The data of a Sparse.
 class SparseBuffer final : public Values {
  public:
-  std::shared_ptr<SparseData> data = std::make_shared<SparseData>();
+  explicit SparseBuffer(TaskGraph& graph) : data(graph.ledger().sparse()) {}
+
+  std::shared_ptr<SparseData> data;
   TaskGraph::Ref written;
   std::int64_t read_at = Versions::kNone;  ///< as Lineage::read_at
   bool size_known = true;  ///< false: the selector decides how many; known once written

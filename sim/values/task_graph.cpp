@@ -12,7 +12,10 @@ constexpr std::size_t kMostOpen = 512;
 
 TaskGraph::TaskGraph(std::size_t threads)
     : threads_(threads),
-      pool_(threads > 0 ? std::make_unique<boost::asio::thread_pool>(threads) : nullptr) {}
+      skipped_(std::make_shared<Task>()),
+      pool_(threads > 0 ? std::make_unique<boost::asio::thread_pool>(threads) : nullptr) {
+  skipped_->done_ = true;
+}
 
 TaskGraph::~TaskGraph() {
   drain();
@@ -26,6 +29,9 @@ void TaskGraph::drain() noexcept {
 }
 
 TaskGraph::Ref TaskGraph::post(std::function<void()> work, std::vector<Ref> after) {
+  if (observer_ != nullptr) observer_->posting();
+  ++posted_;
+  if (skipping_) return skipped_;
   auto task = std::make_shared<Task>();
   if (!pool_) {
     task->done_ = true;
@@ -75,6 +81,14 @@ void TaskGraph::run(const Ref& task) {
     changed_.notify_all();
   }
   for (const Ref& next : ready) boost::asio::post(*pool_, [this, next] { run(next); });
+}
+
+double TaskGraph::take(const Ref& task, const std::function<double()>& read) {
+  if (skipping_) return ledger_.repeat();
+  wait(task);
+  const double scalar = read();
+  ledger_.note(scalar);
+  return scalar;
 }
 
 void TaskGraph::wait(const Ref& task) {

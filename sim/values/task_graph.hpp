@@ -9,6 +9,8 @@
 #include <mutex>
 #include <vector>
 
+#include "sim/values/ledger.hpp"
+
 namespace paceline {
 
 /// Work on values that runs on the host's cores beside the simulation: tasks with dependencies. The
@@ -19,6 +21,15 @@ class TaskGraph {
   class Task;
   using Ref = std::shared_ptr<Task>;
 
+  /// Told on the clock's thread before each task is posted.
+  class Observer {
+   public:
+    virtual void posting() = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+
   /// `threads` = 0: a task runs inside post(), before it returns.
   explicit TaskGraph(std::size_t threads);
   ~TaskGraph();
@@ -27,16 +38,30 @@ class TaskGraph {
   /// tasks are open, so that the simulation cannot run far ahead of the values. Throws what an
   /// earlier task has thrown.
   Ref post(std::function<void()> work, std::vector<Ref> after);
+  /// A number that the simulation goes by: `read` once `task` is done. Goes into the ledger's log,
+  /// from which a repeated run takes it.
+  double take(const Ref& task, const std::function<double()>& read);
   void wait(const Ref& task);  ///< null: returns at once; throws what a task has thrown
   void wait_all();
   void drain() noexcept;  ///< waits without throwing
   [[nodiscard]] std::size_t threads() const { return threads_; }
 
+  /// All memory that tasks write comes from here.
+  [[nodiscard]] Ledger& ledger() { return ledger_; }
+  [[nodiscard]] std::uint64_t posted() const { return posted_; }  ///< tasks so far
+  void observe(Observer* observer) { observer_ = observer; }      ///< null: nobody
+  /// While true, tasks count as done without being run: their results are filled in later.
+  void set_skipping(bool on) { skipping_ = on; }
+
  private:
   void run(const Ref& task);
-  void rethrow();
 
   std::size_t threads_;
+  Ledger ledger_;
+  Observer* observer_ = nullptr;
+  std::uint64_t posted_ = 0;
+  bool skipping_ = false;
+  Ref skipped_;  // stands for all of them
   std::unique_ptr<boost::asio::thread_pool> pool_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -65,27 +65,22 @@ void TrainingMetrics::add(std::int64_t step, const Tensor& residual, AddTo sent,
                           const TaskGraph::Ref& written, std::shared_ptr<SparseData> sparse) {
   const Key key{step, residual.offset()};
   Group& group = open_[key];
-  if (!group.sample) {
-    group.sample = std::make_shared<CompressionSample>();
-    group.sample->step = step + 1;
-    group.sample->offset = residual.offset();
-    group.sample->elements = residual.elements();
-  }
+  if (!group.measured) group.measured = graph_.ledger().record(Measured{0, 0, 0, std::nan("")});
   group.residuals.emplace_back(residual);
   group.sent.push_back(std::move(sent));
   if (sparse) group.sparse.push_back(std::move(sparse));
   group.after.push_back(buffer_of(residual).written);
   group.after.push_back(written);
   if (group.residuals.size() < workers_) return;
-  samples_[key] = group.sample;
+  samples_[key] = {residual.elements(), group.measured};
   std::vector<TaskGraph::Ref> after = std::move(group.after);
   graph_.post([group = std::move(group)] { evaluate(group); }, std::move(after));
   open_.erase(key);
 }
 
 void TrainingMetrics::evaluate(const Group& group) {
-  CompressionSample& sample = *group.sample;
-  const auto elements = static_cast<std::size_t>(sample.elements);
+  Measured& sample = *group.measured;
+  const auto elements = group.residuals.front().read().size();
   const auto workers = static_cast<double>(group.residuals.size());
   std::vector<double> own, left_out(elements), all(elements);
   double squares = 0;
@@ -109,7 +104,17 @@ void TrainingMetrics::evaluate(const Group& group) {
 
 std::vector<CompressionSample> TrainingMetrics::compression() const {
   std::vector<CompressionSample> result;
-  for (const auto& [key, sample] : samples_) result.push_back(*sample);
+  for (const auto& [key, sample] : samples_) {
+    const Measured& found = *sample.measured;
+    CompressionSample& one = result.emplace_back();
+    one.step = key.first + 1;
+    one.offset = key.second;
+    one.elements = sample.elements;
+    one.selected = found.selected;
+    one.residual_norm = found.residual_norm;
+    one.error = found.error;
+    if (!std::isnan(found.delta)) one.delta = found.delta;
+  }
   return result;
 }
 

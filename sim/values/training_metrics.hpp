@@ -64,13 +64,17 @@ class TrainingMetrics {
   [[nodiscard]] std::vector<CompressionSample> compression() const;
 
  private:
+  struct Measured {  // by the tasks: a checkpoint holds it
+    double selected, residual_norm, error;
+    double delta;  // NaN: not sparse
+  };
   using AddTo = std::function<void(std::vector<double>&)>;  // what was sent, onto a vector
   struct Group {
     std::vector<View> residuals;
     std::vector<AddTo> sent;
     std::vector<std::shared_ptr<SparseData>> sparse;
     std::vector<TaskGraph::Ref> after;
-    std::shared_ptr<CompressionSample> sample;
+    std::shared_ptr<Measured> measured;
   };
   void add(std::int64_t step, const Tensor& residual, AddTo sent, const TaskGraph::Ref& written,
            std::shared_ptr<SparseData> sparse);
@@ -85,7 +89,11 @@ class TrainingMetrics {
   std::int64_t applications_ = 0, sum_ = 0, most_stale_ = 0;
   using Key = std::pair<std::int64_t, std::int64_t>;  // step, offset
   std::map<Key, Group> open_;                         // until the last worker is there
-  std::map<Key, std::shared_ptr<CompressionSample>> samples_;
+  struct Sample {
+    std::int64_t elements;
+    std::shared_ptr<const Measured> measured;
+  };
+  std::map<Key, Sample> samples_;
 };
 
 }  // namespace paceline

@@ -92,17 +92,20 @@ WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngi
       engine_(engine.make_worker(rank)),
       model_(model),
       accumulation_(accumulation),
-      velocity_(std::make_shared<std::vector<float>>(
-          engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0)),
-      losses_(std::make_shared<std::vector<float>>(static_cast<std::size_t>(steps), NAN)),
+      velocity_(graph.ledger().floats(std::vector<float>(
+          engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0))),
+      losses_(graph.ledger().floats(std::vector<float>(static_cast<std::size_t>(steps), NAN))),
       read_at_(model.tensors.size(), Versions::kNone) {
-  if (accumulation > 1) accumulated_ = std::make_shared<std::vector<float>>(model.elements);
+  if (accumulation > 1)
+    accumulated_ =
+        graph.ledger().floats(std::vector<float>(static_cast<std::size_t>(model.elements)));
+  graph.ledger().add(*this);
 }
 
 BufferRef WorkerValues::fresh_gradient() {
   for (const BufferRef& gradient : gradients_)
     if (gradient->references() == 1) return gradient;
-  gradients_.emplace_back(new Buffer(static_cast<std::size_t>(model_.elements)));
+  gradients_.emplace_back(new Buffer(strand_.graph(), static_cast<std::size_t>(model_.elements)));
   gradients_.back()->in_place_of = &strand_;
   return gradients_.back();
 }
@@ -114,10 +117,19 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
   for (std::uint32_t t = from; t < to; ++t)
     read_at_[t] = buffer_of(parameters)
                       .lineage.version.newest(model_.tensors[t].offset, model_.tensors[t].elements);
+  // The worker is in the pass once its first task is posted: a run may be saved just before, or
+  // filled in, and then this pass is not noted from here on.
+  std::shared_ptr<PassLog> pass = pass_;
+  if (from == 0)
+    pass = strand_.graph().ledger().recording()
+               ? std::make_shared<PassLog>(step, accumulation_, end)
+               : nullptr;
   const TaskGraph::Ref task = strand_.post(
       [engine = engine_, weights = View(parameters), from, to, end, step,
        accumulated = accumulated_, micro_batches = accumulation_, losses = losses_,
-       &metrics = metrics_] {
+       &metrics = metrics_, pass] {
+        if (pass && from == 0) pass->begin(*engine);
+        if (pass) pass->piece(PassLog::Kind::forward, from, to, weights.read());
         float beyond = 0;  // of steps after the last one
         const auto at = static_cast<std::size_t>(step);
         float& loss = at < losses->size() ? (*losses)[at] : beyond;
@@ -125,15 +137,11 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
           // Earlier micro-batches of the step, in one piece.
           loss = 0;
           if (accumulated) std::fill(accumulated->begin(), accumulated->end(), 0.0F);
-          std::vector<float> gradient;
-          for (std::int64_t micro = 0; micro + 1 < micro_batches; ++micro) {
-            gradient.resize(accumulated->size());
-            engine->load(step, micro);
-            engine->forward(0, end, weights.read(), step);
-            engine->backward(0, end, weights.read(), gradient);
+          std::vector<float> gradient(accumulated ? accumulated->size() : 0);
+          earlier_micro_batches(*engine, step, micro_batches, end, weights.read(), gradient, [&] {
             for (std::size_t i = 0; i < gradient.size(); ++i) (*accumulated)[i] += gradient[i];
             loss += engine->loss();
-          }
+          });
           engine->load(step, micro_batches - 1);
         }
         engine->forward(from, to, weights.read(), step);
@@ -142,11 +150,14 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
         metrics.passed(loss);
       },
       {buffer_of(parameters).written});
+  in_pass_ = true;
+  pass_ = std::move(pass);
   buffer_of(parameters).note_reader(&strand_, task);
 }
 
 void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& parameters,
                             Buffer& gradient) {
+  const std::shared_ptr<PassLog> pass = pass_;
   std::vector<TaskGraph::Ref> after = std::move(gradient.readers);
   gradient.readers.clear();
   after.push_back(buffer_of(parameters).written);
@@ -157,7 +168,8 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
   gradient.written = strand_.post(
       [engine = engine_, weights = View(parameters), out = gradient.data, from, to,
        accumulated = accumulated_, share = 1.0F / static_cast<float>(accumulation_),
-       &model = model_] {
+       &model = model_, pass] {
+        if (pass) pass->piece(PassLog::Kind::backward, from, to, weights.read());
         out->resize(static_cast<std::size_t>(model.elements));
         engine->backward(from, to, weights.read(), *out);
         if (!accumulated) return;
@@ -170,13 +182,39 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
         }
       },
       std::move(after));
+  if (to == model_.backward_order.size()) in_pass_ = false;
+  pass_ = pass;
+}
+
+void WorkerValues::save(ArchiveWriter& archive) const {
+  archive.put<std::uint8_t>(in_pass_ ? 1 : 0);
+  if (in_pass_) {
+    pass_->save(archive);
+    return;
+  }
+  std::vector<float> state(static_cast<std::size_t>(engine_->state_elements()));
+  engine_->read_state(state);
+  archive.put(state);
+}
+
+void WorkerValues::load(ArchiveReader& archive) {
+  if ((archive.get<std::uint8_t>() != 0) != in_pass_)
+    throw std::logic_error("a checkpoint's worker is in another place of its step");
+  if (in_pass_) {
+    pass_ = std::make_shared<PassLog>(archive);
+    pass_->repeat(*engine_);
+    return;
+  }
+  std::vector<float> state;
+  archive.get(state);
+  engine_->write_state(state);
 }
 
 // Tensors are values: whoever holds a handle of the parameters keeps what it saw.
 Buffer& WorkerValues::writable(Tensor& parameters) {
   Buffer& current = buffer_of(parameters);
   if (current.references() == 1 && current.in_place_of == &strand_) return current;
-  const BufferRef own(new Buffer(current.elements()));
+  const BufferRef own(new Buffer(strand_.graph(), current.elements()));
   own->in_place_of = &strand_;
   own->written =
       strand_.post([from = View(parameters),
@@ -329,7 +367,7 @@ DeviceValues::Launch WorkerValues::put_back(const Tensor& residual, const Sparse
 
 BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
                       const std::vector<double>& weights, double bits) {
-  const BufferRef result(new Buffer(static_cast<std::size_t>(inputs.front().elements())));
+  const BufferRef result(new Buffer(graph, static_cast<std::size_t>(inputs.front().elements())));
   result->written = graph.post(
       [inputs = views(inputs), weights, out = result->data, half = bits == 16] {
         std::vector<float> rounded;
@@ -356,7 +394,7 @@ BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
 
 SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
                             const std::vector<double>& weights, std::int64_t k) {
-  SparseBufferRef result(new SparseBuffer);
+  SparseBufferRef result(new SparseBuffer(graph));
   std::vector<TaskGraph::Ref> after;
   std::vector<std::shared_ptr<SparseData>> data;
   for (const Sparse& block : blocks) {

@@ -5,6 +5,7 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/values/buffer.hpp"
+#include "sim/values/pass_log.hpp"
 #include "sim/values/training_metrics.hpp"
 #include "sim/values/value_engine.hpp"
 
@@ -38,7 +39,7 @@ class DeviceValues {
 };
 
 /// The values of one worker: its engine, parameters, velocity, gradient and selections.
-class WorkerValues final : public DeviceValues {
+class WorkerValues final : public DeviceValues, public Ledger::Part {
  public:
   WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine, std::size_t rank,
                const ModelShape& model, std::int64_t steps, std::int64_t accumulation);
@@ -69,6 +70,11 @@ class WorkerValues final : public DeviceValues {
   }  ///< by step; after wait_all
   [[nodiscard]] WorkerEngine& engine() { return *engine_; }
 
+  // Ledger::Part: the engine, in the middle of a pass too if the pass was noted from its beginning.
+  [[nodiscard]] bool savable() const override { return !in_pass_ || pass_; }
+  void save(ArchiveWriter& archive) const override;
+  void load(ArchiveReader& archive) override;
+
  private:
   Buffer& writable(Tensor& parameters);
 
@@ -77,7 +83,9 @@ class WorkerValues final : public DeviceValues {
   const ModelShape& model_;
   std::int64_t accumulation_;
   Floats velocity_, accumulated_;
-  std::shared_ptr<std::vector<float>> losses_;
+  Floats losses_;
+  bool in_pass_ = false;           // forward has begun, backward has not come to its end
+  std::shared_ptr<PassLog> pass_;  // null unless the pass is noted
   std::vector<BufferRef> gradients_;
   std::int64_t step_ = 0;              // of the newest forward pass
   std::vector<std::int64_t> read_at_;  // by tensor: version of its weights in that pass

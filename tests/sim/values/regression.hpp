@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -220,6 +221,8 @@ struct Training {
   bool throws = false;
   std::function<Program(Worker&)> program;  ///< instead of a schedule of the registry
   std::vector<Straggler> stragglers;
+  Selector selector = Selector::radix_select;
+  std::optional<CheckpointOptions> checkpoints;
 };
 
 struct Trained {
@@ -262,6 +265,7 @@ inline JobSpec job_of(const Training& t, std::shared_ptr<Regression>* engine = n
   job.weights = t.weights;
   job.all_reduce.algorithm = t.algorithm;
   job.momentum = t.momentum > 0;
+  job.selector = t.selector;
   job.learning_rate = t.rate;
   if (!t.values) return job;
   RegressionOptions o;
@@ -297,6 +301,7 @@ inline Trained train(const Training& t) {
   simulation.fidelity = t.fidelity;
   simulation.threads = t.threads;
   simulation.extrapolate = false;
+  simulation.checkpoints = t.checkpoints;
   trained.simulation = simulate(simulation);
   trained.job = trained.simulation.jobs.front();
   if (engine) trained.computed = std::move(engine->computed);

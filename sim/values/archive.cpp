@@ -1,0 +1,117 @@
+#include "sim/values/archive.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
+#include "base/error.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::size_t kPiece = std::size_t{1} << 20;
+
+using Checksum = std::uint32_t;
+
+unsigned long add_to_checksum(unsigned long checksum, const void* from, std::size_t count) {
+  return ::crc32_z(checksum, static_cast<const Bytef*>(from), count);
+}
+
+}  // namespace
+
+ArchiveWriter::ArchiveWriter(std::filesystem::path file)
+    : file_(std::move(file)),
+      temporary_(file_.string() + ".tmp"),
+      stream_(std::fopen(temporary_.c_str(), "wb")),
+      checksum_(::crc32_z(0, nullptr, 0)) {
+  if (!stream_) fail();
+}
+
+ArchiveWriter::~ArchiveWriter() {
+  if (!stream_) return;
+  stream_.reset();
+  std::error_code ignored;
+  std::filesystem::remove(temporary_, ignored);
+}
+
+void ArchiveWriter::fail() const {
+  throw std::runtime_error(
+      fmt::format("{}: cannot be written: {}", file_.string(), std::strerror(errno)));
+}
+
+void ArchiveWriter::bytes(const void* from, std::size_t count) {
+  if (count == 0) return;
+  checksum_ = add_to_checksum(checksum_, from, count);
+  if (std::fwrite(from, 1, count, stream_.get()) != count) fail();
+}
+
+void ArchiveWriter::put(const std::string& text) {
+  put<std::uint64_t>(text.size());
+  bytes(text.data(), text.size());
+}
+
+void ArchiveWriter::finish() {
+  const auto checksum = static_cast<Checksum>(checksum_);
+  bytes(&checksum, sizeof checksum);
+  if (std::fflush(stream_.get()) != 0 || ::fsync(::fileno(stream_.get())) != 0) fail();
+  if (std::fclose(stream_.release()) != 0) fail();
+  std::filesystem::rename(temporary_, file_);
+  // The new name too has to outlive a loss of power.
+  const int folder = ::open(file_.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
+  if (folder < 0) return;
+  ::fsync(folder);
+  ::close(folder);
+}
+
+ArchiveReader::ArchiveReader(std::filesystem::path file)
+    : file_(std::move(file)), stream_(std::fopen(file_.c_str(), "rb")) {
+  if (!stream_)
+    throw InputError(fmt::format("{}: cannot be read: {}", file_.string(), std::strerror(errno)));
+  const std::uint64_t size = std::filesystem::file_size(file_);
+  if (size < sizeof(Checksum)) damaged();
+  left_ = size - sizeof(Checksum);
+  unsigned long checksum = ::crc32_z(0, nullptr, 0);
+  std::vector<char> piece(kPiece);
+  for (std::uint64_t rest = left_; rest > 0;) {
+    const std::size_t count = std::min<std::uint64_t>(rest, piece.size());
+    if (std::fread(piece.data(), 1, count, stream_.get()) != count) damaged();
+    checksum = add_to_checksum(checksum, piece.data(), count);
+    rest -= count;
+  }
+  Checksum expected = 0;
+  if (std::fread(&expected, sizeof expected, 1, stream_.get()) != 1 || checksum != expected)
+    damaged();
+  std::rewind(stream_.get());
+}
+
+void ArchiveReader::damaged() const {
+  throw InputError(fmt::format(
+      "{}: is not a whole checkpoint (cut short or changed: its checksum does not agree); without "
+      "this file the one before it is used",
+      file_.string()));
+}
+
+void ArchiveReader::bytes(void* to, std::size_t count) {
+  if (count == 0) return;
+  if (count > left_ || std::fread(to, 1, count, stream_.get()) != count) damaged();
+  left_ -= count;
+}
+
+std::size_t ArchiveReader::count(std::size_t element_bytes) {
+  const auto count = get<std::uint64_t>();
+  if (count > left_ / element_bytes) damaged();
+  return static_cast<std::size_t>(count);
+}
+
+std::string ArchiveReader::text() {
+  std::string text(count(1), '\0');
+  bytes(text.data(), text.size());
+  return text;
+}
+
+}  // namespace paceline
