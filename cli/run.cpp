@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/units.hpp"
 #include "commands.hpp"
 #include "experiments/run.hpp"
 #include "options.hpp"
@@ -22,8 +24,49 @@ struct RunOptions {
   explicit RunOptions(CLI::App& command) : experiment(command) {}
   ExperimentOptions experiment;
   OutputOptions output;
-  std::string trace, metrics;
+  std::string trace, metrics, checkpoint;
+  std::optional<std::string> checkpoint_every;
+  bool resume = false;
 };
+
+constexpr double kCheckpointEvery = 60;  // s
+
+// "500" steps, or "10min" of this machine's time.
+void read_frequency(const std::string& text, CheckpointOptions& options) {
+  if (text.find_first_not_of("0123456789") == std::string::npos && !text.empty()) {
+    const auto [stop, error] =
+        std::from_chars(text.data(), text.data() + text.size(), options.every_steps);
+    if (error == std::errc() && options.every_steps > 0) return;
+    throw InputError(fmt::format("--checkpoint-every {}: expected at least one step", text));
+  }
+  try {
+    options.every_s = parse_duration(text);
+  } catch (const InputError&) {
+    throw InputError(fmt::format(
+        "--checkpoint-every '{}': expected a number of steps (500) or a duration (10min)", text));
+  }
+  if (options.every_s <= 0)
+    throw InputError(fmt::format("--checkpoint-every {}: expected a positive duration", text));
+}
+
+std::optional<CheckpointOptions> checkpoint_options(const RunOptions& options) {
+  if (options.checkpoint.empty()) {
+    for (const auto& [asked, name] :
+         {std::pair(options.resume, "--resume"),
+          std::pair(options.checkpoint_every.has_value(), "--checkpoint-every")})
+      if (asked) throw InputError(fmt::format("{}: which folder? (--checkpoint FOLDER)", name));
+    return std::nullopt;
+  }
+  CheckpointOptions checkpoints;
+  checkpoints.folder = options.checkpoint;
+  checkpoints.resume = options.resume;
+  if (options.checkpoint_every)
+    read_frequency(*options.checkpoint_every, checkpoints);
+  else
+    checkpoints.every_s = kCheckpointEvery;
+  checkpoints.note = [](const std::string& note) { fmt::print(stderr, "paceline: {}\n", note); };
+  return checkpoints;
+}
 
 void run(const RunOptions& options) {
   const ExperimentText text = options.experiment.text();
@@ -33,14 +76,19 @@ void run(const RunOptions& options) {
     check_writable("--trace", options.trace);
     recorder.emplace();
   }
+  const bool trains = std::any_of(experiment.jobs.begin(), experiment.jobs.end(),
+                                  [](const JobDescription& job) { return job.training; });
   if (!options.metrics.empty()) {
     check_writable("--metrics", options.metrics);
-    if (std::none_of(experiment.jobs.begin(), experiment.jobs.end(),
-                     [](const JobDescription& job) { return job.training.has_value(); }))
-      throw InputError("--metrics: there are none without --numerics");
+    if (!trains) throw InputError("--metrics: there are none without --numerics");
   }
-  const RunResult result =
-      run_experiment(experiment, recorder ? &*recorder : nullptr, training_progress(experiment));
+  RunAlongside alongside;
+  if (recorder) alongside.recorder = &*recorder;
+  alongside.progress = training_progress(experiment);
+  alongside.checkpoints = checkpoint_options(options);
+  if (alongside.checkpoints && !trains)
+    throw InputError("--checkpoint: there is nothing to keep without --numerics");
+  const RunResult result = run_experiment(experiment, alongside);
   end_progress();
   if (recorder) {
     save_file(options.trace, [&](std::ostream& stream) { recorder->write(stream); });
@@ -67,13 +115,29 @@ void add_run(CLI::App& app) {
       "hierarchical\n"
       "  paceline run reference-wfbp --set 'nodes[0].count=64' --json\n"
       "  paceline run -m resnet50 -b 32 -c 16x1-1080ti-10gbe --steps 3 --trace trace.json\n"
-      "  paceline run -m lenet5 -b 16 -c 16x1-1080ti-10gbe --numerics --target 0.9 --steps 300");
+      "  paceline run -m lenet5 -b 16 -c 16x1-1080ti-10gbe --numerics --target 0.9 --steps 300\n"
+      "  paceline run -m resnet20-cifar -b 8 -c 16x1-1080ti-1gbe --numerics --data textures "
+      "--checkpoint saved --resume");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,
                       "write losses and evaluations of a training to this CSV file");
+  const char* group = "Checkpoints of a training";
+  command
+      ->add_option("--checkpoint", options->checkpoint,
+                   "keep the two latest checkpoints in this folder")
+      ->group(group);
+  command
+      ->add_option("--checkpoint-every", options->checkpoint_every,
+                   "steps (500), or this machine's time (10min) (1min)")
+      ->group(group);
+  command
+      ->add_flag("--resume", options->resume,
+                 "go on from the latest checkpoint in that folder, if there is one: the result is "
+                 "that of an uninterrupted run, bit for bit")
+      ->group(group);
   command->callback([options] { run(*options); });
 }
 

@@ -306,4 +306,12 @@ Json write_experiment(const Experiment& experiment) {
   return json;
 }
 
+Json what_decides(Json experiment) {
+  experiment.erase("name");
+  experiment.erase("description");
+  for (Json& job : experiment["jobs"])
+    if (job.contains("training")) job["training"].erase("target");
+  return experiment;
+}
+
 }  // namespace paceline

@@ -63,6 +63,9 @@ Experiment read_experiment(const Json& json, const std::string& file);
 /// Everything written out, defaults, cluster and files included: read_experiment of it gives the
 /// same simulation on another machine.
 Json write_experiment(const Experiment& experiment);
+/// Of what write_experiment has written: all that decides what a run comes to. Left out are name,
+/// description and the target accuracy, whose date is read off the run.
+Json what_decides(Json experiment);
 
 /// The keys of an experiment that say what runs (all but format, name, description, vary, jobs).
 const std::vector<std::string>& experiment_keys();

@@ -8,6 +8,7 @@
 #include "experiments/isolated.hpp"
 #include "experiments/prepare.hpp"
 #include "experiments/version.hpp"
+#include "kernels/backend.hpp"
 
 namespace paceline {
 namespace {
@@ -93,15 +94,38 @@ void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& r
   }
 }
 
+// What must be the same for a run to go on from a checkpoint, the contents of files included.
+Json identity_of(const Experiment& experiment, const Prepared& prepared) {
+  Json identity{{"version", version()},
+                {"kernels", kernels::fastest_cpu_backend()},
+                {"experiment", what_decides(write_experiment(experiment))},
+                {"costs", Json::array()}};
+  for (const PreparedJob& job : prepared.jobs) {
+    Json elements = Json::array(), forward = Json::array(), backward = Json::array();
+    for (const ModelShape::Item& tensor : job.spec.model.tensors) {
+      elements.push_back(tensor.elements);
+      forward.push_back(tensor.forward_s);
+      backward.push_back(tensor.backward_s);
+    }
+    identity["costs"].push_back({{"elements", std::move(elements)},
+                                 {"forward_s", std::move(forward)},
+                                 {"backward_s", std::move(backward)}});
+  }
+  return identity;
+}
+
 }  // namespace
 
-RunResult run_alone(const Experiment& experiment, Recorder* recorder,
-                    const ProgressReport& progress) {
+RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside) {
   Prepared prepared = prepare(experiment);
   const Cluster& cluster = *prepared.simulation.cluster;
   add_training(experiment.jobs, prepared.jobs, prepared.simulation);
-  prepared.simulation.progress = progress;
-  const SimulationResult run = simulate(prepared.simulation, recorder);
+  prepared.simulation.progress = alongside.progress;
+  if (alongside.checkpoints) {
+    prepared.simulation.checkpoints = alongside.checkpoints;
+    prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
+  }
+  const SimulationResult run = simulate(prepared.simulation, alongside.recorder);
 
   RunResult result;
   result.name = experiment.name;
@@ -159,8 +183,7 @@ void compare_with_s_sgd(RunResult& result, double baseline_s) {
   compare_bounds(result.job);
 }
 
-RunResult run_experiment(const Experiment& experiment, Recorder* recorder,
-                         const ProgressReport& progress) {
+RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside) {
   // The baseline first: a fork after SimGrid has started would inherit its engine.
   double baseline_s = 0;
   const std::optional<Experiment> baseline = s_sgd_baseline(experiment);
@@ -168,7 +191,7 @@ RunResult run_experiment(const Experiment& experiment, Recorder* recorder,
     baseline_s = run_isolated({[&] { return Json(run_alone(*baseline).job.iteration_time_s); }}, 1)
                      .front()
                      .get<double>();
-  RunResult result = run_alone(experiment, recorder, progress);
+  RunResult result = run_alone(experiment, alongside);
   compare_with_s_sgd(result, baseline ? baseline_s : result.job.iteration_time_s);
   return result;
 }

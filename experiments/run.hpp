@@ -6,6 +6,7 @@
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 #include "sim/trace.hpp"
+#include "sim/values/checkpoint.hpp"
 #include "sim/values/training_metrics.hpp"
 
 namespace paceline {
@@ -13,11 +14,17 @@ namespace paceline {
 /// Told after every iteration of a training.
 using ProgressReport = std::function<void(const TrainingProgress&)>;
 
+/// What goes on beside a run; changes no bit of its result.
+struct RunAlongside {
+  Recorder* recorder = nullptr;
+  ProgressReport progress;
+  std::optional<CheckpointOptions> checkpoints;  ///< of the training; their identity is filled in
+};
+
 /// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine
 /// (isolated.hpp). The result has no speedup over S-SGD yet. Throws InputError, and CheckFailed if
 /// the simulated time is below a floor.
-RunResult run_alone(const Experiment& experiment, Recorder* recorder = nullptr,
-                    const ProgressReport& progress = {});
+RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside = {});
 
 /// The experiment whose first job runs S-SGD with its default options instead, or nothing if it
 /// does already.
@@ -27,7 +34,6 @@ std::optional<Experiment> s_sgd_baseline(const Experiment& experiment);
 void compare_with_s_sgd(RunResult& result, double baseline_s);
 
 /// run_alone with the speedup over S-SGD; the baseline runs in a child process.
-RunResult run_experiment(const Experiment& experiment, Recorder* recorder = nullptr,
-                         const ProgressReport& progress = {});
+RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside = {});
 
 }  // namespace paceline

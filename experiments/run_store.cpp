@@ -16,15 +16,6 @@ std::uint64_t fnv1a(const std::string& text) {
   return hash;
 }
 
-// What decides the run.
-Json core(Json experiment) {
-  experiment.erase("name");
-  experiment.erase("description");
-  for (Json& job : experiment["jobs"])
-    if (job.contains("training")) job["training"].erase("target");
-  return experiment;
-}
-
 void find_target(JobOutcome& outcome, const JobDescription& job) {
   if (outcome.training && job.training) find_target(*outcome.training, job.training->target);
 }
@@ -43,7 +34,7 @@ fs::path RunStore::file_of(const Experiment& experiment) const {
   const JobDescription& job = experiment.jobs.front();
   std::string name =
       fmt::format("{}_{}_seed-{}_{:016x}.json", job.model_name, job.schedule.value("name", ""),
-                  experiment.seed, fnv1a(core(write_experiment(experiment)).dump()));
+                  experiment.seed, fnv1a(what_decides(write_experiment(experiment)).dump()));
   for (char& c : name)
     if (c == '/') c = '-';
   return folder_ / name;
@@ -57,7 +48,7 @@ std::optional<Json> RunStore::find(const Experiment& experiment) const {
   try {
     Json stored = load_json(file);
     RunResult result = result_from_json(stored, file.string());
-    if (core(result.experiment) != core(own)) return std::nullopt;
+    if (what_decides(result.experiment) != what_decides(own)) return std::nullopt;
     result.name = experiment.name;
     result.experiment = own;
     find_target(result.job, experiment.jobs.front());

@@ -36,7 +36,7 @@ std::shared_ptr<SparseData> Ledger::sparse() {
 void Ledger::keep(Memory memory) {
   if (entries_.size() >= forget_at_) {
     forget_freed();
-    forget_at_ = std::max<std::size_t>(1024, 2 * entries_.size());
+    forget_at_ = std::max(kForgetAt, 2 * entries_.size());
   }
   entries_.push_back({made_++, std::move(memory)});
 }

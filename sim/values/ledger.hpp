@@ -80,7 +80,8 @@ class Ledger {
 
   std::vector<Entry> entries_;  // numbers ascending; freed memory is taken out now and then
   std::uint64_t made_ = 0;
-  std::size_t forget_at_ = 1024;
+  static constexpr std::size_t kForgetAt = 64;
+  std::size_t forget_at_ = kForgetAt;
   std::vector<double> scalars_;
   std::size_t repeated_ = 0;
   std::vector<Part*> parts_;
