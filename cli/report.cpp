@@ -149,6 +149,38 @@ std::string common_heading(const Comparison& comparison) {
   return common.empty() ? text : text + fmt::format("{}\n\n", fmt::join(common, ", "));
 }
 
+// Of a comparison of schedules: what each sends, and its own paper's formulas beside the simulated
+// value.
+std::string schedules_table(const Comparison& comparison) {
+  std::set<std::string> schedules;
+  for (const ComparedRow& row : comparison.rows) schedules.insert(row.result.job.schedule);
+  if (schedules.size() == 1) return "";
+  Table table;
+  for (const std::string& axis : comparison.axes) table.column(axis);
+  for (const char* header : {"rounds/iteration", "messages", "sent", "iteration ms", "bound"})
+    table.column(header, Align::right);
+  table.column("exceeded");
+  table.column("which");
+  for (const ComparedRow& row : comparison.rows) {
+    const JobOutcome& job = row.result.job;
+    std::vector<std::string> cells = row.labels;
+    cells.push_back(fmt::format("{:.3g}", job.rounds / static_cast<double>(job.steps)));
+    cells.push_back(fmt::format("{:.4g}", job.messages));
+    cells.push_back(format_bytes(job.sent_bytes));
+    cells.push_back(fmt::format("{:.1f}", 1e3 * job.iteration_time_s));
+    // The tightest one that says something of the schedule; "linear speedup" holds for all.
+    const EvaluatedBound* tightest = nullptr;
+    for (const EvaluatedBound& bound : job.bounds)
+      if (bound.iteration_s && (tightest == nullptr || *bound.iteration_s > *tightest->iteration_s))
+        tightest = &bound;
+    cells.push_back(tightest != nullptr ? fmt::format("{:.1f}", 1e3 * *tightest->iteration_s) : "");
+    cells.push_back(tightest == nullptr ? "" : tightest->exceeded.value_or(false) ? "YES" : "no");
+    cells.push_back(tightest != nullptr ? tightest->formula : "");
+    table.row(std::move(cells));
+  }
+  return table.text() + "per worker and iteration; bound: the largest of the paper's times\n\n";
+}
+
 std::string common_notes(const Comparison& comparison) {
   std::set<std::string> profiles, fidelities, warnings;
   for (const ComparedRow& row : comparison.rows) {
@@ -251,7 +283,8 @@ std::string comparison_report(const Comparison& comparison) {
              "\n{} compute  {} update and the schedule's operations  {} exposed "
              "communication  {} waiting\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
-         training_comparison(comparison) + common_notes(comparison);
+         "\n" + schedules_table(comparison) + training_comparison(comparison) +
+         common_notes(comparison);
 }
 
 std::string comparison_csv(const Comparison& comparison) {

@@ -147,14 +147,18 @@ NetworkSpec read_network(ObjectReader reader) {
     ObjectReader topology = reader.object("topology");
     network.topology = read_topology(topology);
   }
-  // A SimGrid file brings its own bandwidths and latencies.
-  const bool xml = network.topology.kind == TopologyKind::xml;
-  network.bandwidth =
-      xml ? reader.bandwidth("bandwidth", kInfinity) : reader.bandwidth("bandwidth");
-  network.latency = xml ? reader.duration("latency", 0.0) : reader.duration("latency");
   network.overhead = reader.duration("overhead", network.overhead);
   network.efficiency = reader.number("efficiency", 0, 1, network.efficiency);
-  network.switch_latency = reader.duration("switch_latency", network.switch_latency);
+  if (network.topology.kind == TopologyKind::xml) {
+    network.bandwidth = kInfinity;
+    network.latency = 0;
+    for (const char* key : {"bandwidth", "latency", "switch_latency"})
+      if (reader.has(key)) reader.fail_at(key, "the SimGrid platform file brings its own");
+  } else {
+    network.bandwidth = reader.bandwidth("bandwidth");
+    network.latency = reader.duration("latency");
+    network.switch_latency = reader.duration("switch_latency", network.switch_latency);
+  }
   reader.finish();
   return network;
 }
@@ -377,12 +381,14 @@ Json write_cluster(const ClusterSpec& spec) {
   for (const auto& [subject, source] : spec.sources) json["sources"][subject] = source;
   json["nodes"] = Json::array();
   for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
-  json["network"] = {{"bandwidth", bandwidth_text(spec.network.bandwidth)},
-                     {"latency", duration_text(spec.network.latency)},
-                     {"overhead", duration_text(spec.network.overhead)},
+  json["network"] = {{"overhead", duration_text(spec.network.overhead)},
                      {"efficiency", spec.network.efficiency},
-                     {"switch_latency", duration_text(spec.network.switch_latency)},
                      {"topology", write_topology(spec.network.topology)}};
+  if (spec.network.topology.kind != TopologyKind::xml) {
+    json["network"]["bandwidth"] = bandwidth_text(spec.network.bandwidth);
+    json["network"]["latency"] = duration_text(spec.network.latency);
+    json["network"]["switch_latency"] = duration_text(spec.network.switch_latency);
+  }
   if (!spec.servers.empty()) json["servers"] = spec.servers;
   write_disturbances(spec, json);
   return json;

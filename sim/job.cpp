@@ -154,12 +154,6 @@ void Job::worker_ended() {
   listener_.job_ended(*this);
 }
 
-Account Job::measured_account() const {
-  Account sum;
-  for (const auto& worker : workers_) sum += worker->measured().account;
-  return sum;
-}
-
 void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages,
                      std::vector<double>& links) const {
   for (const PreparedPlan* plan :

@@ -108,8 +108,6 @@ class Job final : WireTime::Listener {
   [[nodiscard]] const IterationLog& log() const { return log_; }
   [[nodiscard]] bool ended() const { return running_ == 0; }
   [[nodiscard]] double end_date() const { return end_date_; }
-  /// Sum over the workers, of the measured iterations.
-  [[nodiscard]] Account measured_account() const;
   [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const {
     return workers_;
   }

@@ -202,18 +202,15 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.p25_s = quantile(log.durations, 0.25);
     r.p75_s = quantile(log.durations, 0.75);
   }
-  r.per_iteration = job.measured_account();
-  const double scale = 1 / (measured * static_cast<double>(r.workers));
-  for (double& seconds : r.per_iteration.busy) seconds *= scale;
-  r.per_iteration.exposed_wire *= scale;
-  r.per_iteration.exposed_copy *= scale;
-  r.per_iteration.waiting *= scale;
-
   r.fastest_compute_s = 1e300;
   const Traffic& last = at_last_.sent.empty() ? now : at_last_;
   for (const auto& worker : job.workers()) {
     const WorkerRuntime::Measured own = worker->measured();
     const auto steps = static_cast<double>(std::max<std::int64_t>(1, own.steps));
+    // A worker may be ahead of the others: its account is of its own steps.
+    Account per_step = own.account;
+    per_step *= 1 / (steps * static_cast<double>(r.workers));
+    r.per_iteration += per_step;
     double busy = 0;
     for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += own.account.busy[a];
     r.fastest_compute_s = std::min(r.fastest_compute_s, busy / steps);

@@ -20,6 +20,14 @@ Account& Account::operator-=(const Account& other) {
   return *this;
 }
 
+Account& Account::operator*=(double factor) {
+  for (double& seconds : busy) seconds *= factor;
+  exposed_wire *= factor;
+  exposed_copy *= factor;
+  waiting *= factor;
+  return *this;
+}
+
 void TimeAccount::book_gap(double now) {
   if (const double gap = now - idle_since_; gap > 0) {
     const double exposed_wire = std::min(gap, wire(now) - wire_at_idle_);

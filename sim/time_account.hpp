@@ -19,6 +19,7 @@ struct Account {
   }
   Account& operator+=(const Account& other);
   Account& operator-=(const Account& other);
+  Account& operator*=(double factor);
 };
 
 /// Where the time of one worker goes: what its compute stream is busy with, and why it is idle.

@@ -155,11 +155,8 @@ void WorkerRuntime::step_done() {
   communicated_ = false;
   const bool jitter = job_.spec().jitter.distribution != Jitter::Distribution::none;
   passes_.begin_step(jitter ? sample_step_factor() : passes_.factor());
-  if (steps_passed_ == job_.log_.measured_from) at_first_ = totals();
-  if (steps_passed_ == job_.log_.measured_until) {
-    at_last_ = totals();
-    passed_last_ = true;
-  }
+  if (steps_passed_ <= job_.log_.measured_until) at_last_ = totals();
+  if (steps_passed_ == job_.log_.measured_from) at_first_ = at_last_;
   job_.step_passed(*this, steps_passed_);
 }
 
@@ -168,7 +165,7 @@ WorkerRuntime::Measured WorkerRuntime::totals() {
 }
 
 WorkerRuntime::Measured WorkerRuntime::measured() {
-  Measured m = passed_last_ ? at_last_ : totals();
+  Measured m = at_last_;
   m.steps -= at_first_.steps;
   m.seconds -= at_first_.seconds;
   m.account -= at_first_.account;

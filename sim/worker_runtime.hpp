@@ -114,7 +114,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
     Account account;
     ServerCalls::Sent sent;  ///< outside of collectives
   };
-  /// What happened between the first and the last measured border (or now, if that is not reached).
+  /// What happened between the first and the newest measured border that it has passed.
   [[nodiscard]] Measured measured();
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
@@ -194,8 +194,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   std::int64_t phase_ = 0;
   double last_step_date_ = 0;
   std::int64_t rounds_ = 0;
-  Measured at_first_, at_last_;  // totals at the measured borders
-  bool passed_last_ = false;
+  Measured at_first_, at_last_;  // totals at the first and the newest measured border
   int on_wire_ = 0;
   double straggling_ = 1;
 };

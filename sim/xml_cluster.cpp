@@ -179,10 +179,12 @@ Cluster load_xml_cluster(const ClusterSpec& spec) {
   std::filesystem::path file = spec.network.topology.file;
   if (file.is_relative() && !std::filesystem::exists(file) && !spec.file.empty())
     file = std::filesystem::path(spec.file).parent_path() / file;
-  if (!std::filesystem::exists(file))
-    throw InputError(
-        fmt::format("{}: $.network.topology.file: '{}' does not exist", spec.file, file.string()));
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored))
+    throw InputError(fmt::format("{}: $.network.topology.file: there is no file '{}'", spec.file,
+                                 file.string()));
   auto table = std::make_shared<Table>(parse(in_child(file.string())));
+  for (Link& link : table->links) link.bandwidth *= spec.network.efficiency;
   const std::size_t hosts = table->hosts.size();
   if (spec.node_count() != hosts || spec.gpu_count() != hosts)
     throw InputError(fmt::format(

@@ -125,12 +125,40 @@ TEST_F(Cli, BadFiles) {
 TEST_F(Cli, MissingRoute) {
   write("apart.json", R"({"format": "paceline-cluster-1", "name": "apart",
     "nodes": [{"count": 2, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
-    "network": {"bandwidth": "10Gbps", "latency": "50us", "topology": {"kind": "xml", "file": "apart.xml"}}})");
+    "network": {"topology": {"kind": "xml", "file": "apart.xml"}}})");
   write("apart.xml",
         "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
         "<platform version=\"4.1\"><zone id=\"z\" routing=\"Full\"><host id=\"a\" speed=\"1Gf\"/>"
         "<host id=\"b\" speed=\"1Gf\"/></zone></platform>\n");
   refuses("run -m resnet50 -b 32 -c apart.json", "apart");
+}
+
+TEST_F(Cli, BadPlatformFiles) {
+  const auto cluster = [&](const std::string& name, const std::string& nodes,
+                           const std::string& network) {
+    write(name, R"({"format": "paceline-cluster-1", "name": "x", "nodes": [)" + nodes +
+                    R"(], "network": {"topology": {"kind": "xml", "file": )" + network + "}}");
+  };
+  const std::string node = R"({"count": 2, "gpus": 1, "gpu": "T4", "pcie": "inf"})";
+  const std::string run = "run -m resnet18 -b 32 -c ";
+  write("one.xml",
+        "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+        "<platform version=\"4.1\"><zone id=\"z\" routing=\"Full\"><host id=\"a\" "
+        "speed=\"1Gf\"/></zone></platform>\n");
+  write("broken.xml", "<?xml version='1.0'?>\n<platform version=\"4.1\"><zone");
+  cluster("missing.json", node, R"("nothing.xml"})");
+  refuses(run + "missing.json", "there is no file 'nothing.xml'");
+  cluster("folder.json", node, R"("."})");
+  refuses(run + "folder.json", "$.network.topology.file: there is no file '");
+  cluster("broken.json", node, R"("broken.xml"})");
+  refuses(run + "broken.json", "broken.xml");
+  cluster("hosts.json", node, R"("one.xml"})");
+  refuses(run + "hosts.json",
+          "one.xml has 1 hosts, one GPU each, but the cluster file describes 2");
+  cluster("gpus.json", R"({"count": 1, "gpus": 0})", R"("one.xml"})");
+  refuses(run + "gpus.json", "needs at least one GPU");
+  cluster("own.json", node, R"("one.xml"}, "bandwidth": "1Gbps")");
+  refuses(run + "own.json", "$.network.bandwidth: the SimGrid platform file brings its own");
 }
 
 TEST_F(Cli, TraceKeepsTheFormat) {
@@ -180,6 +208,10 @@ TEST_F(Cli, HeadingOfAComparisonSaysWhatIsCommon) {
             "batch 32 per GPU, 16 workers");
   EXPECT_EQ(first_line("-m resnet18 --vary cluster=16x1-1080ti-10gbe,4x4-1080ti-10gbe"),
             "resnet18, batch 32 per GPU, 16 workers");
+  EXPECT_THAT(paceline("compare -m resnet18 -b 32 -c 16x1-1080ti-10gbe --vary "
+                       "schedule=s-sgd:overlap=none,cocod-sgd:period=5")
+                  .out,
+              HasSubstr("rounds/iteration"));
   const std::string described = paceline("compare cocod-16x1080ti").out;
   EXPECT_THAT(described, HasSubstr("\n\nbatch 32 per GPU, 16 workers\n\n"));
 }
@@ -205,7 +237,7 @@ void blocks_of(const fs::path& page, std::vector<std::string>& blocks) {
 TEST_F(Cli, EveryCommandOfTheGuideRuns) {
   const fs::path project = PACELINE_SOURCE_DIR;
   fs::create_directory(folder_ / "work");
-  for (const char* part : {"experiments", "calibrate"})
+  for (const char* part : {"experiments", "calibrate", "platforms"})
     fs::create_directory_symlink(project / part, folder_ / "work" / part);
   std::size_t commands = 0;
   for (const char* page : {"README.md", "docs/experiment.md", "docs/cluster.md", "docs/model.md",

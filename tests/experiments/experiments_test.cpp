@@ -133,6 +133,36 @@ TEST(Result, ForcedClosedFormIsWarnedOfAndNotHeldAgainstTheWire) {
   EXPECT_THAT(result.warnings.back(), HasSubstr("their times are too short"));
 }
 
+// Extrapolated in mid-step, some workers ahead: accounts are of whole steps of each.
+TEST(Result, WorkersThatAreAheadCountWholeSteps) {
+  Json json = small();
+  json["model"] = "resnet18-cifar";
+  json["gpus"] = "0-3";
+  json["servers"] = 4;
+  json["steps"] = 40;
+  json["schedule"] = {{"name", "od-sgd"}, {"warm_up", 5}};
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  EXPECT_GT(result.job.extrapolated_steps, 0);
+  const double compute = result.job.time.compute_s() + result.job.time.update_s;
+  ASSERT_EQ(result.job.floors.front().name, "compute");
+  EXPECT_NEAR(result.job.floors.front().iteration_s, compute, 1e-9 * compute);
+}
+
+// Both directions of the ring cross the one line between the sites, which they share.
+TEST(Result, PlatformFileGivesItsLinksTimes) {
+  Json json = small();
+  json["cluster"] = std::string(PACELINE_SOURCE_DIR) + "/platforms/examples/two-sites.json";
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "none"}};
+  json["fidelity"] = "step";
+  json["steps"] = 2;
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  const double chunk = 4.0 * 25557032 / 8;
+  const double expected = result.job.one_gpu_time_s + 14 * (5.04e-3 + chunk / (125e6 / 2));
+  EXPECT_NEAR(result.job.iteration_time_s, expected, 1e-6 * expected);
+  const Json again = result.experiment;
+  EXPECT_EQ(write_experiment(read_experiment(again, "result.json")).dump(), again.dump());
+}
+
 TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   const auto s_max = [](const char* top_k) {
     Json json = small();

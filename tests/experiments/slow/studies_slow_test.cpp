@@ -49,6 +49,16 @@ INSTANTIATE_TEST_SUITE_P(Clusters, OdSgdStudy,
                                            "8 servers, 25 GbE, half at 0.5",
                                            "1 server, 10 GbE, jitter"));
 
+TEST(AllSchedules, SideBySide) {
+  const std::map<Cells, double> times = study_times("all-schedules");
+  EXPECT_EQ(times.size(), 13U);  // none below a floor: that would have thrown
+  const auto time = [&](const char* schedule) { return times.at({schedule}); };
+  EXPECT_LT(time("CoCoD-SGD"), time("Local-SGD"));
+  EXPECT_LT(time("Local-SGD"), time("S-SGD, WFBP"));
+  EXPECT_LT(time("OD-SGD"), time("S-SGD, servers"));
+  EXPECT_LT(time("LAGS-SGD"), time("S-SGD, MG-WFBP"));
+}
+
 TEST(ComplexityStudy, SlopesAreTheTheorys) {
   const Complexity complexity =
       measure_complexity(ComplexityOptions{}, std::thread::hardware_concurrency());
