@@ -13,6 +13,14 @@ namespace paceline {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+fs::path temporary_of(const fs::path& file) {
+  return file.string() + fmt::format(".{}.tmp", ::getpid());
+}
+
+}  // namespace
+
 void check_writable(const std::string& option, const fs::path& file) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : ".";
   std::error_code error;
@@ -21,13 +29,17 @@ void check_writable(const std::string& option, const fs::path& file) {
         fmt::format("{} {}: there is no folder '{}'", option, file.string(), folder.string()));
   if (fs::is_directory(file, error))
     throw InputError(fmt::format("{} {}: is a folder, expected a file", option, file.string()));
-  if (::access(folder.c_str(), W_OK) != 0)
+  // Tried, not asked for: root may write everywhere, and still not in /proc.
+  const fs::path temporary = temporary_of(file);
+  errno = 0;
+  if (!std::ofstream(temporary))
     throw InputError(
         fmt::format("{} {}: cannot be written: {}", option, file.string(), std::strerror(errno)));
+  fs::remove(temporary, error);
 }
 
 void save_file(const fs::path& file, const std::function<void(std::ostream&)>& write) {
-  const fs::path temporary = file.string() + fmt::format(".{}.tmp", ::getpid());
+  const fs::path temporary = temporary_of(file);
   std::ofstream stream(temporary, std::ios::binary);
   write(stream);
   stream.close();

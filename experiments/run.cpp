@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "experiments/floors.hpp"
 #include "experiments/isolated.hpp"
@@ -114,6 +115,19 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
   return identity;
 }
 
+// What a schedule still does after its last border is in the floors, so it belongs to the time.
+// Transfers that nobody waits for at the end are counted whole: one cycle's at most.
+double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
+                       const SimulationResult& run) {
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, job.steps));
+  const auto simulated = static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps));
+  const auto cycle = static_cast<double>(std::max<std::int64_t>(1, prepared.spec.schedule.cycle));
+  const double time = std::max(job.iteration_time_s, job.total_time_s / steps);
+  if (run.in_flight == 0) return time;
+  return simulated > cycle ? time * simulated / (simulated - cycle)
+                           : std::numeric_limits<double>::infinity();
+}
+
 }  // namespace
 
 RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside) {
@@ -157,12 +171,9 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
         fmt::format("closed fidelity was asked for, and transfers shared a link {} times: their "
                     "times are too short",
                     run.ignored_conflicts));
-  // What a schedule still does after its last border is in the floors, so it belongs to the time.
-  const double with_tail =
-      result.job.total_time_s / static_cast<double>(std::max<std::int64_t>(1, result.job.steps));
   // Closed forms that are blind to shared links, asked for, can be below the wire's floor.
   if (run.ignored_conflicts == 0)
-    check_floors(result.job.floors, std::max(result.job.iteration_time_s, with_tail),
+    check_floors(result.job.floors, time_for_floors(result.job, prepared.jobs.front(), run),
                  fmt::format("{} on {}", result.job.schedule, result.cluster));
   return result;
 }

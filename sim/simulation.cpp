@@ -239,6 +239,7 @@ SimulationResult Simulation::result() const {
   r.fidelity = transport_.fidelity();
   r.flow_error_bound = transport_.flow_error_bound();
   r.ignored_conflicts = transport_.ignored_conflicts();
+  r.in_flight = transport_.in_flight();
   r.events = clock_.fired();
   r.end_date_s = clock_.now();
   // Of the measured iterations, like all that is reported per iteration.

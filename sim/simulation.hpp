@@ -59,6 +59,7 @@ struct SimulationResult {
   std::string fidelity_reason;           ///< why `auto` chose it
   double flow_error_bound = 0;           ///< latency share of the collectives carried as flows
   std::uint64_t ignored_conflicts = 0;   ///< forced closed fidelity: shared links it is blind to
+  std::size_t in_flight = 0;             ///< transfers counted in `links` and not over at the end
   std::uint64_t events = 0;              ///< fired by the clock
   std::vector<LinkUse> links;            ///< the most used ones first
   double end_date_s = 0;

@@ -176,6 +176,21 @@ TEST(EverySchedule, RefusesDensitiesAndRatiosThatMeanNothing) {
   expect_refused("dgc", {{"error_feedback", "raw"}}, "error_feedback");
 }
 
+TEST(EverySchedule, RefusesServersThatAreNotThere) {
+  const ModelShape model = matrices();
+  for (const char* name : {"ps-s-sgd", "asgd", "dc-asgd", "od-sgd", "cd-sgd"}) {
+    const Json none = Json::object();
+    ObjectReader options(none, "test", "schedule");
+    const ScheduleContext context{&model, 4, 10, 0};
+    try {
+      (void)find_schedule(name).make(options, context);
+      ADD_FAILURE() << name << " runs without a server";
+    } catch (const InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("needs a parameter server")) << name;
+    }
+  }
+}
+
 TEST(EverySchedule, RefusesImpossibleFragmentsSlicesAndRanks) {
   expect_refused("streaming-diloco", {{"period", 10}, {"overlap", 10}}, "overlap");
   expect_refused("streaming-diloco", {{"fragments", 9}}, "fragments");

@@ -104,6 +104,13 @@ TEST_F(Cli, BadArguments) {
   refuses(base_ + "-s s-sdg", "did you mean 's-sgd'");
   refuses(base_ + "-p lags-inception-v4", "the profile is of model");
   refuses(base_ + "--trace nowhere/trace.json", "there is no folder 'nowhere'");
+  refuses(base_ + "--trace /proc/trace.json", "cannot be written");
+  refuses(base_ + "-s cocod-sgd:period=0", "schedule.period: must be 1 or more");
+  refuses(base_ + "-s lags-sgd:density=1.5", "schedule.density: must be between");
+  refuses(base_ + "-s 'lags-sgd:ratios={\"layer1\":10}'", "unknown tensor 'layer1'");
+  refuses(base_ + "-s asgd --servers 17", "17 servers were asked for, and 16 hosts may be one");
+  refuses(base_ + "--gpus 0-99", "there is no GPU 99");
+  refuses("run .", "is a folder, expected a JSON file");
   refuses("run -m resnet51 -b 32 -c 16x1-1080ti-10gbe", "did you mean 'resnet50'");
   refuses("run nothing.json", "cannot be read");
   refuses("compare reference-wfbp", "nothing varies");

@@ -133,12 +133,21 @@ TEST(Result, ForcedClosedFormIsWarnedOfAndNotHeldAgainstTheWire) {
   EXPECT_THAT(result.warnings.back(), HasSubstr("their times are too short"));
 }
 
+// Its one exchange is still on the wire at the end: nothing waits for it.
+TEST(Result, OneStepOfAPipelineIsNotHeldAgainstTheWire) {
+  Json json = small();
+  json["cluster"] = "16x1-1080ti-1gbe";
+  json["schedule"] = "pipe-sgd";
+  json["steps"] = 1;
+  EXPECT_EQ(refusal(json), "accepted");
+}
+
 // Extrapolated in mid-step, some workers ahead: accounts are of whole steps of each.
 TEST(Result, WorkersThatAreAheadCountWholeSteps) {
   Json json = small();
-  json["model"] = "resnet18-cifar";
-  json["gpus"] = "0-3";
-  json["servers"] = 4;
+  json["model"] = "lenet-caffe";
+  json["gpus"] = "0-7";
+  json["servers"] = 8;
   json["steps"] = 40;
   json["schedule"] = {{"name", "od-sgd"}, {"warm_up", 5}};
   const RunResult result = run_alone(read_experiment(json, "test.json"));
