@@ -120,12 +120,13 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
 double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
                        const SimulationResult& run) {
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, job.steps));
-  const auto simulated = static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps));
+  const auto measured =
+      static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps - job.warm_up_steps));
   const auto cycle = static_cast<double>(std::max<std::int64_t>(1, prepared.spec.schedule.cycle));
   const double time = std::max(job.iteration_time_s, job.total_time_s / steps);
   if (run.in_flight == 0) return time;
-  return simulated > cycle ? time * simulated / (simulated - cycle)
-                           : std::numeric_limits<double>::infinity();
+  return measured > cycle ? time * measured / (measured - cycle)
+                          : std::numeric_limits<double>::infinity();
 }
 
 }  // namespace
