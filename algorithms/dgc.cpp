@@ -70,6 +70,7 @@ Schedule make_dgc(ObjectReader& options, const ScheduleContext& context) {
   s.warm_up = o.warm_up_end();
   s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [derived]";
   s.extra_copies = 2;  // momentum u and residual v (the optimiser's own momentum is not used)
+  s.own_update = true;
   return s;
 }
 

@@ -37,6 +37,9 @@ struct Schedule {
   /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 =
   /// one fp32 copy).
   double extra_copies = 0;
+  /// Subtracts its mean from the weights itself: momentum, weight decay and clipping of the run's
+  /// optimiser do not act.
+  bool own_update = false;
 };
 
 }  // namespace paceline

@@ -1,6 +1,7 @@
 #include "experiments/training.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -206,6 +207,24 @@ void add_values(const JobDescription& job, JobSpec& spec) {
       static_cast<double>(data->size(Split::train)) / samples_per_step);
 }
 
+// What the training asks of an optimiser that the schedule does not use.
+std::vector<std::string> optimiser_warnings(const JobDescription& job, const Schedule& schedule) {
+  if (!schedule.own_update) return {};
+  std::vector<std::string> idle;
+  const auto note = [&](const char* what, double value) {
+    if (value > 0) idle.push_back(fmt::format("{} {}", what, value));
+  };
+  note("momentum", momentum_of(job));
+  note("weight decay", job.training->weight_decay);
+  note("clipping at norm", job.training->clip_norm);
+  if (idle.empty()) return {};
+  return {
+      fmt::format("{} ({}) subtracts its mean from the weights itself: the optimiser's {} {} "
+                  "not act",
+                  schedule.name, schedule.description, fmt::join(idle, ", "),
+                  idle.size() == 1 ? "does" : "do")};
+}
+
 }  // namespace
 
 std::function<double(std::int64_t)> LearningRate::schedule(std::size_t workers, std::int64_t steps,
@@ -282,6 +301,8 @@ void add_training(const std::vector<JobDescription>& descriptions, std::vector<P
     const JobDescription& job = descriptions[i];
     if (!job.training) continue;
     add_values(job, jobs[i].spec);
+    for (std::string& warning : optimiser_warnings(job, jobs[i].spec.schedule))
+      jobs[i].warnings.push_back(std::move(warning));
     simulation.jobs[i] = jobs[i].spec;
     const auto threads = job.training->threads.value_or(
         std::max<std::int64_t>(1, std::thread::hardware_concurrency()));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "base/error.hpp"
 #include "sim/server_runtime.hpp"
@@ -23,6 +24,10 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       running_(spec_.gpus.size()),
       graph_(spec_.values ? graph : nullptr) {
   if (graph_ != nullptr) {
+    if (spec_.values->micro_batches() != spec_.accumulation)
+      throw std::invalid_argument(
+          fmt::format("job '{}' accumulates {} micro-batches, its values {}", spec_.name,
+                      spec_.accumulation, spec_.values->micro_batches()));
     initial_ = new Buffer(*graph_, spec_.values->initial_parameters());
     initial_->lineage.version.set_all(0);
     metrics_ = std::make_unique<TrainingMetrics>(*graph_, spec_.gpus.size(), spec_.evaluate_every,

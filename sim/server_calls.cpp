@@ -39,14 +39,16 @@ ServerCalls::ServerCalls(Job& job, std::uint32_t rank, Endpoint host, WireTime& 
         std::make_unique<Connection>(job.clock_, job.transport_, host_, server, wire));
 }
 
-Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bytes, int priority) {
+Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bits, int priority) {
   CompletionRef call(new PushCall);
   sent_.messages += 1;
+  const double bytes = static_cast<double>(shard.elements) * bits / 8;
   sent_.bytes += bytes;
-  when_done(tensor.producer(), [this, shard, tensor, bytes, call, priority] {
-    to_server_[shard.server]->send(bytes, priority, [this, shard, tensor, call] {
+  when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
+    const Tensor sent = as_sent(job_.graph_, tensor, bits);
+    to_server_[shard.server]->send(bytes, priority, [this, shard, sent, call] {
       job_.servers_[shard.server]->arrived(
-          Request(Request::Kind::push, rank_, shard, 0, tensor, call));
+          Request(Request::Kind::push, rank_, shard, 0, sent, call));
     });
   });
   return Pending<>(call);

@@ -16,8 +16,8 @@ class ServerCalls {
   /// `host`: the worker's end of the connections; `wire` is told while a push is on the wire.
   ServerCalls(Job& job, std::uint32_t rank, Endpoint host, WireTime& wire);
 
-  /// Sends `bytes` once `tensor` is there; done once the server has acknowledged it.
-  Pending<> push(const Shard& shard, const Tensor& tensor, double bytes, int priority);
+  /// Sends `bits` an element once `tensor` is there; done once the server has acknowledged it.
+  Pending<> push(const Shard& shard, const Tensor& tensor, double bits, int priority);
   /// Asks for the shard; done once the server's answer is here.
   Pending<Tensor> pull(const Shard& shard, std::int64_t version);
 

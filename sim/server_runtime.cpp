@@ -83,9 +83,10 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) 
   const double bits =
       carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  when_done(data.producer(), [this, pull, data, bytes, priority = carry.priority] {
-    to_worker_[pull.worker]->send(bytes, priority, [this, pull, data] {
-      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, data);
+  when_done(data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
+    const Tensor sent = as_sent(job_.graph_, data, bits);
+    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
+      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
     });
   });
 }

@@ -81,8 +81,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
   Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override {
     note_communication();
-    return server_calls_.push(shard, tensor, static_cast<double>(shard.elements) * bits(carry) / 8,
-                              carry.priority);
+    return server_calls_.push(shard, tensor, bits(carry), carry.priority);
   }
   Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry) override {
     note_communication();

@@ -221,6 +221,7 @@ class NetworkEngine final : public ValueEngine {
     kernels::reference::sgd_step(sgd, gradient, velocity, parameters);
   }
   [[nodiscard]] double momentum() const override { return options_.momentum; }
+  [[nodiscard]] std::int64_t micro_batches() const override { return options_.micro_batches; }
 
  private:
   Model model_;

@@ -50,6 +50,8 @@ class ValueEngine {
   virtual void update(double learning_rate, std::span<const float> gradient,
                       std::span<float> velocity, std::span<float> parameters) const = 0;
   [[nodiscard]] virtual double momentum() const = 0;
+  /// Per step, each with samples of its own; must be the job's accumulation.
+  [[nodiscard]] virtual std::int64_t micro_batches() const { return 1; }
 };
 
 }  // namespace paceline

@@ -30,6 +30,14 @@ void note_readers(const std::vector<Tensor>& tensors, const Strand* strand,
   for (const Tensor& tensor : tensors) buffer_of(tensor).note_reader(strand, task);
 }
 
+std::vector<float> rounded_to_fp16(std::span<const float> values) {
+  std::vector<std::uint16_t> packed(values.size());
+  std::vector<float> rounded(values.size());
+  kernels::reference::pack_fp16(values, packed);
+  kernels::reference::unpack_fp16(packed, rounded);
+  return rounded;
+}
+
 }  // namespace
 
 DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef result,
@@ -365,21 +373,27 @@ DeviceValues::Launch WorkerValues::put_back(const Tensor& residual, const Sparse
   };
 }
 
+Tensor as_sent(TaskGraph* graph, const Tensor& tensor, double bits) {
+  if (!tensor.values() || bits != 16) return tensor;
+  const BufferRef result(new Buffer(*graph, static_cast<std::size_t>(tensor.elements())));
+  result->written = graph->post(
+      [input = View(tensor), out = result->data] { *out = rounded_to_fp16(input.read()); },
+      {buffer_of(tensor).written});
+  buffer_of(tensor).note_reader(nullptr, result->written);
+  return {tensor.device(), tensor.elements(), tensor.offset(), {}, result};
+}
+
 BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
                       const std::vector<double>& weights, double bits) {
   const BufferRef result(new Buffer(graph, static_cast<std::size_t>(inputs.front().elements())));
   result->written = graph.post(
       [inputs = views(inputs), weights, out = result->data, half = bits == 16] {
         std::vector<float> rounded;
-        std::vector<std::uint16_t> packed;
         out->assign(inputs.front().read().size(), 0.0F);
         for (std::size_t w = 0; w < inputs.size(); ++w) {
           std::span<const float> in = inputs[w].read();
           if (half) {
-            packed.resize(in.size());
-            rounded.resize(in.size());
-            kernels::reference::pack_fp16(in, packed);
-            kernels::reference::unpack_fp16(packed, rounded);
+            rounded = rounded_to_fp16(in);
             in = rounded;
           }
           const auto weight = static_cast<float>(weights[w]);

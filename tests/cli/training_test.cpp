@@ -132,6 +132,19 @@ TEST_F(TrainingCli, DivergenceIsReported) {
   EXPECT_FALSE(training.contains("final_accuracy"));
 }
 
+TEST_F(TrainingCli, SaysWhichPartsOfTheOptimiserDoNotAct) {
+  const std::string run = "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 2 --numerics -s ";
+  const std::string idle = "the optimiser's momentum 0.9 does not act";
+  for (const char* schedule : {"slgs-sgd", "lags-sgd", "gtop-k", "dgc"}) {
+    ASSERT_EQ(paceline(run + schedule), 0) << read("err");
+    EXPECT_THAT(read("out"), HasSubstr(idle)) << schedule;
+  }
+  for (const char* schedule : {"s-sgd", "slgs-sgd:error_feedback=raw", "slgs-sgd --momentum 0"}) {
+    ASSERT_EQ(paceline(run + schedule), 0) << read("err");
+    EXPECT_THAT(read("out"), Not(HasSubstr("not act"))) << schedule;
+  }
+}
+
 TEST_F(TrainingCli, RefusesWhatCannotBe) {
   refuses(base_ + "--data digit", "digits");
   refuses(base_ + "--sharding dirichle", "dirichlet");

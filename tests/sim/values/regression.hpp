@@ -91,6 +91,7 @@ class Regression final : public ValueEngine {
     }
   }
   [[nodiscard]] double momentum() const override { return options_.momentum; }
+  [[nodiscard]] std::int64_t micro_batches() const override { return options_.micro_batches; }
 
  private:
   [[nodiscard]] std::vector<float> zeros() const {
@@ -206,6 +207,7 @@ struct Training {
   std::int64_t batch = 4, micro_batches = 1, steps = 12;
   std::size_t servers = 0;
   double momentum = 0, weight_decay = 0, skew = 0;
+  double payload_bits = 32;
   std::function<double(std::int64_t)> rate = [](std::int64_t) { return 0.05; };
   std::int64_t evaluate_every = 0;
   std::vector<double> weights;
@@ -265,6 +267,7 @@ inline JobSpec job_of(const Training& t, std::shared_ptr<Regression>* engine = n
   job.weights = t.weights;
   job.all_reduce.algorithm = t.algorithm;
   job.momentum = t.momentum > 0;
+  job.payload_bits = t.payload_bits;
   job.selector = t.selector;
   job.learning_rate = t.rate;
   if (!t.values) return job;
