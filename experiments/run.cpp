@@ -115,7 +115,8 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
   return identity;
 }
 
-// What a schedule still does after its last border is in the floors, so it belongs to the time.
+// What a schedule still does after its last border is in the floors, so it belongs to the time. An
+// iteration's time is between borders of the last worker: others may have begun before.
 // Transfers that nobody waits for at the end are counted whole: one cycle's at most.
 double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
                        const SimulationResult& run) {
@@ -123,7 +124,8 @@ double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
   const auto measured =
       static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps - job.warm_up_steps));
   const auto cycle = static_cast<double>(std::max<std::int64_t>(1, prepared.spec.schedule.cycle));
-  const double time = std::max(job.iteration_time_s, job.total_time_s / steps);
+  const double time =
+      std::max(job.iteration_time_s, job.total_time_s / steps) + run.jobs.front().head_start_s;
   if (run.in_flight == 0) return time;
   return measured > cycle ? time * measured / (measured - cycle)
                           : std::numeric_limits<double>::infinity();

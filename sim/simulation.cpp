@@ -215,6 +215,7 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += own.account.busy[a];
     r.fastest_compute_s = std::min(r.fastest_compute_s, busy / steps);
     r.slowest_compute_s = std::max(r.slowest_compute_s, busy / steps);
+    r.head_start_s = std::max(r.head_start_s, (log.first_date - own.since_s) / steps);
     r.worker_iteration_s.push_back(own.seconds / steps);
     const Endpoint gpu = job.spec().gpus[worker->rank()];
     const bool counted = !at_first_.sent.empty();

@@ -49,7 +49,8 @@ struct JobResult {
   double fastest_compute_s =
       0;  ///< floors: least compute of a worker in its measured iterations, per iteration
   double slowest_compute_s = 0;
-  TrainingLog training;                    ///< with values
+  double head_start_s = 0;  ///< most that a worker's measured iterations began early, per iteration
+  TrainingLog training;     ///< with values
   std::vector<double> worker_iteration_s;  ///< per worker: its own measured time per iteration
 };
 

@@ -161,11 +161,12 @@ void WorkerRuntime::step_done() {
 }
 
 WorkerRuntime::Measured WorkerRuntime::totals() {
-  return {steps_passed_, last_step_date_, account_now(), server_calls_.sent()};
+  return {steps_passed_, 0, last_step_date_, account_now(), server_calls_.sent()};
 }
 
 WorkerRuntime::Measured WorkerRuntime::measured() {
   Measured m = at_last_;
+  m.since_s = at_first_.seconds;
   m.steps -= at_first_.steps;
   m.seconds -= at_first_.seconds;
   m.account -= at_first_.account;

@@ -109,6 +109,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // For the job
   struct Measured {
     std::int64_t steps = 0;
+    double since_s = 0;  ///< date of the first border
     double seconds = 0;
     Account account;
     ServerCalls::Sent sent;  ///< outside of collectives

@@ -54,7 +54,9 @@ class TaskGraph {
   void set_skipping(bool on) { skipping_ = on; }
 
  private:
-  void run(const Ref& task);
+  void run(Ref task);
+  void work_on(Task& task);
+  std::vector<Ref> finish(Task& task);  ///< those that only waited for it
 
   std::size_t threads_;
   Ledger ledger_;
@@ -66,6 +68,7 @@ class TaskGraph {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t open_ = 0;
+  const Task* awaited_ = nullptr;  // by the clock's thread
   std::exception_ptr failure_;
 };
 

@@ -142,6 +142,17 @@ TEST(Result, OneStepOfAPipelineIsNotHeldAgainstTheWire) {
   EXPECT_EQ(refusal(json), "accepted");
 }
 
+// At the first measured border the slowest worker is ahead of another one.
+TEST(Result, WorkBeforeTheLastWorkersBorderIsNotHeldAgainstTheTime) {
+  Json json = small();
+  json["model"] = "lenet5";
+  json["batch"] = 8;
+  json["jitter"] = {{"distribution", "lognormal"}, {"cv", 0.1}};
+  json["schedule"] = {{"name", "cocod-sgd"}, {"period", 20}};
+  json["steps"] = 1000;
+  EXPECT_EQ(refusal(json), "accepted");
+}
+
 // Extrapolated in mid-step, some workers ahead: accounts are of whole steps of each.
 TEST(Result, WorkersThatAreAheadCountWholeSteps) {
   Json json = small();

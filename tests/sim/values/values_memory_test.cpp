@@ -32,6 +32,14 @@ void uncounted(void* memory) {
 void* operator new(std::size_t bytes) {
   return counted(bytes);
 }
+// Else std::stable_sort takes memory from AddressSanitizer's and gives it back to ours.
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  try {
+    return counted(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* memory) noexcept {
   uncounted(memory);
 }
@@ -159,8 +167,10 @@ TEST(ValuesMemory, DoesNotGrowWithTheSteps) {
   for (const Case& c : cases()) {
     const double few = peak_models(c.name, c.options, c.servers, 42, 0);
     const double many = peak_models(c.name, c.options, c.servers, 210, 0);
-    // A loss per worker and step, a date per step, the durations of iterations.
-    EXPECT_LT(many - few, 0.25) << c.name;
+    // A loss per worker and step, a date per step, the durations of iterations: up to 80 bytes.
+    // With compression also what is measured of each of 3 layers in every 7th step: up to 150 more.
+    const double bytes_per_step = (many - few) * 4 * kElements / (210 - 42);
+    EXPECT_LT(bytes_per_step, 250) << c.name;  // a model is 120,000
     EXPECT_LT(many, kWorkers * c.models_per_worker) << c.name;
     if (std::getenv("PRINT")) printf("%-20s %.2f\n", c.name.c_str(), many / kWorkers);
   }
@@ -168,9 +178,11 @@ TEST(ValuesMemory, DoesNotGrowWithTheSteps) {
 
 TEST(ValuesMemory, IsBoundedWithThreadsToo) {
   // The simulation runs ahead of the values, but what waits to be computed holds no memory yet.
+  // Workers may be a step apart: then an evaluation still keeps older weights, and a sample of the
+  // compression what was sent and its residual.
   for (const Case& c : cases()) {
     const double models = peak_models(c.name, c.options, c.servers, 150, 2) / kWorkers;
-    EXPECT_LT(models, c.models_per_worker + 3) << c.name;
+    EXPECT_LT(models, c.models_per_worker + 5) << c.name;
     if (std::getenv("PRINT")) printf("threads %-20s %.2f\n", c.name.c_str(), models);
   }
 }
