@@ -52,7 +52,7 @@ void reference_case(benchmark::State& state, Fidelity fidelity, std::int64_t ste
   state.counters["simulated_ms"] = iteration * 1e3;
 }
 
-BENCHMARK_CAPTURE(reference_case, closed, Fidelity::closed, 20)
+BENCHMARK_CAPTURE(reference_case, closed, Fidelity::closed, 100)
     ->Arg(16)
     ->Arg(256)
     ->Arg(1024)

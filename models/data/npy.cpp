@@ -36,6 +36,8 @@ std::vector<std::int64_t> parse_shape(const SourceFile& file, std::string_view t
   const std::size_t end = text.find(')');
   if (!text.starts_with('(') || end == std::string_view::npos)
     file.fail_at(10, "the header's shape is not a tuple");
+  constexpr std::int64_t kMostElements = std::int64_t{1} << 40;  // products cannot overflow
+  std::int64_t elements = 1;
   std::vector<std::int64_t> shape;
   const char* at = text.data() + 1;
   const char* const stop = text.data() + end;
@@ -49,6 +51,10 @@ std::vector<std::int64_t> parse_shape(const SourceFile& file, std::string_view t
     if (error != std::errc() || extent < 1)
       file.fail_at(10, fmt::format("the header's shape {} has an extent that is not positive",
                                    text.substr(0, end + 1)));
+    if (extent > kMostElements / elements)
+      file.fail_at(10, fmt::format("the header's shape {} has more than 2^40 elements",
+                                   text.substr(0, end + 1)));
+    elements *= extent;
     shape.push_back(extent);
     at = next;
   }

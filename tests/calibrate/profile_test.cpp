@@ -184,7 +184,8 @@ TEST(Profile, ShippedLagsTimesAreThePapers) {
   const std::map<std::string, std::string> names{{"ResNet-50", "lags-resnet50"},
                                                  {"Inception-v4", "lags-inception-v4"},
                                                  {"LSTM-PTB", "lags-lstm-ptb"}};
-  for (const Json& row : published("lags-2020.json")["rows"]) {
+  const Json rows = published("lags-2020.json")["rows"];
+  for (const Json& row : rows) {
     const BatchTimes times = load_profile(names.at(row["model"])).batches.at(0);
     EXPECT_FALSE(times.batch);
     EXPECT_NEAR(times.whole_net->forward->median_s, row["forward"].get<double>(), 1e-12);
@@ -205,7 +206,8 @@ TEST(Profile, ShippedGTopKTimesAreThePapers) {
 }
 
 TEST(Profile, ShippedMgWfbpTimesAreThePapers) {
-  for (const Json& row : published("mgwfbp-2021.json")["rows"]) {
+  const Json rows = published("mgwfbp-2021.json")["rows"];
+  for (const Json& row : rows) {
     const std::string name =
         row["model"] == "ResNet-152" ? "mgwfbp-resnet152" : "mgwfbp-inception-v4";
     for (const auto& [key, suffix] : {std::pair{"fp32", ""}, std::pair{"fp16", "-fp16"}}) {
