@@ -179,7 +179,8 @@ std::string seeds_report(const Comparison& comparison) {
     const std::optional<Spread> accuracy = group.accuracy(), time = group.time_to_target();
     const std::vector<std::string> rest(group.labels.begin() + (group.labels.empty() ? 0 : 1),
                                         group.labels.end());
-    const auto [first, fresh] = firsts.try_emplace(rest, time);
+    const bool every = time && time->count == group.rows.size();
+    const auto [first, fresh] = firsts.try_emplace(rest, every ? time : std::nullopt);
     std::vector<std::string> cells = group.labels;
     cells.push_back(std::to_string(group.rows.size()));
     cells.push_back(
@@ -194,13 +195,14 @@ std::string seeds_report(const Comparison& comparison) {
                             : "");
     const std::optional<Spread> steps = group.steps_to_target();
     cells.push_back(steps ? fmt::format("{:.0f}", steps->mean) : "");
-    cells.push_back(fresh || !time || !first->second ? "" : against(*time, *first->second));
+    cells.push_back(fresh || !time || !first->second ? ""
+                    : every                          ? against(*time, *first->second)
+                                                     : "not in every run");
     table.row(std::move(cells));
   }
   return fmt::format(
-      "\nover seeds: mean [least, most]; a difference is claimed only where no run of one is "
-      "within "
-      "the other's range\n{}",
+      "\nover seeds: mean [least, most]; a difference is claimed only where every run reached the "
+      "target and no run of one is within the other's range\n{}",
       table.text());
 }
 

@@ -72,6 +72,10 @@ void when_done(const CompletionRef& completion, std::function<void()> then) {
   completion->wait(*waiter);
 }
 
+void Channel::submit_later(Collective& collective, const CompletionRef& after) {
+  when_done(after, [this, &collective] { is_ready(collective); });
+}
+
 void Channel::all_ready(Collective& collective) {
   if (options_.coordinated) waiting_.push_back(&collective);
   consider();
@@ -181,6 +185,11 @@ void Channel::describe_open(std::vector<std::string>& lines) const {
                                   describe(c->call)));
     }
   }
+}
+
+void AllReduceCall::take(std::uint32_t rank, const Tensor& tensor) {
+  inputs.resize(channel.workers());
+  inputs[rank] = tensor;
 }
 
 void AllReduceCall::finish() {

@@ -97,12 +97,12 @@ class Channel {
     ++found.joined;
     return static_cast<C&>(found);
   }
-  /// After join: the worker's data are there once `after` is done (null: now).
-  void submit(Collective& collective, const CompletionRef& after) {
-    if (!after || after->done())
+  /// After join: the worker's part can leave once `data` are there.
+  void submit(Collective& collective, const Tensor& data) {
+    if (data.ready())
       is_ready(collective);
     else
-      when_done(after, [this, &collective] { is_ready(collective); });
+      submit_later(collective, data.producer());
   }
 
   [[nodiscard]] std::string describe(const CollectiveCall& call) const;
@@ -123,6 +123,7 @@ class Channel {
   void is_ready(Collective& collective) {
     if (++collective.ready == next_.size()) all_ready(collective);
   }
+  void submit_later(Collective& collective, const CompletionRef& after);
   void all_ready(Collective& collective);
   void consider();
   void start_coordinated();
@@ -157,7 +158,8 @@ class AllReduceCall final : public Result<Tensor>, public Collective {
   }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override;
-  std::vector<Tensor> inputs;  // by rank; empty in time-only runs
+  void take(std::uint32_t rank, const Tensor& tensor);  // not in time-only runs
+  std::vector<Tensor> inputs;                           // by rank
   ValuesRef values;
 };
 

@@ -5,27 +5,16 @@
 
 namespace paceline {
 
-namespace {
-
-CompletionRef unless_done(const Tensor& tensor) {
-  return tensor.ready() ? CompletionRef() : tensor.producer();
-}
-
-}  // namespace
-
 Pending<Tensor> WorkerRuntime::all_reduce_mean(const Tensor& tensor, Carry carry) {
   note_communication();
   Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
   const CollectiveCall call{CollectiveKind::all_reduce, tensor.offset(), tensor.elements(),
                             bits(carry), carry.priority};
   auto& collective = channel.join<AllReduceCall>(rank_, call);
-  if (values_) {
-    collective.inputs.resize(world_size());
-    collective.inputs[rank_] = tensor;
-  }
+  if (values_) collective.take(rank_, tensor);
   collective.bytes = static_cast<double>(tensor.elements()) * call.bits / 8;
   Pending<Tensor> pending{boost::intrusive_ptr<Result<Tensor>>(&collective)};
-  channel.submit(collective, unless_done(tensor));
+  channel.submit(collective, tensor);
   return pending;
 }
 
@@ -42,7 +31,7 @@ Pending<Gathered> WorkerRuntime::all_gather(const Sparse& block, Carry carry) {
   collective.selected += block.selected();
   collective.bytes += block.bytes();
   Pending<Gathered> pending{boost::intrusive_ptr<Result<Gathered>>(&collective)};
-  channel.submit(collective, unless_done(block.pairs()));
+  channel.submit(collective, block.pairs());
   return pending;
 }
 
@@ -59,7 +48,7 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, Carry carry) {
   collective.selected = std::max(collective.selected, block.selected());
   collective.bytes = std::max(collective.bytes, block.bytes());
   Pending<Sparse> pending{boost::intrusive_ptr<Result<Sparse>>(&collective)};
-  channel.submit(collective, unless_done(block.pairs()));
+  channel.submit(collective, block.pairs());
   return pending;
 }
 

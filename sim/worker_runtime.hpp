@@ -147,6 +147,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
   Pending<> forward_piece(const ModelPasses::Piece& piece);
   Pending<Tensor> backward_piece(const ModelPasses::Piece& piece, Range result);
+  void compute_gradient(TimedOperation& operation, const ModelPasses::Piece& piece, Range result);
   Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
                    std::int64_t offset, ValuesRef values = {});
   [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs

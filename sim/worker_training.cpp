@@ -25,6 +25,20 @@ Pending<> WorkerRuntime::forward_piece(const ModelPasses::Piece& piece) {
                             std::span(&weights, 1), std::move(launch))));
 }
 
+inline Pending<Tensor> WorkerRuntime::backward_piece(const ModelPasses::Piece& piece,
+                                                     Range result) {
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  operation->name = "backward";
+  operation->activity = Activity::backward;
+  operation->tag = piece.tensor;
+  operation->work = piece.seconds;
+  operation->yields(result);
+  if (values_) compute_gradient(*operation, piece, result);
+  compute_.enqueue(operation);
+  if (!operation->done()) last_backward_ = operation.get();
+  return Pending<Tensor>(std::move(operation));
+}
+
 Pending<Tensor> WorkerRuntime::backward() {
   return backward_piece(passes_.backward_to(static_cast<std::uint32_t>(model().tensors.size())),
                         {model().elements, 0});
@@ -35,28 +49,18 @@ Pending<Tensor> WorkerRuntime::backward(TensorId down_to) {
   return backward_piece(passes_.backward_through(down_to), {item.elements, item.offset});
 }
 
-Pending<Tensor> WorkerRuntime::backward_piece(const ModelPasses::Piece& piece, Range result) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
-  operation->name = "backward";
-  operation->activity = Activity::backward;
-  operation->tag = piece.tensor;
-  operation->work = piece.seconds;
-  operation->yields(result);
-  if (values_) {
-    if (!piece.empty() && piece.from == 0) {
-      gradient_.reset();  // it may be the one that is free again
-      gradient_ = values_->fresh_gradient();
-    }
-    operation->values().result = gradient_;
-    operation->values().offset = result.offset;
-    if (!piece.empty())
-      operation->values().launch = [this, piece, gradient = gradient_] {
-        values_->backward(piece.from, piece.to, parameters_, *gradient);
-      };
+void WorkerRuntime::compute_gradient(TimedOperation& operation, const ModelPasses::Piece& piece,
+                                     Range result) {
+  if (!piece.empty() && piece.from == 0) {
+    gradient_.reset();  // it may be the one that is free again
+    gradient_ = values_->fresh_gradient();
   }
-  compute_.enqueue(operation);
-  if (!operation->done()) last_backward_ = operation.get();
-  return Pending<Tensor>(std::move(operation));
+  operation.values().result = gradient_;
+  operation.values().offset = result.offset;
+  if (!piece.empty())
+    operation.values().launch = [this, piece, gradient = gradient_] {
+      values_->backward(piece.from, piece.to, parameters_, *gradient);
+    };
 }
 
 Tensor WorkerRuntime::gradient(TensorRange range) {

@@ -95,6 +95,14 @@ TEST_F(TrainingCli, SeedsBecomeOneLineAndATable) {
   EXPECT_THAT(svg, ::testing::Not(HasSubstr("s-sgd, 2")));
   ASSERT_EQ(paceline("plot all --only schedule=s-sgd --out one.svg"), 0) << read("err");
   EXPECT_THAT(read("one.svg"), ::testing::Not(HasSubstr("lags")));
+  // One of two seeds that misses the target makes no claim.
+  Json edited = Json::parse(read("all"));
+  for (Json& point : edited.at("rows").back().at("result").at("training").at("evaluations"))
+    point["accuracy"] = 0.0;
+  std::ofstream(folder_ / "edited") << edited.dump();
+  ASSERT_EQ(paceline("plot edited --target 0.01 --out one.svg"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("(1 of 2)"));
+  EXPECT_THAT(read("out"), HasSubstr("not in every run"));
   refuses("plot all --only schedul=s-sgd --out one.svg", "schedule");
   refuses("plot all --only schedule=s-sgdd --out one.svg", "s-sgd");
   if (std::system("command -v rsvg-convert >/dev/null") == 0) {

@@ -131,8 +131,8 @@ inline Program wait_free(Worker& w) {
   for ([[maybe_unused]] const Step step : w.steps()) {
     w.forward();
     for (std::size_t i = 0; i < order.size(); ++i) {
-      co_await w.backward(order[i]);
-      means[i] = w.all_reduce_mean(w.gradient({order[i], order[i]}));
+      const Tensor gradient = co_await w.backward(order[i]);
+      means[i] = w.all_reduce_mean(gradient);
     }
     co_await all(means);
     co_await w.update(means);
