@@ -27,11 +27,12 @@ std::string Collective::describe() const {
   return channel.describe(call);
 }
 
-Channel::Channel(Clock& clock, Transport& transport, WireTime& wire, std::size_t workers,
-                 ChannelOptions options, Labels labels)
+Channel::Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
+                 std::size_t workers, ChannelOptions options, Labels labels)
     : clock_(clock),
       transport_(transport),
       wire_(wire),
+      later_(later),
       options_(options),
       labels_(std::move(labels)),
       next_(workers, 0) {}
@@ -50,30 +51,8 @@ void Channel::mismatch(std::uint32_t worker, const CollectiveCall& call,
       found.sequence, describe(found.call), found.first_worker, describe(call), worker));
 }
 
-namespace {
-
-struct Later : Completion::Waiter {
-  std::function<void()> then;
-};
-
-}  // namespace
-
-void when_done(const CompletionRef& completion, std::function<void()> then) {
-  if (!completion || completion->done()) {
-    then();
-    return;
-  }
-  auto* waiter = new Later;
-  waiter->then = std::move(then);
-  waiter->notify = [](Completion::Waiter* self) {
-    const std::unique_ptr<Later> owned(static_cast<Later*>(self));
-    owned->then();
-  };
-  completion->wait(*waiter);
-}
-
 void Channel::submit_later(Collective& collective, const CompletionRef& after) {
-  when_done(after, [this, &collective] { is_ready(collective); });
+  later_.when_done(after, [this, &collective] { is_ready(collective); });
 }
 
 void Channel::all_ready(Collective& collective) {

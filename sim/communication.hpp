@@ -7,14 +7,12 @@
 
 #include "algorithms/schedule.hpp"
 #include "sim/clock.hpp"
+#include "sim/continuations.hpp"
 #include "sim/transport.hpp"
 #include "sim/values/worker_values.hpp"
 #include "sim/wire_time.hpp"
 
 namespace paceline {
-
-/// Calls `then` once `completion` is done: at once if it is, or is null.
-void when_done(const CompletionRef& completion, std::function<void()> then);
 
 enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
 const char* to_string(CollectiveKind kind);
@@ -69,8 +67,8 @@ class Channel {
   /// `labels(offset, elements)` names a range of parameters in messages.
   using Labels = std::function<std::string(std::int64_t, std::int64_t)>;
   /// `wire` is told when the workers are on the wire.
-  Channel(Clock& clock, Transport& transport, WireTime& wire, std::size_t workers,
-          ChannelOptions options, Labels labels);
+  Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
+          std::size_t workers, ChannelOptions options, Labels labels);
 
   void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
   void trace(Ended ended) { ended_ = std::move(ended); }
@@ -133,6 +131,7 @@ class Channel {
   Clock& clock_;
   Transport& transport_;
   WireTime& wire_;
+  Continuations& later_;
   ChannelOptions options_;
   Labels labels_;
   PreparedPlan* plans_[4] = {};

@@ -66,7 +66,7 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
   if (spec_.slow_while_sending > 0) wire_.listen(this);
   for (std::size_t s = 0; s < spec_.schedule.streams.size(); ++s) {
     auto channel = std::make_unique<Channel>(
-        clock, transport, wire_, ranks, spec_.schedule.streams[s],
+        clock, transport, wire_, later_, ranks, spec_.schedule.streams[s],
         [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
     channel->set_plan(CollectiveKind::all_reduce, all_reduce_plan_.get());
     channel->set_plan(CollectiveKind::all_gather, gather_plan_.get());
@@ -96,6 +96,7 @@ void Job::wire_changed(bool on) {
 Job::~Job() {
   for (const auto& worker : workers_) worker->stop();
   for (const auto& server : servers_) server->stop();
+  later_.clear();  // refers to operations, which go with their pool
 }
 
 void Job::start() {
@@ -216,7 +217,7 @@ void Job::evaluate(Evaluation evaluation) {
   auto waiting = std::make_shared<Evaluation>(std::move(evaluation));
   auto missing = std::make_shared<std::size_t>(waiting->models.size());
   for (const Tensor& model : waiting->models)
-    when_done(model.producer(), [this, waiting, missing] {
+    later_.when_done(model.producer(), [this, waiting, missing] {
       if (--*missing == 0) post_evaluation(std::move(*waiting));
     });
 }

@@ -156,6 +156,7 @@ class Job final : WireTime::Listener {
   Listener& listener_;
   PassTimes pass_times_;
   OperationPool pool_;
+  Continuations later_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::vector<std::unique_ptr<ServerRuntime>> servers_;
   std::unique_ptr<PreparedPlan> all_reduce_plan_, gather_plan_, gtop_k_plan_, barrier_plan_;

@@ -44,7 +44,7 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
   sent_.messages += 1;
   const double bytes = static_cast<double>(shard.elements) * bits / 8;
   sent_.bytes += bytes;
-  when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
+  job_.later_.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
     const Tensor sent = as_sent(job_.graph_, tensor, bits);
     to_server_[shard.server]->send(bytes, priority, [this, shard, sent, call] {
       job_.servers_[shard.server]->arrived(
@@ -55,36 +55,21 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
 }
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
-  auto* push = static_cast<PushCall*>(call.get());
-  intrusive_ptr_add_ref(static_cast<Completion*>(push));  // the message's
-  job_.transport_.send(
-      server, host_, 0,
-      [](void* self, std::uint64_t) {
-        auto* done = static_cast<PushCall*>(self);
-        done->finish();
-        intrusive_ptr_release(static_cast<Completion*>(done));
-      },
-      push, 0);
+  job_.transport_.send(server, host_, 0, Continuations::fire,
+                       job_.later_.keep([call] { static_cast<PushCall*>(call.get())->finish(); }),
+                       0);
 }
 
 Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
   // The request is a message without payload: it pays latency and shares nothing.
   sent_.messages += 1;
-  struct Ask {
-    ServerRuntime* server;
-    Request request;
-  };
   boost::intrusive_ptr<PullCall> call(new PullCall(shard));
-  auto ask = std::make_unique<Ask>(
-      Ask{job_.servers_[shard.server].get(),
-          Request(Request::Kind::pull, rank_, shard, version, Tensor(), call)});
-  job_.transport_.send(
-      host_, job_.spec().servers[shard.server], 0,
-      [](void* self, std::uint64_t) {
-        const std::unique_ptr<Ask> asked(static_cast<Ask*>(self));
-        asked->server->arrived(std::move(asked->request));
-      },
-      ask.release(), 0);
+  const auto ask = [this, shard, version, call] {
+    job_.servers_[shard.server]->arrived(
+        Request(Request::Kind::pull, rank_, shard, version, Tensor(), call));
+  };
+  job_.transport_.send(host_, job_.spec().servers[shard.server], 0, Continuations::fire,
+                       job_.later_.keep(ask), 0);
   return Pending<Tensor>(boost::intrusive_ptr<Result<Tensor>>(call));
 }
 

@@ -74,7 +74,7 @@ Pending<Request> ServerRuntime::receive() {
 }
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
-  when_done(after.producer(), [this, call = push.call, worker = push.worker] {
+  job_.later_.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
     job_.workers()[worker]->server_calls().push_acknowledged(host_, call);
   });
 }
@@ -83,12 +83,13 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) 
   const double bits =
       carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  when_done(data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
-    const Tensor sent = as_sent(job_.graph_, data, bits);
-    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
-      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
-    });
-  });
+  job_.later_.when_done(
+      data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
+        const Tensor sent = as_sent(job_.graph_, data, bits);
+        to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
+          job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
+        });
+      });
 }
 
 double ServerRuntime::seconds(double bytes_moved) const {

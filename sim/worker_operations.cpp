@@ -125,9 +125,10 @@ Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const
 
 void WorkerRuntime::compressed(const Tensor& residual, const Tensor& sent) {
   if (!values_) return;
-  when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
-    when_done(sent.producer(),
-              [this, residual, sent, step] { values_->compressed(step, residual, sent); });
+  job_.later_.when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
+    job_.later_.when_done(sent.producer(), [this, residual, sent, step] {
+      values_->compressed(step, residual, sent);
+    });
   });
 }
 

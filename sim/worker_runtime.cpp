@@ -28,19 +28,7 @@ namespace {
 
 class Delay final : public Completion {
  public:
-  static Pending<> start(Clock& clock, double seconds) {
-    boost::intrusive_ptr<Delay> delay(new Delay);
-    intrusive_ptr_add_ref(static_cast<Completion*>(delay.get()));  // the clock's
-    clock.after(
-        seconds,
-        [](void* self, std::uint64_t) {
-          auto* ended = static_cast<Delay*>(self);
-          ended->complete();
-          intrusive_ptr_release(static_cast<Completion*>(ended));
-        },
-        delay.get());
-    return Pending<>(CompletionRef(delay));
-  }
+  void finish() { complete(); }
   [[nodiscard]] const char* what() const override { return "delay"; }
 };
 
@@ -114,7 +102,9 @@ Pending<> WorkerRuntime::spawn(Program program) {
 }
 
 Pending<> WorkerRuntime::delay(double seconds) {
-  return Delay::start(clock_, seconds);
+  const boost::intrusive_ptr<Delay> delay(new Delay);
+  clock_.after(seconds, Continuations::fire, job_.later_.keep([delay] { delay->finish(); }));
+  return Pending<>(CompletionRef(delay));
 }
 
 void WorkerRuntime::program_ended() {
