@@ -347,8 +347,9 @@ TEST(Plans, DoubleBinaryTreeSumsEveryChunkEverywhere) {
 }
 
 TEST(Plans, HierarchicalSumsEverySegmentEverywhere) {
-  for (const auto& [nodes, per_node] : std::vector<std::pair<std::uint32_t, std::uint32_t>>{
+  for (const auto& shape : std::vector<std::pair<std::uint32_t, std::uint32_t>>{
            {1, 1}, {1, 4}, {4, 1}, {2, 2}, {4, 4}, {2, 8}, {3, 5}, {7, 3}}) {
+    const std::uint32_t nodes = shape.first, per_node = shape.second;
     const Plan plan = plan_hierarchical(nodes, per_node);
     expect_single_ported(plan);
     const std::uint32_t n = nodes * per_node;
@@ -356,8 +357,8 @@ TEST(Plans, HierarchicalSumsEverySegmentEverywhere) {
     const auto rounds = unrolled(plan);
     const std::uint32_t inside = per_node - 1, between = 2 * (nodes - 1);
     ASSERT_EQ(rounds.size(), 2 * inside + between);
-    const auto local = [per_node = per_node](std::uint32_t r) { return r % per_node; };
-    const auto node = [per_node = per_node](std::uint32_t r) { return r / per_node; };
+    const auto local = [per_node](std::uint32_t r) { return r % per_node; };
+    const auto node = [per_node](std::uint32_t r) { return r / per_node; };
     for (std::size_t k = 0; k < rounds.size(); ++k) {
       const bool on_network = k >= inside && k < inside + between;
       if (on_network) {
