@@ -112,7 +112,7 @@ void compare_published(const TransferArguments& arguments) {
       continue;
     const Profile profile = measured ? *measured : analytic_profile(model, gpu, batch);
     const StepCosts costs = step_costs(model, profile, batch);
-    const std::string value = table.text(row, "value");
+    const std::string& value = table.text(row, "value");
     if (table.text(row, "quantity") == "images/s") {
       const double update =
           operation_costs(profile).sgd_update(static_cast<double>(model.parameters()));
