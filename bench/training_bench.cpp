@@ -1,8 +1,8 @@
 // What the project promises about training on real values, on one core: images per second of
 // ResNet-20 and LeNet-5 (next batch, forward, backward, SGD with momentum; batch 32), and how much
 // longer a training takes inside the simulator than the same arithmetic in a plain loop (16
-// workers of batch 8, S-SGD over 10 Gb/s). Processor time of all threads, medians of
-// interleaved rounds: the machine may be shared. Usage: training_bench [rounds]
+// workers of batch 8, S-SGD over 10 Gb/s). Processor time of all threads, medians of interleaved
+// rounds: the machine may be shared. Usage: training_bench [rounds]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -59,7 +59,7 @@ class Training {
     add_training(experiment_.jobs, prepared.jobs, prepared.simulation);
     spec_ = prepared.simulation;
     spec_.jobs.front().evaluate_every = 0;  // at the end
-    spec_.threads = 0;                      // on the simulation's own thread: one core
+    spec_.threads = 1;  // as `paceline run` on one core: the values beside the clock
     const JobSpec& job = spec_.jobs.front();
     initial_ = job.values->initial_parameters();
     for (int rank = 0; rank < workers; ++rank) {
