@@ -73,6 +73,16 @@ struct CudaCeilings {
   double eager_launch_seconds = 0;  ///< per empty kernel launched from the host, back to back
 };
 
+/// What computes one pass of one convolution, as cuDNN was asked for it.
+struct ConvolutionChoice {
+  std::string shape;   ///< the layer's, in words
+  std::string pass;    ///< "forward", "input gradient" or "weight gradient"
+  int algorithm = -1;  ///< cudnnConvolution{Fwd,BwdData,BwdFilter}Algo_t
+  int math = -1;       ///< cudnnMathType_t that it reports
+  std::size_t workspace_bytes = 0;
+  bool measured = false;  ///< the fastest of those tried; else by cuDNN's heuristics
+};
+
 enum class CopyDirection { to_device, to_host, both };
 
 /// Backend plus what a GPU adds to it. The operations here are exact, like Backend's; those that
@@ -81,6 +91,11 @@ class CudaBackend : public Backend {
  public:
   [[nodiscard]] virtual const CudaDeviceInfo& device() const = 0;
   [[nodiscard]] virtual CudaClocks clocks() const = 0;
+  /// Whether matrix products and convolutions may round their inputs to TF32 (from compute
+  /// capability 8.0 on). Off at first; concerns products, and layers made, from now on.
+  virtual void allow_tf32(bool allowed) = 0;
+  /// Of the layers that exist now and have run; empty without cuDNN.
+  [[nodiscard]] virtual std::vector<ConvolutionChoice> convolution_choices() const = 0;
 
   /// Top-k with error feedback in one: residual += scale*gradient; out = the top_k of it; the
   /// residual is cleared there. The same bits as axpy, top_k, clear_at, for 12 to 16 bytes of

@@ -62,7 +62,8 @@ std::string Cuda::description() const {
                      "." + std::to_string(info_.compute_minor) + "), CUDA " + info_.cuda_runtime +
                      ", cuBLAS " + info_.cublas;
   if (!info_.cudnn.empty()) text += ", cuDNN " + info_.cudnn;
-  return text + ", convolution by " + info_.engine + ", fp32 (FMA)";
+  return text + ", convolution by " + info_.engine +
+         (context_.tf32() ? ", TF32 allowed" : ", fp32 (FMA)");
 }
 
 // ---- memory

@@ -101,6 +101,10 @@ class Cuda final : public kernels::CudaBackend {
 
   const kernels::CudaDeviceInfo& device() const override { return info_; }
   kernels::CudaClocks clocks() const override;
+  void allow_tf32(bool allowed) override { context_.allow_tf32(allowed); }
+  std::vector<kernels::ConvolutionChoice> convolution_choices() const override {
+    return context_.convolution_choices();
+  }
   void error_feedback_top_k(double scale, std::span<const float> gradient,
                             std::span<float> residual, kernels::SparseOutput out) override;
   void momentum_top_k(double momentum, std::span<const float> gradient, std::span<float> velocity,

@@ -43,8 +43,7 @@ Context::Context(int device) : device_(device) {
   PACELINE_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   PACELINE_CHECK(cublasCreate(&cublas_));
   PACELINE_CHECK(cublasSetStream(cublas_, stream_));
-  // fp32 is FMA: no TF32, whatever NVIDIA_TF32_OVERRIDE or a later default says.
-  PACELINE_CHECK(cublasSetMathMode(cublas_, CUBLAS_PEDANTIC_MATH));
+  allow_tf32(false);
   // A workspace of our own: cuBLAS is deterministic with it, and needs no allocation inside a
   // graph.
   cublas_workspace_ = DeviceMemory(std::size_t{32} << 20);
@@ -64,6 +63,19 @@ Context::~Context() {
   if (cublas_ != nullptr) cublasDestroy(cublas_);
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
   cudaFreeHost(fault_);
+}
+
+// Unless allowed, fp32 is FMA: no TF32, whatever NVIDIA_TF32_OVERRIDE or a later default says.
+void Context::allow_tf32(bool allowed) {
+  PACELINE_CHECK(
+      cublasSetMathMode(cublas_, allowed ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_PEDANTIC_MATH));
+  tf32_ = allowed;
+}
+
+std::vector<kernels::ConvolutionChoice> Context::convolution_choices() const {
+  std::vector<kernels::ConvolutionChoice> result;
+  for (const auto& [layer, choice] : choices_) result.push_back(choice);
+  return result;
 }
 
 cudaStream_t Context::stream() {

@@ -5,11 +5,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/cuda/check.hpp"
 #include "kernels/cuda/fault.hpp"
+#include "kernels/cuda_module.hpp"
 
 namespace paceline::cuda {
 
@@ -44,6 +48,13 @@ class Context {
   cublasHandle_t cublas() const { return cublas_; }
   /// Where cudnn_convolution.cpp keeps its library handle; null until it is needed.
   std::shared_ptr<void>& cudnn() { return cudnn_; }
+  void allow_tf32(bool allowed);
+  [[nodiscard]] bool tf32() const { return tf32_; }
+  /// One entry per layer and pass; the key is the layer's address.
+  std::map<std::pair<const void*, std::string>, kernels::ConvolutionChoice>& choices() {
+    return choices_;
+  }
+  [[nodiscard]] std::vector<kernels::ConvolutionChoice> convolution_choices() const;
   [[nodiscard]] int device() const { return device_; }
   [[nodiscard]] int multiprocessors() const { return multiprocessors_; }
   /// Blocks for a grid-stride loop over n elements: enough to fill the device, at most one per 256
@@ -68,10 +79,12 @@ class Context {
   int device_;
   int multiprocessors_ = 0;
   bool wait_always_ = false;
+  bool tf32_ = false;
   cudaStream_t stream_ = nullptr;
   cublasHandle_t cublas_ = nullptr;
   Fault* fault_ = nullptr;
   std::shared_ptr<void> cudnn_;
+  std::map<std::pair<const void*, std::string>, kernels::ConvolutionChoice> choices_;
   DeviceMemory cublas_workspace_, scratch_, select_scratch_;
 };
 

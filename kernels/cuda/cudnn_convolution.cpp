@@ -40,9 +40,19 @@ using Operation = Owned<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDesc
                         cudnnDestroyConvolutionDescriptor>;
 using Library = Owned<cudnnHandle_t, cudnnCreate, cudnnDestroy>;
 
+std::string described(const kernels::Conv2dShape& s) {
+  const auto out = s.output();
+  const auto n = [](std::int64_t x) { return std::to_string(x); };
+  return n(s.input.batch) + "x" + n(s.input.channels) + "x" + n(s.input.height) + "x" +
+         n(s.input.width) + " to " + n(out.channels) + "x" + n(out.height) + "x" + n(out.width) +
+         ", kernel " + n(s.window.kernel_height) + "x" + n(s.window.kernel_width) + ", groups " +
+         n(s.groups);
+}
+
 class CudnnConvolution final : public Convolution {
  public:
-  CudnnConvolution(Context& context, const kernels::Conv2dShape& s) : context_(context) {
+  CudnnConvolution(Context& context, const kernels::Conv2dShape& s)
+      : context_(context), shape_(described(s)), tf32_(context.tf32()) {
     const auto out = s.output();
     const auto n = [](std::int64_t x) { return static_cast<int>(x); };
     // One handle per GPU: each costs device memory.
@@ -66,13 +76,19 @@ class CudnnConvolution final : public Convolution {
         n(s.window.stride_width), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
     PACELINE_CUDNN(cudnnSetConvolutionGroupCount(operation_, n(s.groups)));
     // The default math type lets cuDNN take TF32 from compute capability 8.0 on.
-    PACELINE_CUDNN(cudnnSetConvolutionMathType(operation_, CUDNN_FMA_MATH));
+    PACELINE_CUDNN(
+        cudnnSetConvolutionMathType(operation_, tf32_ ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
     forward_ = chosen<cudnnConvolutionFwdAlgoPerf_t, CUDNN_CONVOLUTION_FWD_ALGO_COUNT>(
         cudnnGetConvolutionForwardAlgorithm_v7, x_, w_, y_);
     data_ = chosen<cudnnConvolutionBwdDataAlgoPerf_t, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT>(
         cudnnGetConvolutionBackwardDataAlgorithm_v7, w_, y_, x_);
     filter_ = chosen<cudnnConvolutionBwdFilterAlgoPerf_t, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT>(
         cudnnGetConvolutionBackwardFilterAlgorithm_v7, x_, y_, w_);
+  }
+
+  ~CudnnConvolution() override {
+    for (const char* pass : {kForward, kInputGradient, kWeightGradient})
+      context_.choices().erase({this, pass});
   }
 
   void forward(const float* x, const float* weight, float* y) override {
@@ -83,6 +99,7 @@ class CudnnConvolution final : public Convolution {
                                                       y, most, count, found, memory, limit_);
       });
       forward_measured_ = true;
+      record(kForward, forward_);
     }
     PACELINE_CUDNN(cudnnConvolutionForward(library_, &one_, x_, x, w_, weight, operation_,
                                            forward_.algo, context_.scratch(forward_.memory),
@@ -96,6 +113,7 @@ class CudnnConvolution final : public Convolution {
             library_, w_, weight, y_, dy, operation_, x_, dx, most, count, found, memory, limit_);
       });
       data_measured_ = true;
+      record(kInputGradient, data_);
     }
     PACELINE_CUDNN(cudnnConvolutionBackwardData(library_, &one_, w_, weight, y_, dy, operation_,
                                                 data_.algo, context_.scratch(data_.memory),
@@ -110,6 +128,7 @@ class CudnnConvolution final : public Convolution {
             library_, x_, x, y_, dy, operation_, w_, d_weight, most, count, found, memory, limit_);
       });
       filter_measured_ = true;
+      record(kWeightGradient, filter_);
     }
     PACELINE_CUDNN(cudnnConvolutionBackwardFilter(library_, &one_, x_, x, y_, dy, operation_,
                                                   filter_.algo, context_.scratch(filter_.memory),
@@ -119,8 +138,17 @@ class CudnnConvolution final : public Convolution {
  private:
   template <class Found>
   [[nodiscard]] bool usable(const Found& found) const {
+    // The descriptor's math type governs; an algorithm that says it needs tensor cores is no fp32.
+    const bool tensor_cores = found.mathType == CUDNN_TENSOR_OP_MATH ||
+                              found.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
     return found.status == CUDNN_STATUS_SUCCESS && found.determinism == CUDNN_DETERMINISTIC &&
-           found.mathType == CUDNN_FMA_MATH && found.memory <= limit_;
+           (tf32_ || !tensor_cores) && found.memory <= limit_;
+  }
+  template <class Found>
+  void record(const char* pass, const Found& chosen) {
+    context_.choices()[{this, pass}] = {
+        shape_,        pass, static_cast<int>(chosen.algo), static_cast<int>(chosen.mathType),
+        chosen.memory, true};
   }
   /// The heuristics' first usable algorithm, until the first pass measures.
   template <class Found, int most, class Query, class A, class B, class C>
@@ -150,7 +178,12 @@ class CudnnConvolution final : public Convolution {
     return fallback;
   }
 
+  static constexpr const char *kForward = "forward", *kInputGradient = "input gradient",
+                              *kWeightGradient = "weight gradient";
+
   Context& context_;
+  std::string shape_;
+  bool tf32_;
   cudnnHandle_t library_ = nullptr;
   std::size_t limit_ = 0;  ///< of the workspace
   Tensor x_, y_;

@@ -18,9 +18,15 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#ifdef PACELINE_CUDA_EMULATED
+#include <cuda_runtime_api.h>
+#endif
 
 #define __global__
 #define __device__
@@ -53,7 +59,7 @@ inline float4 make_float4(float x, float y, float z, float w) {
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
   return {x, y, z, w};
 }
-using cudaStream_t = void*;
+using cudaStream_t = struct CUstream_st*;
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -92,6 +98,20 @@ struct Machine {
   unsigned grid_threads = 0;
   bool cooperative = false;
   const std::function<void()>* body = nullptr;
+  std::mt19937 order{seed_of_order()};
+
+  /// $PACELINE_EMULATION_ORDER: threads and blocks run in an order drawn from it, not in theirs.
+  static unsigned seed_of_order() {
+    const char* seed = std::getenv("PACELINE_EMULATION_ORDER");
+    return seed == nullptr ? 0 : static_cast<unsigned>(std::atoi(seed));
+  }
+  std::vector<unsigned> turns(unsigned count) {
+    static const bool drawn = seed_of_order() != 0;
+    std::vector<unsigned> result(count);
+    std::iota(result.begin(), result.end(), 0u);
+    if (drawn) std::shuffle(result.begin(), result.end(), order);
+    return result;
+  }
 };
 inline Machine machine;
 
@@ -168,9 +188,10 @@ inline void fiber_main() {
 }
 
 inline void run_fibers(unsigned count) {
+  const std::vector<unsigned> turns = machine.turns(count);
   for (unsigned left = count; left > 0;) {
     bool progressed = false;
-    for (unsigned i = 0; i < count; ++i) {
+    for (const unsigned i : turns) {
       Fiber& fiber = *machine.fibers[i];
       if (fiber.done) continue;
       if (fiber.waits_on != nullptr && *fiber.waits_on == fiber.waits_until_not) continue;
@@ -218,7 +239,7 @@ inline void launch(dim3 grid, dim3 block, bool cooperative, const std::function<
   machine.grid_threads = threads * blocks;
   std::vector<Block> homes(blocks);
   unsigned prepared = 0;
-  for (unsigned b = 0; b < blocks; ++b) {
+  for (const unsigned b : machine.turns(blocks)) {
     homes[b].warps.resize((threads + 31) / 32);
     for (unsigned t = 0; t < threads; ++t) {
       Fiber& one = fiber(prepared++);
@@ -235,12 +256,11 @@ inline void launch(dim3 grid, dim3 block, bool cooperative, const std::function<
   if (cooperative) run_fibers(prepared);
 }
 
-template <class T>
-T fetch_and(T* where, T value, T (*combine)(T, T)) {
-  const T before = *where;
-  *where = combine(before, value);
-  return before;
-}
+#ifdef PACELINE_CUDA_EMULATED
+/// By tests/cuda/emulated: a launch as `launch` runs it, in its turn on the stream.
+cudaError_t launch_on(cudaStream_t stream, dim3 grid, unsigned threads, bool cooperative,
+                      std::function<void()> thread);
+#endif
 
 }  // namespace paceline::cuda::emulation
 

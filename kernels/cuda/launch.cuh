@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/device.cuh"
 
-#ifdef __CUDACC__
+#if defined(__CUDACC__) || defined(PACELINE_CUDA_EMULATED)
 #include "kernels/cuda/check.hpp"
 #endif
 
@@ -26,10 +26,17 @@ void launch(const char* where, bool cooperative, cudaStream_t stream, dim3 grid,
         where);
 }
 #else
+/// At once; tests/cuda/emulated keeps launches back in streams and captures them.
 template <class... Parameters>
-void launch(const char*, bool cooperative, cudaStream_t, dim3 grid, unsigned threads,
+void launch(const char* where, bool cooperative, cudaStream_t stream, dim3 grid, unsigned threads,
             void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
+#ifdef PACELINE_CUDA_EMULATED
+  check(emulation::launch_on(stream, grid, threads, cooperative, [=] { kernel(arguments...); }),
+        where);
+#else
+  static_cast<void>(where), static_cast<void>(stream);
   emulation::launch(grid, dim3(threads), cooperative, [&] { kernel(arguments...); });
+#endif
 }
 #endif
 

@@ -103,11 +103,11 @@ class ClockWatch {
  public:
   explicit ClockWatch(const std::string& pci_bus_id) : nvml_(pci_bus_id) {}
   void look() { mhz_.push_back(nvml_.clocks().sm_mhz); }
-  /// Without NVML all are -1 and none is below the floor.
+  /// Without NVML nothing is known of the clock, and all are kept.
   [[nodiscard]] std::vector<bool> kept(double floor) const {
     const double usual = median({mhz_.begin(), mhz_.end()});
     std::vector<bool> result;
-    for (const int mhz : mhz_) result.push_back(!(mhz < floor * usual));
+    for (const int mhz : mhz_) result.push_back(usual <= 0 || mhz >= floor * usual);
     return result;
   }
   [[nodiscard]] int mhz(std::size_t sample) const { return mhz_[sample]; }

@@ -149,6 +149,8 @@ class FakeGpu final : public CudaBackend {
 
   const CudaDeviceInfo& device() const override { return info_; }
   CudaClocks clocks() const override { return {1980, 2600, 40, 300}; }
+  void allow_tf32(bool) override {}
+  std::vector<ConvolutionChoice> convolution_choices() const override { return {}; }
   void error_feedback_top_k(double scale, std::span<const float> gradient,
                             std::span<float> residual, SparseOutput out) override {
     axpy(scale, gradient, residual);
