@@ -10,6 +10,19 @@
 
 namespace paceline::kernels {
 
+void Backend::error_feedback_top_k(double scale, std::span<const float> gradient,
+                                   std::span<float> residual, SparseOutput out) {
+  axpy(scale, gradient, residual);
+  top_k(residual, out);
+  clear_at(out.indices, residual);
+}
+
+void Backend::scatter_fresh(std::span<const SparseView> blocks, double scale,
+                            std::span<float> sum) {
+  fill(0, sum);
+  scatter_add(blocks, scale, sum);
+}
+
 std::vector<std::string> backend_names() {
 #ifdef PACELINE_HAVE_ONEDNN
   return {"reference", "onednn"};

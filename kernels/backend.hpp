@@ -35,6 +35,8 @@ class Backend {
   /// Library, version and instruction set or device, for the record of a run: "oneDNN 2.6.3,
   /// AVX-512".
   [[nodiscard]] virtual std::string description() const = 0;
+  /// Whether its memory is the host's: any of the host's will do then.
+  [[nodiscard]] virtual bool on_host() const { return true; }
 
   // Memory. Alignment is at least 64 bytes; contents of fresh memory are unspecified.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
@@ -89,6 +91,10 @@ class Backend {
   // sparsify.hpp
   virtual void top_k(std::span<const float> x, SparseOutput out) = 0;
   virtual void clear_at(std::span<const std::int32_t> indices, std::span<float> x) = 0;
+  /// Top-k with error feedback in one: residual += scale*gradient; out = the top_k of it; the
+  /// residual is cleared there. The bits of axpy, top_k, clear_at.
+  virtual void error_feedback_top_k(double scale, std::span<const float> gradient,
+                                    std::span<float> residual, SparseOutput out);
   virtual float sampled_threshold(std::span<const float> x, std::int64_t k, std::int64_t stride,
                                   std::uint64_t seed) = 0;
   virtual float gaussian_threshold(std::span<const float> x, std::int64_t k) = 0;
@@ -97,6 +103,9 @@ class Backend {
                                        SparseOutput out) = 0;
   virtual void scatter_add(std::span<const SparseView> blocks, double scale,
                            std::span<float> sum) = 0;
+  /// sum = scale * (the blocks, added in order): the bits of scatter_add to zeros.
+  virtual void scatter_fresh(std::span<const SparseView> blocks, double scale,
+                             std::span<float> sum);
   virtual std::int64_t merge_top_k(SparseView a, SparseView b, SparseOutput out) = 0;
 
   // quantize.hpp

@@ -97,11 +97,7 @@ class CudaBackend : public Backend {
   /// Of the layers that exist now and have run; empty without cuDNN.
   [[nodiscard]] virtual std::vector<ConvolutionChoice> convolution_choices() const = 0;
 
-  /// Top-k with error feedback in one: residual += scale*gradient; out = the top_k of it; the
-  /// residual is cleared there. The same bits as axpy, top_k, clear_at, for 12 to 16 bytes of
-  /// traffic per element.
-  virtual void error_feedback_top_k(double scale, std::span<const float> gradient,
-                                    std::span<float> residual, SparseOutput out) = 0;
+  [[nodiscard]] bool on_host() const override { return false; }
   /// DGC's form (arXiv 1712.01887): velocity = momentum*velocity + gradient; accumulated +=
   /// velocity; out = the top_k of accumulated; both are cleared there.
   virtual void momentum_top_k(double momentum, std::span<const float> gradient,
@@ -113,10 +109,6 @@ class CudaBackend : public Backend {
   virtual void legacy_top_k(std::span<const float> x, SparseOutput out) = 0;
   /// The same by a full radix sort (CUB) of keys and indices. Same set as top_k, largest first.
   virtual void sort_top_k(std::span<const float> x, SparseOutput out) = 0;
-  /// sum = scale * (the blocks, added in order): like scatter_add to a zeroed sum, without reading
-  /// it.
-  virtual void scatter_fresh(std::span<const SparseView> blocks, double scale,
-                             std::span<float> sum) = 0;
 
   /// Runs `work(buffer)` eagerly once per buffer, captures repetitions of it into one graph, and
   /// times replays of that with events. What `work` calls must be capturable: nothing that returns

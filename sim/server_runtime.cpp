@@ -155,7 +155,8 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
                          [engine = job_.spec().values, velocity, rate = learning_rate(step)](
                              auto in, std::span<float> out) {
                            std::copy(in[0].begin(), in[0].end(), out.begin());
-                           engine->update(rate, in[1], *velocity, out);
+                           Operands host(host_backend());
+                           engine->update(host, rate, in[1], *velocity, out);
                          }));
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.

@@ -34,7 +34,7 @@ FeedOptions feed_options(const TrainingOptions& options, std::size_t rank) {
 class Mirror {
  public:
   Mirror(kernels::Backend& backend, std::int64_t elements)
-      : backend_(backend), on_host_(backend.name() != "cuda") {
+      : backend_(backend), on_host_(backend.on_host()) {
     if (!on_host_) memory_ = kernels::Array<float>(backend, static_cast<std::size_t>(elements));
   }
   std::span<const float> to_device(std::span<const float> host) {
@@ -147,6 +147,7 @@ class NetworkWorker final : public WorkerEngine {
   [[nodiscard]] std::int64_t state_elements() const override { return network_.state_elements(); }
   void read_state(std::span<float> state) const override { network_.read_state(state); }
   void write_state(std::span<const float> state) override { network_.write_state(state); }
+  [[nodiscard]] kernels::Backend& backend() override { return *backend_; }
 
  private:
   TrainingOptions options_;
@@ -208,17 +209,19 @@ class NetworkEngine final : public ValueEngine {
     return result;
   }
 
-  void update(double learning_rate, std::span<const float> gradient, std::span<float> velocity,
-              std::span<float> parameters) const override {
+  void update(Operands& on, double learning_rate, std::span<const float> gradient,
+              std::span<float> velocity, std::span<float> parameters) const override {
     kernels::SgdOptions sgd = sgd_;
     sgd.learning_rate = learning_rate;
+    std::vector<float> clipped;
     if (options_.clip_norm > 0) {
-      std::vector<float> clipped(gradient.begin(), gradient.end());
-      kernels::reference::clip_norm(options_.clip_norm, clipped);
-      kernels::reference::sgd_step(sgd, clipped, velocity, parameters);
-      return;
+      clipped.assign(gradient.begin(), gradient.end());
+      on.backend().clip_norm(options_.clip_norm, on.change(std::span<float>(clipped)));
+      on.done();
+      gradient = clipped;
     }
-    kernels::reference::sgd_step(sgd, gradient, velocity, parameters);
+    on.backend().sgd_step(sgd, on.read(gradient), on.change(velocity), on.change(parameters));
+    on.done();
   }
   [[nodiscard]] double momentum() const override { return options_.momentum; }
   [[nodiscard]] std::int64_t micro_batches() const override { return options_.micro_batches; }

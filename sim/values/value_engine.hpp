@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/values/operands.hpp"
 #include "sim/values/task_graph.hpp"
 
 namespace paceline {
@@ -28,6 +29,8 @@ class WorkerEngine {
   [[nodiscard]] virtual std::int64_t state_elements() const = 0;
   virtual void read_state(std::span<float> state) const = 0;
   virtual void write_state(std::span<const float> state) = 0;
+  /// Where the worker's operations on vectors run.
+  [[nodiscard]] virtual kernels::Backend& backend() { return host_backend(); }
 };
 
 /// What an evaluation found.
@@ -45,9 +48,9 @@ class ValueEngine {
   /// Runs on any thread, one call at a time. `state`: the mean of the workers'.
   virtual Evaluation evaluate(std::span<const float> parameters, std::span<const float> state) = 0;
 
-  // The optimiser: SGD with momentum (Nesterov), weight decay; velocity may be empty without
-  // momentum.
-  virtual void update(double learning_rate, std::span<const float> gradient,
+  /// The optimiser, SGD with momentum (Nesterov) and weight decay, on a part of the parameters: on
+  /// a worker's device or a server's host. `velocity` may be empty without momentum.
+  virtual void update(Operands& on, double learning_rate, std::span<const float> gradient,
                       std::span<float> velocity, std::span<float> parameters) const = 0;
   [[nodiscard]] virtual double momentum() const = 0;
   /// Per step, each with samples of its own; must be the job's accumulation.

@@ -30,6 +30,42 @@ void note_readers(const std::vector<Tensor>& tensors, const Strand* strand,
   for (const Tensor& tensor : tensors) buffer_of(tensor).note_reader(strand, task);
 }
 
+struct Selecting {
+  Operands& operands;
+  Selector selector;
+  std::int64_t k;
+  std::uint64_t seed;
+};
+
+// residual += factor * gradient; what is selected of it moves to `pairs`.
+void select_from(const Selecting& how, double factor, std::span<const float> gradient,
+                 std::vector<float>& residual, SparseData& pairs) {
+  Operands& operands = how.operands;
+  kernels::Backend& on = operands.backend();
+  const auto n = static_cast<std::int64_t>(residual.size());
+  const std::span<const float> g = operands.read(gradient);
+  const std::span<float> all = operands.change(std::span<float>(residual));
+  const auto pairs_of = [&](std::int64_t count) -> kernels::SparseOutput {
+    pairs.indices.resize(static_cast<std::size_t>(count));
+    pairs.values.resize(static_cast<std::size_t>(count));
+    return {operands.write(std::span<std::int32_t>(pairs.indices)),
+            operands.write(std::span<float>(pairs.values))};
+  };
+  const bool sampled = how.selector == Selector::dgc_sample;
+  if (sampled || how.selector == Selector::gaussian_k) {
+    on.axpy(factor, g, all);
+    const float threshold =
+        sampled ? on.sampled_threshold(all, how.k, std::min<std::int64_t>(100, n), how.seed)
+                : on.gaussian_threshold(all, how.k);
+    const kernels::SparseOutput out = pairs_of(on.count_reaching(all, threshold));
+    on.select_reaching(all, threshold, out);
+    on.clear_at(out.indices, all);
+  } else {
+    on.error_feedback_top_k(factor, g, all, pairs_of(std::min(how.k, n)));
+  }
+  operands.done();
+}
+
 std::vector<float> rounded_to_fp16(std::span<const float> values) {
   std::vector<std::uint16_t> packed(values.size());
   std::vector<float> rounded(values.size());
@@ -98,6 +134,7 @@ WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngi
     : DeviceValues(graph, metrics),
       values_(engine),
       engine_(engine.make_worker(rank)),
+      operands_(std::make_shared<Operands>(engine_->backend())),
       model_(model),
       accumulation_(accumulation),
       velocity_(graph.ledger().floats(std::vector<float>(
@@ -249,15 +286,15 @@ void WorkerValues::update(const std::vector<Tensor>& gradients, double learning_
     version.set(from, count, version.newest(from, count) + 1);
   }
   target.written = strand_.post(
-      [&values = values_, inputs = views(gradients), offsets, weights = target.data,
-       velocity = velocity_, learning_rate] {
+      [&values = values_, engine = engine_, operands = operands_, inputs = views(gradients),
+       offsets, weights = target.data, velocity = velocity_, learning_rate] {
         for (std::size_t i = 0; i < inputs.size(); ++i) {
           const std::span<const float> gradient = inputs[i].read();
           const auto at = static_cast<std::size_t>(offsets[i]);
           const std::span<float> own_velocity =
               velocity->empty() ? std::span<float>()
                                 : std::span<float>(*velocity).subspan(at, gradient.size());
-          values.update(learning_rate, gradient, own_velocity,
+          values.update(*operands, learning_rate, gradient, own_velocity,
                         std::span<float>(*weights).subspan(at, gradient.size()));
         }
       },
@@ -291,33 +328,11 @@ DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
           rest = std::move(rest)] {
     const std::vector<Tensor> reads{residual, gradient};
     const TaskGraph::Ref task = strand_.post(
-        [inputs = views(reads), factor = static_cast<float>(factor), k, selector, seed,
-         pairs = sent->data, kept = rest->data] {
-          namespace reference = kernels::reference;
-          std::vector<float>& all = *kept;
-          const std::span<const float> r = inputs[0].read(), g = inputs[1].read();
-          all.resize(g.size());
-          for (std::size_t i = 0; i < all.size(); ++i) all[i] = r[i] + factor * g[i];
-          const bool sampled = selector == Selector::dgc_sample,
-                     gaussian = selector == Selector::gaussian_k;
-          std::int64_t count = std::min<std::int64_t>(k, static_cast<std::int64_t>(all.size()));
-          float threshold = 0;
-          if (sampled || gaussian) {
-            threshold =
-                sampled
-                    ? reference::sampled_threshold(
-                          all, k,
-                          std::min<std::int64_t>(100, static_cast<std::int64_t>(all.size())), seed)
-                    : reference::gaussian_threshold(all, k);
-            count = reference::count_reaching(all, threshold);
-          }
-          pairs->indices.resize(static_cast<std::size_t>(count));
-          pairs->values.resize(static_cast<std::size_t>(count));
-          if (sampled || gaussian)
-            reference::select_reaching(all, threshold, {pairs->indices, pairs->values});
-          else
-            reference::top_k(all, {pairs->indices, pairs->values});
-          reference::clear_at(pairs->indices, all);
+        [inputs = views(reads), factor, k, selector, seed, pairs = sent->data, kept = rest->data,
+         operands = operands_, engine = engine_] {
+          const std::span<const float> before = inputs[0].read();
+          kept->assign(before.begin(), before.end());
+          select_from({*operands, selector, k, seed}, factor, inputs[1].read(), *kept, *pairs);
         },
         written(reads));
     note_readers(reads, &strand_, task);
@@ -343,12 +358,19 @@ DeviceValues::Launch WorkerValues::scatter(std::vector<Sparse> blocks, std::vect
           data.push_back(buffer_of(block).data);
         }
         result->written = strand_.post(
-            [data, weights, out = result->data, elements = result->elements()] {
-              out->assign(elements, 0.0F);
+            [data, weights, out = result->data, elements = result->elements(), operands = operands_,
+             engine = engine_] {
+              out->resize(elements);
+              kernels::Backend& on = operands->backend();
+              const std::span<float> sum = operands->write(std::span<float>(*out));
+              on.fill(0, sum);
               for (std::size_t b = 0; b < data.size(); ++b) {
-                const kernels::SparseView view{data[b]->indices, data[b]->values};
-                kernels::reference::scatter_add(std::span(&view, 1), weights[b], *out);
+                const kernels::SparseView view{
+                    operands->read(std::span<const std::int32_t>(data[b]->indices)),
+                    operands->read(std::span<const float>(data[b]->values))};
+                on.scatter_add(std::span(&view, 1), weights[b], sum);
               }
+              operands->done();
             },
             std::move(after));
         std::int64_t read_at = Versions::kNone;

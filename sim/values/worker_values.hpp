@@ -5,6 +5,7 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/values/buffer.hpp"
+#include "sim/values/operands.hpp"
 #include "sim/values/pass_log.hpp"
 #include "sim/values/training_metrics.hpp"
 #include "sim/values/value_engine.hpp"
@@ -80,6 +81,7 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
 
   ValueEngine& values_;
   std::shared_ptr<WorkerEngine> engine_;
+  std::shared_ptr<Operands> operands_;  // of its backend
   const ModelShape& model_;
   std::int64_t accumulation_;
   Floats velocity_, accumulated_;

@@ -81,7 +81,7 @@ class Regression final : public ValueEngine {
     }
     return result;
   }
-  void update(double rate, std::span<const float> gradient, std::span<float> velocity,
+  void update(Operands&, double rate, std::span<const float> gradient, std::span<float> velocity,
               std::span<float> weights) const override {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       float d = gradient[i] + static_cast<float>(options_.weight_decay) * weights[i];
