@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "sim/values/collective_values.hpp"
 
 namespace paceline {
 

@@ -1,6 +1,7 @@
 #include "sim/server_calls.hpp"
 
 #include "sim/server_runtime.hpp"
+#include "sim/values/collective_values.hpp"
 
 namespace paceline {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "sim/values/collective_values.hpp"
 #include "sim/worker_runtime.hpp"
 
 namespace paceline {

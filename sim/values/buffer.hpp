@@ -91,4 +91,23 @@ inline SparseBuffer& buffer_of(const Sparse& sparse) {
   return *static_cast<SparseBuffer*>(sparse.pairs().values().get());
 }
 
+/// The tasks that write them.
+inline std::vector<TaskGraph::Ref> written(const std::vector<Tensor>& tensors) {
+  std::vector<TaskGraph::Ref> tasks;
+  for (const Tensor& tensor : tensors) tasks.push_back(buffer_of(tensor).written);
+  return tasks;
+}
+
+inline std::vector<View> views(const std::vector<Tensor>& tensors) {
+  std::vector<View> result;
+  for (const Tensor& tensor : tensors) result.emplace_back(tensor);
+  return result;
+}
+
+/// See Buffer::note_reader.
+inline void note_readers(const std::vector<Tensor>& tensors, const Strand* strand,
+                         const TaskGraph::Ref& task) {
+  for (const Tensor& tensor : tensors) buffer_of(tensor).note_reader(strand, task);
+}
+
 }  // namespace paceline

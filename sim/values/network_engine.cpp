@@ -2,20 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <cstdlib>
-#include <ctime>
-#include <fstream>
 
-#include "base/error.hpp"
 #include "kernels/backend.hpp"
 #include "models/data/catalog.hpp"
 #include "models/data/feed.hpp"
 #include "models/network/network.hpp"
+#include "sim/values/step_times.hpp"
 
 namespace paceline {
 namespace {
@@ -64,44 +57,6 @@ class Mirror {
   kernels::Backend& backend_;
   bool on_host_;
   kernels::Array<float> memory_;
-};
-
-// The real seconds of worker 0's steps, from one loading to the next, written to the file that
-// PACELINE_STEP_TIMES names: what a measured profile of this machine has to predict. With --threads
-// 1 all of them are of one thread; `disturbed`: how often the operating system took the core from
-// it meanwhile.
-class StepTimes {
- public:
-  explicit StepTimes(std::size_t rank) {
-    const char* file = std::getenv("PACELINE_STEP_TIMES");
-    if (file == nullptr || *file == '\0' || rank != 0) return;
-    out_.open(file);
-    if (!out_) throw InputError(fmt::format("PACELINE_STEP_TIMES: cannot write '{}'", file));
-    out_ << "step,seconds,cpu_seconds,disturbed\n";
-  }
-  void loading(std::int64_t step) {
-    if (!out_.is_open()) return;
-    const auto now = std::chrono::steady_clock::now();
-    rusage usage{};
-    getrusage(RUSAGE_THREAD, &usage);
-    timespec cpu{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-    const double cpu_now =
-        static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec);
-    if (step > 0)
-      out_ << fmt::format("{},{:.9f},{:.9f},{}\n", step - 1,
-                          std::chrono::duration<double>(now - last_).count(), cpu_now - cpu_,
-                          usage.ru_nivcsw - switches_);
-    last_ = now;
-    cpu_ = cpu_now;
-    switches_ = usage.ru_nivcsw;
-  }
-
- private:
-  std::ofstream out_;
-  std::chrono::steady_clock::time_point last_;
-  double cpu_ = 0;
-  long switches_ = 0;
 };
 
 class NetworkWorker final : public WorkerEngine {

@@ -48,6 +48,16 @@ TEST(Staleness, AsgdMissesTheOtherWorkers) {
   EXPECT_NEAR(*log.staleness, (0.0 + 1 + 2 + 3) / 4, 1e-12);
 }
 
+TEST(Staleness, AsgdInHalfPrecisionMissesThemToo) {
+  // What is rounded on its way is still of the same version.
+  Training t;
+  t.schedule = "asgd";
+  t.servers = 1;
+  t.steps = 20;
+  t.payload_bits = 16;
+  EXPECT_GT(train(t).job.training.staleness.value_or(0), 1);
+}
+
 TEST(Staleness, OneAsgdWorkerMissesNothing) {
   Training t;
   t.schedule = "asgd";
