@@ -313,7 +313,7 @@ PACELINE_KERNEL void __launch_bounds__(vector_threads)
 }
 
 struct ScatterScratch {
-  float sum[scatter_tile];
+  alignas(16) float sum[scatter_tile];
 };
 
 /// sum[i] += scale * value for block 0, 1, 2, ... in this order: the same bits on every replica. A
@@ -339,11 +339,12 @@ PACELINE_KERNEL void __launch_bounds__(vector_threads)
     __syncthreads();
     for (int p = 0; p < blocks.count; ++p) {
       const std::uint32_t* mine = starts + static_cast<std::size_t>(p) * (tiles + 1) + tile;
-      const std::uint32_t end = mine[1];
+      const std::uint32_t end = min(mine[1], blocks.sizes[p]);
       for (std::uint32_t i = mine[0] + threadIdx.x; i < end; i += vector_threads) {
-        // Indices within a block are distinct, so no two threads meet.
-        s.sum[static_cast<std::uint32_t>(blocks.indices[p][i]) - base] +=
-            scale * blocks.values[p][i];
+        // Indices within a block are distinct, so no two threads meet. Out of order they would be
+        // found in other tiles' ranges too: what is not of this tile is passed over.
+        const std::uint32_t at = static_cast<std::uint32_t>(blocks.indices[p][i]) - base;
+        if (at < here) s.sum[at] += scale * blocks.values[p][i];
       }
       __syncthreads();
     }

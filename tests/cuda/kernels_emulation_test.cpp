@@ -101,6 +101,26 @@ TEST(KernelEmulation, ScatterAddInRankOrder) {
   }
 }
 
+// Indices out of order are the caller's mistake: the sum is then wrong, but nothing else is touched.
+TEST(KernelEmulation, ScatterStaysInItsTile) {
+  const std::uint32_t n = 3 * scatter_tile + 17;
+  const std::uint32_t tiles = (n + scatter_tile - 1) / scatter_tile;
+  Sparse backwards = top(normal(n, 1), 5000);
+  std::reverse(backwards.indices.begin(), backwards.indices.end());
+  SparseBlocks blocks{};
+  blocks.indices[0] = backwards.indices.data();
+  blocks.values[0] = backwards.values.data();
+  blocks.sizes[0] = 5000;
+  blocks.count = 1;
+  std::vector<std::uint32_t> starts(tiles + 1, 0);
+  starts.back() = 5000;
+  for (std::uint32_t t = 1; t < tiles; ++t) starts[t] = 1250 * t;
+  std::vector<float> sum(n + 64, -7.0f);
+  PACELINE_LAUNCH(nullptr, 2, vector_threads, (scatter_add_kernel), blocks, 1.0f, true, tiles,
+                  starts.data(), sum.data(), n);
+  for (std::uint32_t i = n; i < sum.size(); ++i) EXPECT_EQ(sum[i], -7.0f);
+}
+
 TEST(KernelEmulation, MergeAddsWhatBothHave) {
   for (const std::size_t k : {1u, 40u, 1500u}) {
     const Sparse a = top(normal(5000, 1), k);
