@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -14,13 +15,16 @@
 
 namespace paceline::kernels {
 
-/// A test that needs a GPU: skips with the loader's reason where there is none.
+/// A test that needs a GPU: skips with the loader's reason where there is none, or fails with it if
+/// PACELINE_REQUIRE_GPU=1 says that there is one.
 class GpuTest : public testing::Test {
  protected:
   void SetUp() override {
     try {
       gpu_ = load_cuda_backend(0);
     } catch (const InputError& error) {
+      const char* required = std::getenv("PACELINE_REQUIRE_GPU");
+      if (required != nullptr && *required == '1') FAIL() << error.what();
       GTEST_SKIP() << "NOT RUN: " << error.what();
     }
   }
