@@ -76,11 +76,13 @@ struct CudaCeilings {
 /// What computes one pass of one convolution, as cuDNN was asked for it.
 struct ConvolutionChoice {
   std::string shape;   ///< the layer's, in words
-  std::string pass;    ///< "forward", "input gradient" or "weight gradient"
+  std::string pass;    ///< "forward", "input gradient", "weight gradient", or "all"
   int algorithm = -1;  ///< cudnnConvolution{Fwd,BwdData,BwdFilter}Algo_t
   int math = -1;       ///< cudnnMathType_t that it reports
   std::size_t workspace_bytes = 0;
   bool measured = false;  ///< the fastest of those tried; else by cuDNN's heuristics
+  std::size_t workspace_limit_bytes = 0;  ///< algorithms that want more are passed over
+  std::string instead;                    ///< why the layer goes through im2col and cuBLAS; else ""
 };
 
 enum class CopyDirection { to_device, to_host, both };

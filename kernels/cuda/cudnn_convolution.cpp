@@ -49,6 +49,11 @@ std::string described(const kernels::Conv2dShape& s) {
          n(s.groups);
 }
 
+/// cuDNN lacks an algorithm that we may use for this convolution.
+class NoAlgorithm : public std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
 class CudnnConvolution final : public Convolution {
  public:
   CudnnConvolution(Context& context, const kernels::Conv2dShape& s)
@@ -78,61 +83,45 @@ class CudnnConvolution final : public Convolution {
     // The default math type lets cuDNN take TF32 from compute capability 8.0 on.
     PACELINE_CUDNN(
         cudnnSetConvolutionMathType(operation_, tf32_ ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH));
-    forward_ = chosen<cudnnConvolutionFwdAlgoPerf_t, CUDNN_CONVOLUTION_FWD_ALGO_COUNT>(
-        cudnnGetConvolutionForwardAlgorithm_v7, x_, w_, y_);
-    data_ = chosen<cudnnConvolutionBwdDataAlgoPerf_t, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT>(
-        cudnnGetConvolutionBackwardDataAlgorithm_v7, w_, y_, x_);
-    filter_ = chosen<cudnnConvolutionBwdFilterAlgoPerf_t, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT>(
-        cudnnGetConvolutionBackwardFilterAlgorithm_v7, x_, y_, w_);
+    forward_.guess(*this, cudnnGetConvolutionForwardAlgorithm_v7, x_, w_, y_);
+    data_.guess(*this, cudnnGetConvolutionBackwardDataAlgorithm_v7, w_, y_, x_);
+    filter_.guess(*this, cudnnGetConvolutionBackwardFilterAlgorithm_v7, x_, y_, w_);
   }
 
   ~CudnnConvolution() override {
-    for (const char* pass : {kForward, kInputGradient, kWeightGradient})
+    for (const char* pass : {forward_.name(), data_.name(), filter_.name()})
       context_.choices().erase({this, pass});
   }
 
   void forward(const float* x, const float* weight, float* y) override {
-    if (!forward_measured_) {
-      void* memory = context_.scratch(limit_);
-      forward_ = fastest(forward_, [&](int most, int* count, cudnnConvolutionFwdAlgoPerf_t* found) {
-        return cudnnFindConvolutionForwardAlgorithmEx(library_, x_, x, w_, weight, operation_, y_,
-                                                      y, most, count, found, memory, limit_);
-      });
-      forward_measured_ = true;
-      record(kForward, forward_);
-    }
+    forward_.settle(*this, [&](int most, int* count, cudnnConvolutionFwdAlgoPerf_t* found) {
+      return cudnnFindConvolutionForwardAlgorithmEx(library_, x_, x, w_, weight, operation_, y_, y,
+                                                    most, count, found, context_.scratch(limit_),
+                                                    limit_);
+    });
     PACELINE_CUDNN(cudnnConvolutionForward(library_, &one_, x_, x, w_, weight, operation_,
-                                           forward_.algo, context_.scratch(forward_.memory),
-                                           forward_.memory, &zero_, y_, y));
+                                           forward_.chosen().algo, workspace(forward_),
+                                           forward_.chosen().memory, &zero_, y_, y));
   }
   void input_gradient(const float* weight, const float* dy, float* dx) override {
-    if (!data_measured_) {
-      void* memory = context_.scratch(limit_);
-      data_ = fastest(data_, [&](int most, int* count, cudnnConvolutionBwdDataAlgoPerf_t* found) {
-        return cudnnFindConvolutionBackwardDataAlgorithmEx(
-            library_, w_, weight, y_, dy, operation_, x_, dx, most, count, found, memory, limit_);
-      });
-      data_measured_ = true;
-      record(kInputGradient, data_);
-    }
+    data_.settle(*this, [&](int most, int* count, cudnnConvolutionBwdDataAlgoPerf_t* found) {
+      return cudnnFindConvolutionBackwardDataAlgorithmEx(library_, w_, weight, y_, dy, operation_,
+                                                         x_, dx, most, count, found,
+                                                         context_.scratch(limit_), limit_);
+    });
     PACELINE_CUDNN(cudnnConvolutionBackwardData(library_, &one_, w_, weight, y_, dy, operation_,
-                                                data_.algo, context_.scratch(data_.memory),
-                                                data_.memory, &zero_, x_, dx));
+                                                data_.chosen().algo, workspace(data_),
+                                                data_.chosen().memory, &zero_, x_, dx));
   }
   void weight_gradient(const float* x, const float* dy, float* d_weight) override {
-    if (!filter_measured_) {
-      void* memory = context_.scratch(limit_);
-      filter_ = fastest(filter_, [&](int most, int* count,
-                                     cudnnConvolutionBwdFilterAlgoPerf_t* found) {
-        return cudnnFindConvolutionBackwardFilterAlgorithmEx(
-            library_, x_, x, y_, dy, operation_, w_, d_weight, most, count, found, memory, limit_);
-      });
-      filter_measured_ = true;
-      record(kWeightGradient, filter_);
-    }
+    filter_.settle(*this, [&](int most, int* count, cudnnConvolutionBwdFilterAlgoPerf_t* found) {
+      return cudnnFindConvolutionBackwardFilterAlgorithmEx(library_, x_, x, y_, dy, operation_, w_,
+                                                           d_weight, most, count, found,
+                                                           context_.scratch(limit_), limit_);
+    });
     PACELINE_CUDNN(cudnnConvolutionBackwardFilter(library_, &one_, x_, x, y_, dy, operation_,
-                                                  filter_.algo, context_.scratch(filter_.memory),
-                                                  filter_.memory, &zero_, w_, d_weight));
+                                                  filter_.chosen().algo, workspace(filter_),
+                                                  filter_.chosen().memory, &zero_, w_, d_weight));
   }
 
  private:
@@ -144,42 +133,72 @@ class CudnnConvolution final : public Convolution {
     return found.status == CUDNN_STATUS_SUCCESS && found.determinism == CUDNN_DETERMINISTIC &&
            (tf32_ || !tensor_cores) && found.memory <= limit_;
   }
-  template <class Found>
-  void record(const char* pass, const Found& chosen) {
-    context_.choices()[{this, pass}] = {
-        shape_,        pass, static_cast<int>(chosen.algo), static_cast<int>(chosen.mathType),
-        chosen.memory, true};
-  }
-  /// The heuristics' first usable algorithm, until the first pass measures.
-  template <class Found, int most, class Query, class A, class B, class C>
-  Found chosen(Query* query, const A& a, const B& b, const C& c) {
-    std::array<Found, most> found{};
-    int count = 0;
-    PACELINE_CUDNN(query(library_, a, b, operation_, c, most, &count, found.data()));
-    for (int i = 0; i < count; ++i) {
-      if (usable(found[static_cast<std::size_t>(i)])) return found[static_cast<std::size_t>(i)];
-    }
-    throw std::runtime_error(
-        "cuDNN has no deterministic fp32 algorithm for this convolution; "
-        "set PACELINE_CUDA_CONVOLUTION=im2col");
-  }
-  /// The fastest usable algorithm by measurement; the given one if the stream is being captured.
-  template <class Found, class Find>
-  Found fastest(const Found& fallback, const Find& find) {
-    cudaStreamCaptureStatus capturing{};
-    PACELINE_CHECK(cudaStreamIsCapturing(context_.stream(), &capturing));
-    if (capturing != cudaStreamCaptureStatusNone) return fallback;
-    std::array<Found, 16> found{};
-    int count = 0;
-    PACELINE_CUDNN(find(static_cast<int>(found.size()), &count, found.data()));
-    for (int i = 0; i < count; ++i) {  // sorted by time
-      if (usable(found[static_cast<std::size_t>(i)])) return found[static_cast<std::size_t>(i)];
-    }
-    return fallback;
-  }
+  /// The algorithm of one pass: the heuristics' first usable one until the pass first runs, then
+  /// the fastest usable one as measured.
+  template <class Found, int most>
+  class Pass {
+   public:
+    explicit Pass(const char* name) : name_(name) {}
 
-  static constexpr const char *kForward = "forward", *kInputGradient = "input gradient",
-                              *kWeightGradient = "weight gradient";
+    template <class Query, class A, class B, class C>
+    void guess(CudnnConvolution& layer, Query* query, const A& a, const B& b, const C& c) {
+      std::array<Found, most> found{};
+      int count = 0;
+      const cudnnStatus_t status =
+          query(layer.library_, a, b, layer.operation_, c, most, &count, found.data());
+      if (status != CUDNN_STATUS_SUCCESS) throw NoAlgorithm(cudnnGetErrorString(status));
+      if (!take_first_usable(layer, found, count)) {
+        throw NoAlgorithm("cuDNN offers no deterministic " +
+                          std::string(layer.tf32_ ? "" : "fp32 ") + "algorithm within " +
+                          std::to_string(layer.limit_ >> 20) + " MiB of workspace");
+      }
+    }
+    /// Not while the stream is being captured: measuring waits for it.
+    template <class Find>
+    void settle(CudnnConvolution& layer, const Find& find) {
+      if (settled_) return;
+      cudaStreamCaptureStatus capturing{};
+      PACELINE_CHECK(cudaStreamIsCapturing(layer.context_.stream(), &capturing));
+      bool measured = false;
+      if (capturing == cudaStreamCaptureStatusNone) {
+        std::array<Found, 16> found{};
+        int count = 0;
+        measured =
+            find(static_cast<int>(found.size()), &count, found.data()) == CUDNN_STATUS_SUCCESS &&
+            take_first_usable(layer, found, count);  // sorted by time
+        settled_ = true;
+      }
+      layer.context_.choices()[{&layer, name_}] = {.shape = layer.shape_,
+                                                   .pass = name_,
+                                                   .algorithm = static_cast<int>(chosen_.algo),
+                                                   .math = static_cast<int>(chosen_.mathType),
+                                                   .workspace_bytes = chosen_.memory,
+                                                   .measured = measured,
+                                                   .workspace_limit_bytes = layer.limit_,
+                                                   .instead = ""};
+    }
+    [[nodiscard]] const Found& chosen() const { return chosen_; }
+    [[nodiscard]] const char* name() const { return name_; }
+
+   private:
+    template <class List>
+    bool take_first_usable(const CudnnConvolution& layer, const List& found, int count) {
+      for (int i = 0; i < count; ++i) {
+        const Found& one = found[static_cast<std::size_t>(i)];
+        if (!layer.usable(one)) continue;
+        chosen_ = one;
+        return true;
+      }
+      return false;
+    }
+    const char* name_;
+    Found chosen_{};
+    bool settled_ = false;
+  };
+  template <class P>
+  void* workspace(const P& pass) {
+    return context_.scratch(pass.chosen().memory);
+  }
 
   Context& context_;
   std::string shape_;
@@ -189,18 +208,48 @@ class CudnnConvolution final : public Convolution {
   Tensor x_, y_;
   Filter w_;
   Operation operation_;
-  cudnnConvolutionFwdAlgoPerf_t forward_{};
-  cudnnConvolutionBwdDataAlgoPerf_t data_{};
-  cudnnConvolutionBwdFilterAlgoPerf_t filter_{};
-  bool forward_measured_ = false, data_measured_ = false, filter_measured_ = false;
+  Pass<cudnnConvolutionFwdAlgoPerf_t, CUDNN_CONVOLUTION_FWD_ALGO_COUNT> forward_{"forward"};
+  Pass<cudnnConvolutionBwdDataAlgoPerf_t, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT> data_{
+      "input gradient"};
+  Pass<cudnnConvolutionBwdFilterAlgoPerf_t, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT> filter_{
+      "weight gradient"};
   const float one_ = 1.0f, zero_ = 0.0f;
+};
+
+/// A layer that cuDNN cannot compute as we need it: one such layer must not end a whole profile.
+class InsteadOfCudnn final : public Convolution {
+ public:
+  InsteadOfCudnn(Context& context, const kernels::Conv2dShape& shape, const std::string& reason)
+      : context_(context), convolution_(make_matrix_convolution(context, shape)) {
+    context_.choices()[{this, kAll}] = {
+        .shape = described(shape), .pass = kAll, .instead = "im2col+cublas: " + reason};
+  }
+  ~InsteadOfCudnn() override { context_.choices().erase({this, kAll}); }
+  void forward(const float* x, const float* weight, float* y) override {
+    convolution_->forward(x, weight, y);
+  }
+  void input_gradient(const float* weight, const float* dy, float* dx) override {
+    convolution_->input_gradient(weight, dy, dx);
+  }
+  void weight_gradient(const float* x, const float* dy, float* d_weight) override {
+    convolution_->weight_gradient(x, dy, d_weight);
+  }
+
+ private:
+  static constexpr const char* kAll = "all";
+  Context& context_;
+  std::unique_ptr<Convolution> convolution_;
 };
 
 }  // namespace
 
 std::unique_ptr<Convolution> make_cudnn_convolution(Context& context,
                                                     const kernels::Conv2dShape& shape) {
-  return std::make_unique<CudnnConvolution>(context, shape);
+  try {
+    return std::make_unique<CudnnConvolution>(context, shape);
+  } catch (const NoAlgorithm& reason) {
+    return std::make_unique<InsteadOfCudnn>(context, shape, reason.what());
+  }
 }
 
 std::string cudnn_version() {
