@@ -1,6 +1,12 @@
 #pragma once
 
+#include <initializer_list>
+#include <stdexcept>
+#include <utility>
+
+#include "base/error.hpp"
 #include "kernels/cuda/context.hpp"
+#include "kernels/cuda/results.hpp"
 #include "kernels/cuda/select_launch_grid.hpp"
 #include "kernels/cuda_module.hpp"
 
@@ -20,6 +26,7 @@ std::size_t sort_by_magnitude(cudaStream_t stream, void* scratch, std::size_t by
                               std::size_t n);
 
 kernels::CudaDeviceInfo read_device_info(int device);
+SelectGrids select_grids(int multiprocessors);
 
 /// See kernels::CudaBackend.
 class Cuda final : public kernels::CudaBackend {
@@ -124,18 +131,48 @@ class Cuda final : public kernels::CudaBackend {
 
  private:
   template <class Source>
-  void select(const Source& source, bool aligned, std::size_t n, kernels::SparseOutput out,
-              bool has_floor, std::uint32_t floor, std::uint32_t* written);
+  void select(const SelectGrid& grid, const Source& source, bool aligned, std::size_t n,
+              kernels::SparseOutput out, bool has_floor, std::uint32_t floor,
+              std::uint32_t* written);
   void scatter(std::span<const kernels::SparseView> blocks, double scale, bool fresh,
                std::span<float> sum);
+  /// In device memory: an address for kernels, and for `fetch`.
+  [[nodiscard]] Results* results() const { return static_cast<Results*>(results_.get()); }
   /// A value that a kernel left in device memory.
   template <class T>
-  T fetch(const void* device_memory);
+  T fetch(const T* device_memory) {
+    T value;
+    copy_to_host(&value, device_memory, sizeof value);
+    return value;
+  }
+  /// Runs one operation on vectors; an error of the device names it and its sizes.
+  template <class Work>
+  auto named(const char* operation,
+             std::initializer_list<std::pair<const char*, std::size_t>> sizes, const Work& work)
+      -> decltype(work()) {
+    try {
+      if constexpr (std::is_void_v<decltype(work())>) {
+        work();
+        context_.after_operation("after it");
+      } else {
+        const auto result = work();
+        context_.after_operation("after it");
+        return result;
+      }
+    } catch (const InputError&) {
+      throw;
+    } catch (const std::exception& error) {
+      std::string text = operation;
+      for (const auto& [name, size] : sizes)
+        text += std::string(", ") + name + " " + std::to_string(size);
+      throw std::runtime_error(text + ": " + error.what());
+    }
+  }
 
   Context context_;
-  SelectGrid grid_{};
+  SelectGrids grids_{};
   kernels::CudaDeviceInfo info_;
-  DeviceMemory results_;  ///< sums, counts and other small results of reductions
+  DeviceMemory results_;
 };
 
 }  // namespace paceline::cuda

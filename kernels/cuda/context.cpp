@@ -122,7 +122,10 @@ void Context::synchronize() {
 }
 
 void Context::after_operation(const char* what) {
-  if (wait_always_) check(cudaStreamSynchronize(stream()), what);
+  if (!wait_always_) return;
+  cudaStreamCaptureStatus capturing{};
+  PACELINE_CHECK(cudaStreamIsCapturing(stream(), &capturing));
+  if (capturing == cudaStreamCaptureStatusNone) check(cudaStreamSynchronize(stream()), what);
 }
 
 namespace {

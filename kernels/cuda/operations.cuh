@@ -114,8 +114,4 @@ struct GeluGradient {  // x, dy -> dx
   }
 };
 
-inline bool aligned16(const void* p) {
-  return reinterpret_cast<std::uintptr_t>(p) % 16 == 0;
-}
-
 }  // namespace paceline::cuda

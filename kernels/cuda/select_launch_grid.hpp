@@ -7,5 +7,9 @@ struct SelectGrid {
   unsigned collect_blocks;
   unsigned resolve_blocks;
 };
+/// One for each source's kernels, which differ in registers.
+struct SelectGrids {
+  SelectGrid plain, error_feedback, momentum;
+};
 
 }  // namespace paceline::cuda

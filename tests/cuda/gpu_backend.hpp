@@ -49,7 +49,24 @@ class GpuTest : public testing::Test {
     return to_gpu(host);
   }
 
+  /// Whether the GPU is that of tests/cuda/emulated.
+  [[nodiscard]] bool emulated() const {
+    return gpu_->device().name.find("emulation") != std::string::npos;
+  }
+
   std::unique_ptr<CudaBackend> gpu_;
+};
+
+/// An environment variable for the length of a test.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
+  ~Environment() { unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
 };
 
 inline std::vector<float> normal_values(std::size_t n, unsigned seed, float scale = 1.0f) {

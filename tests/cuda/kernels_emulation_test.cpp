@@ -6,8 +6,11 @@
 #include "kernels/blend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/layers.cuh"
+#include "kernels/cuda/low_rank.cuh"
 #include "kernels/cuda/operations.cuh"
+#include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/select.cuh"
+#include "kernels/cuda/sparse.cuh"
 #include "kernels/low_rank.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/plain.hpp"
@@ -101,7 +104,8 @@ TEST(KernelEmulation, ScatterAddInRankOrder) {
   }
 }
 
-// Indices out of order are the caller's mistake: the sum is then wrong, but nothing else is touched.
+// Indices out of order are the caller's mistake: the sum is then wrong, but nothing else is
+// touched.
 TEST(KernelEmulation, ScatterStaysInItsTile) {
   const std::uint32_t n = 3 * scatter_tile + 17;
   const std::uint32_t tiles = (n + scatter_tile - 1) / scatter_tile;
@@ -170,9 +174,10 @@ TEST(KernelEmulation, QuantisersToTheBit) {
     std::vector<Moments> partial(sum_blocks);
     Moments total{};
     float got_scale = 0;
-    PACELINE_LAUNCH(nullptr, sum_blocks, vector_threads, (accumulate_magnitude_kernel),
-                    gradient.data(), got.data(), n, partial.data());
-    PACELINE_LAUNCH(nullptr, 1, sum_blocks, (sum_moments_kernel), partial.data(), &total);
+    const unsigned sums = sum_blocks_of(n);
+    PACELINE_LAUNCH(nullptr, sums, vector_threads, (accumulate_magnitude_kernel), gradient.data(),
+                    got.data(), n, partial.data());
+    PACELINE_LAUNCH(nullptr, 1, sum_blocks, (sum_moments_kernel), partial.data(), sums, &total);
     PACELINE_LAUNCH(nullptr, 2, vector_threads, (sign_quantize_kernel), &total, got.data(), n,
                     mine.data(), &got_scale);
     EXPECT_EQ(got_scale, scale);
@@ -278,9 +283,10 @@ TEST(KernelEmulation, OrthonormalizeCountAndMoments) {
   EXPECT_EQ(static_cast<std::int64_t>(count), reference::count_reaching(x, 1.5f));
   std::vector<Moments> partial(sum_blocks);
   Moments total{};
-  PACELINE_LAUNCH(nullptr, sum_blocks, vector_threads, (moments_kernel), x.data(), x.size(),
+  const unsigned sums = sum_blocks_of(x.size());
+  PACELINE_LAUNCH(nullptr, sums, vector_threads, (moments_kernel), x.data(), x.size(),
                   partial.data());
-  PACELINE_LAUNCH(nullptr, 1, sum_blocks, (sum_moments_kernel), partial.data(), &total);
+  PACELINE_LAUNCH(nullptr, 1, sum_blocks, (sum_moments_kernel), partial.data(), sums, &total);
   EXPECT_NEAR(total.square, reference::sum_of_squares(x), 1e-9 * total.square);
 }
 

@@ -372,6 +372,65 @@ TEST_F(Vectors, SelectionReplaysFromAGraph) {
   for (const std::int32_t i : to_host(indices)) EXPECT_EQ(after[static_cast<std::size_t>(i)], 0.0f);
 }
 
+// A sum's bits depend on the length alone, not on where in memory the vector begins.
+TEST_F(Vectors, SumsOfAnyLengthAndPlace) {
+  for (const std::size_t n : {1u, 3u, 4u, 4095u, 4099u, 70001u}) {
+    const auto x = normal_values(n, 1), g = normal_values(n, 2);
+    const double want = reference::sum_of_squares(x);
+    double first = 0;
+    float first_scale = 0;
+    for (const std::size_t offset : {0u, 1u, 4u}) {
+      Array<float> moved(*gpu_, n + offset), gradient(*gpu_, n + offset);
+      gpu_->copy_from_host(moved.data() + offset, x.data(), n * sizeof(float));
+      gpu_->copy_from_host(gradient.data() + offset, g.data(), n * sizeof(float));
+      const auto here = [&](Array<float>& array) { return array.span().subspan(offset); };
+      const double sum = gpu_->sum_of_squares(here(moved));
+      EXPECT_NEAR(sum, want, 1e-12 * want) << "n " << n << ", offset " << offset;
+      std::vector<float> residual = x;
+      std::vector<std::uint32_t> codes(sign_words(n));
+      auto device_codes = poisoned<std::uint32_t>(codes.size());
+      const float scale = reference::sign_quantize(g, residual, codes);
+      const float got = gpu_->sign_quantize(here(gradient), here(moved), device_codes);
+      EXPECT_NEAR(got, scale, 1e-6f * scale);
+      expect_same_bits(to_host(device_codes), codes);
+      if (offset == 0) {
+        first = sum;
+        first_scale = got;
+      }
+      EXPECT_EQ(sum, first);
+      EXPECT_EQ(got, first_scale);
+    }
+  }
+}
+
+// Memory that the emulation does not have; a GPU may.
+TEST_F(Vectors, ADeviceErrorNamesTheOperationAndItsSizes) {
+  if (!emulated()) GTEST_SKIP() << "this is no emulation";
+  const auto x = to_gpu(normal_values(10, 1));
+  auto indices = poisoned<std::int32_t>(7);
+  auto values = poisoned<float>(7);
+  try {
+    gpu_->sort_top_k({x.data(), 30'000'000}, {indices, values});
+    FAIL() << "no error";
+  } catch (const std::runtime_error& error) {
+    EXPECT_EQ(std::string(error.what()).find("sort_top_k, n 30000000, k 7: CUDA: allocating "), 0u)
+        << error.what();
+  }
+}
+TEST_F(Vectors, WaitingAfterEveryOperationLeavesCapturesAlone) {
+  const Environment waits("PACELINE_CUDA_SYNC", "1");
+  const auto gpu = load_cuda_backend(0);
+  Array<float> x(*gpu, 1000);
+  gpu->fill(1.0f, x);
+  if (emulated()) {  // where memory is the host's, and work starts only when it is waited for
+    EXPECT_EQ(*x.data(), 1.0f);
+  }
+  ReplayOptions options;
+  options.samples = 1;
+  options.sample_seconds = options.warm_up_seconds = 1e-4;
+  EXPECT_FALSE(gpu->time_replays(options, [&](int) { gpu->axpy(0.5, x, x); }).seconds.empty());
+}
+
 TEST_F(Vectors, RefusesMoreThanThereIs) {
   auto x = to_gpu(normal_values(10, 1));
   auto indices = poisoned<std::int32_t>(11);
