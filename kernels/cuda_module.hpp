@@ -68,9 +68,11 @@ struct CudaCeilings {
   double sgemm_flops = 0;           ///< fp32 FMA, 4096^3, random data
   double copy_bandwidth = 0;        ///< bytes read plus written per second, device to device
   double read_bandwidth = 0;        ///< bytes read per second
-  double l2_bandwidth = 0;          ///< bytes read per second from a buffer of half the L2
+  double l2_bandwidth = 0;          ///< bytes read per second from a buffer of a quarter of the L2
   double graph_launch_seconds = 0;  ///< per empty kernel inside a graph
   double eager_launch_seconds = 0;  ///< per empty kernel launched from the host, back to back
+  double sgemm_default_flops = 0;   ///< the same product in cuBLAS's default math mode
+  std::string copied_by{};          ///< the faster of "kernel" and "cudaMemcpyAsync"
 };
 
 /// What computes one pass of one convolution, as cuDNN was asked for it.

@@ -136,6 +136,10 @@ class Cuda final : public kernels::CudaBackend {
               std::uint32_t* written);
   void scatter(std::span<const kernels::SparseView> blocks, double scale, bool fresh,
                std::span<float> sum);
+  double typical_seconds(const std::function<void()>& work);
+  void measure_products(kernels::CudaCeilings& ceilings);
+  void measure_memory(kernels::CudaCeilings& ceilings);
+  void measure_launches(kernels::CudaCeilings& ceilings);
   /// In device memory: an address for kernels, and for `fetch`.
   [[nodiscard]] Results* results() const { return static_cast<Results*>(results_.get()); }
   /// A value that a kernel left in device memory.

@@ -21,8 +21,9 @@ class Convolution {
 std::unique_ptr<Convolution> make_matrix_convolution(Context& context,
                                                      const kernels::Conv2dShape& shape);
 /// Through cuDNN's legacy API (9.0 to 9.19), fp32 by FMA. Each pass takes the fastest deterministic
-/// algorithm that cudnnFind measures within 1 GiB of workspace. Where cuDNN has none, the layer goes
-/// through im2col, which context.choices() then says. Only where the module was built with cuDNN.
+/// algorithm that cudnnFind measures within 1 GiB of workspace. Where cuDNN has none, the layer
+/// goes through im2col, which context.choices() then says. Only where the module was built with
+/// cuDNN.
 std::unique_ptr<Convolution> make_cudnn_convolution(Context& context,
                                                     const kernels::Conv2dShape& shape);
 

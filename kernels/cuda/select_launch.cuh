@@ -1,8 +1,9 @@
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/select.cuh"
+#include "kernels/cuda/resolve.cuh"
 #include "kernels/cuda/select_launch_grid.hpp"
+#include "kernels/cuda/select_sources.cuh"
 
 namespace paceline::cuda {
 

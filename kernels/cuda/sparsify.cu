@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "kernels/cuda/backend.hpp"
+#include "kernels/cuda/legacy_select.cuh"
 #include "kernels/cuda/select_launch.cuh"
 #include "kernels/cuda/sparse.cuh"
 

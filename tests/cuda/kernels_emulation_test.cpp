@@ -4,12 +4,15 @@
 #include <random>
 
 #include "kernels/blend.hpp"
+#include "kernels/cuda/elementwise.cuh"
+#include "kernels/cuda/im2col.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/layers.cuh"
+#include "kernels/cuda/legacy_select.cuh"
 #include "kernels/cuda/low_rank.cuh"
+#include "kernels/cuda/normalization.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/cuda/quantize.cuh"
-#include "kernels/cuda/select.cuh"
+#include "kernels/cuda/sequence.cuh"
 #include "kernels/cuda/sparse.cuh"
 #include "kernels/low_rank.hpp"
 #include "kernels/optimizer.hpp"
