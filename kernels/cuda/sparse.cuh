@@ -155,50 +155,95 @@ __device__ inline std::uint32_t lower_bound(const std::int32_t* sorted, std::uin
   return first;
 }
 
-constexpr unsigned merge_threads = 1024;
+constexpr unsigned merge_threads = 256;
+constexpr unsigned most_merge_blocks = 1024;
 
-/// The sum of two sparse vectors as one, in index order: a chain of values that both have is added,
-/// a + b. One block. size[0] gets the number of entries.
+/// Blocks for the union of two sparse vectors, of which the longer has `entries`.
+inline unsigned merge_blocks_of(std::size_t entries) {
+  const std::size_t wanted = (entries + 4 * merge_threads - 1) / (4 * merge_threads);
+  return wanted < 1                   ? 1
+         : wanted < most_merge_blocks ? static_cast<unsigned>(wanted)
+                                      : most_merge_blocks;
+}
+
+struct SparseVector {
+  const std::int32_t* indices;
+  const float* values;
+  std::uint32_t size;
+};
+
+/// Calls visit(valid, i, others, pair) for this block's share of one vector's entries, all threads
+/// together: `others` entries of the other vector come before entry i, and it has the same index
+/// where `pair`.
+template <class Visit>
+__device__ inline void visit_share(const SparseVector& one, const SparseVector& other,
+                                   const Visit& visit) {
+  const std::uint32_t share = (one.size + gridDim.x - 1) / gridDim.x;
+  const std::uint32_t begin = min(blockIdx.x * share, one.size);
+  const std::uint32_t end = min(begin + share, one.size);
+  for (std::uint32_t first = begin; first < end; first += merge_threads) {
+    const std::uint32_t i = first + threadIdx.x;
+    const bool valid = i < end;
+    const std::int32_t index = valid ? one.indices[i] : 0;
+    const std::uint32_t others = valid ? lower_bound(other.indices, other.size, index) : 0;
+    visit(valid, i, others, valid && others < other.size && other.indices[others] == index);
+  }
+}
+
+/// pairs[block], pairs[blocks + block]: the pairs in each block's share of a, and of b.
 PACELINE_KERNEL void __launch_bounds__(merge_threads)
-    merge_kernel(const std::int32_t* a_indices, const float* a_values, std::uint32_t a_size,
-                 const std::int32_t* b_indices, const float* b_values, std::uint32_t b_size,
-                 std::int32_t* indices, float* values, std::uint32_t* size) {
+    merge_count_kernel(SparseVector a, SparseVector b, std::uint32_t* pairs) {
+  PACELINE_SHARED(BlockScratch<std::uint32_t>, scratch);
+  std::uint32_t of_a = 0;
+  std::uint32_t of_b = 0;
+  visit_share(a, b, [&](bool, std::uint32_t, std::uint32_t, bool pair) { of_a += pair ? 1u : 0u; });
+  visit_share(b, a, [&](bool, std::uint32_t, std::uint32_t, bool pair) { of_b += pair ? 1u : 0u; });
+  of_a = block_sum(of_a, scratch);
+  of_b = block_sum(of_b, scratch);
+  if (threadIdx.x == 0) {
+    pairs[blockIdx.x] = of_a;
+    pairs[gridDim.x + blockIdx.x] = of_b;
+  }
+}
+
+/// Sum of counts[0, end), in every thread.
+__device__ inline std::uint32_t sum_of_counts(const std::uint32_t* counts, unsigned end,
+                                              BlockScratch<std::uint32_t>& scratch) {
+  std::uint32_t mine = 0;
+  for (unsigned i = threadIdx.x; i < end; i += merge_threads) mine += counts[i];
+  return block_sum(mine, scratch);
+}
+
+/// The sum of two sparse vectors as one, in index order: values that both have are added, a + b.
+/// As many blocks as counted `pairs`. size[0] gets the number of entries.
+PACELINE_KERNEL void __launch_bounds__(merge_threads)
+    merge_kernel(SparseVector a, SparseVector b, const std::uint32_t* pairs, std::int32_t* indices,
+                 float* values, std::uint32_t* size) {
   PACELINE_SHARED(BlockScratch<std::uint32_t>, scratch);
   // An entry's place: entries of its own vector before it, plus those of the other, less the pairs
-  // counted twice. Pairs before it are counted chunk by chunk.
-  std::uint32_t pairs = 0;
-  for (std::uint32_t first = 0; first < a_size; first += merge_threads) {
-    const std::uint32_t i = first + threadIdx.x;
-    const bool valid = i < a_size;
-    const std::int32_t index = valid ? a_indices[i] : 0;
-    const std::uint32_t others = valid ? lower_bound(b_indices, b_size, index) : 0;
-    const bool pair = valid && others < b_size && b_indices[others] == index;
+  // counted twice: those of earlier blocks, then chunk by chunk.
+  std::uint32_t before = sum_of_counts(pairs, blockIdx.x, scratch);
+  const auto place = [&](std::uint32_t i, std::uint32_t others, bool pair) {
     std::uint32_t in_chunk = 0;
-    const std::uint32_t before = pairs + block_exclusive_scan(pair ? 1u : 0u, in_chunk, scratch);
-    if (valid) {
-      const std::uint32_t at = i + others - before;
-      indices[at] = index;
-      values[at] = pair ? a_values[i] + b_values[others] : a_values[i];
-    }
-    pairs += in_chunk;
-  }
-  std::uint32_t seen = 0;
-  for (std::uint32_t first = 0; first < b_size; first += merge_threads) {
-    const std::uint32_t i = first + threadIdx.x;
-    const bool valid = i < b_size;
-    const std::int32_t index = valid ? b_indices[i] : 0;
-    const std::uint32_t others = valid ? lower_bound(a_indices, a_size, index) : 0;
-    const bool pair = valid && others < a_size && a_indices[others] == index;
-    std::uint32_t in_chunk = 0;
-    const std::uint32_t before = seen + block_exclusive_scan(pair ? 1u : 0u, in_chunk, scratch);
-    if (valid && !pair) {
-      const std::uint32_t at = i + others - before;
-      indices[at] = index;
-      values[at] = b_values[i];
-    }
-    seen += in_chunk;
-  }
-  if (threadIdx.x == 0) *size = a_size + b_size - pairs;
+    const std::uint32_t earlier = before + block_exclusive_scan(pair ? 1u : 0u, in_chunk, scratch);
+    before += in_chunk;
+    return i + others - earlier;
+  };
+  visit_share(a, b, [&](bool valid, std::uint32_t i, std::uint32_t others, bool pair) {
+    const std::uint32_t at = place(i, others, pair);
+    if (!valid) return;
+    indices[at] = a.indices[i];
+    values[at] = pair ? a.values[i] + b.values[others] : a.values[i];
+  });
+  before = sum_of_counts(pairs + gridDim.x, blockIdx.x, scratch);
+  visit_share(b, a, [&](bool valid, std::uint32_t i, std::uint32_t others, bool pair) {
+    const std::uint32_t at = place(i, others, pair);
+    if (!valid || pair) return;
+    indices[at] = b.indices[i];
+    values[at] = b.values[i];
+  });
+  const std::uint32_t all = sum_of_counts(pairs, gridDim.x, scratch);
+  if (blockIdx.x == 0 && threadIdx.x == 0) *size = a.size + b.size - all;
 }
 
 PACELINE_KERNEL void __launch_bounds__(vector_threads)

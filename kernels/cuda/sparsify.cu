@@ -283,14 +283,21 @@ std::int64_t Cuda::merge_top_k(SparseView a, SparseView b, SparseOutput out) {
         const std::size_t most = a.indices.size() + b.indices.size();
         if (most == 0 || out.indices.empty()) return 0;
         const std::size_t array = (most * 4 + 255) / 256 * 256;
-        auto* memory = static_cast<std::byte*>(context_.scratch(2 * array));
+        const unsigned blocks = merge_blocks_of(std::max(a.indices.size(), b.indices.size()));
+        auto* memory = static_cast<std::byte*>(
+            context_.scratch(2 * array + 2 * blocks * sizeof(std::uint32_t)));
         auto* indices = reinterpret_cast<std::int32_t*>(memory);
         auto* merged = reinterpret_cast<float*>(memory + array);
+        auto* pairs = reinterpret_cast<std::uint32_t*>(memory + 2 * array);
         std::uint32_t* size = &results()->count;
-        PACELINE_LAUNCH(context_.stream(), 1, merge_threads, (merge_kernel), a.indices.data(),
-                        a.values.data(), static_cast<std::uint32_t>(a.indices.size()),
-                        b.indices.data(), b.values.data(),
-                        static_cast<std::uint32_t>(b.indices.size()), indices, merged, size);
+        const auto vector = [](const SparseView& view) {
+          return SparseVector{view.indices.data(), view.values.data(),
+                              static_cast<std::uint32_t>(view.indices.size())};
+        };
+        PACELINE_LAUNCH(context_.stream(), blocks, merge_threads, (merge_count_kernel), vector(a),
+                        vector(b), pairs);
+        PACELINE_LAUNCH(context_.stream(), blocks, merge_threads, (merge_kernel), vector(a),
+                        vector(b), pairs, indices, merged, size);
         const std::size_t entries = fetch(size);
         const std::size_t kept = std::min(entries, out.indices.size());
         if (kept == entries) {
