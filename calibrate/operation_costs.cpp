@@ -137,8 +137,8 @@ double OperationCosts::select(const char* kernel, double elements, double k, dou
                                 : std::min(1.0, *model_.select_efficiency);
   const KernelBytes& least = find_kernel(kernel);
   return launches * launch() +
-         std::max(bytes / efficiency, least.per_element * elements + least.per_pair * k) /
-             *model_.memory_bandwidth;
+         std::max(bytes / (*model_.memory_bandwidth * efficiency),
+                  (least.per_element * elements + least.per_pair * k) / *model_.memory_bandwidth);
 }
 
 double OperationCosts::elementwise(double bytes_moved) const {

@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "calibrate/measure.hpp"
+#include "calibrate/measure_batch.hpp"
 #include "calibrate/step_costs.hpp"
 #include "fake_gpu.hpp"
 #include "models/zoo.hpp"
@@ -149,6 +150,22 @@ TEST(MeasureGpu, OperatorsGoOnWhereTheyWereInterrupted) {
   EXPECT_GT(whole.at("operators").size(), 3);
   EXPECT_EQ(whole.at("operators").at(2), partial.at("operators").at(2));
   EXPECT_EQ(second.batches, first.batches);
+}
+
+TEST(MeasureGpu, ARecurrentLayerIsTimedWithTheForwardPassThatItsBackwardUsesUp) {
+  const Model model = make_lstm_language_model({.hidden = 8, .vocabulary = 11, .time_steps = 5});
+  kernels::FakeGpu gpu = fake_gpu();
+  Json rows = Json::array();
+  EXPECT_TRUE(measure_operators(
+      model, gpu, 2, quick(), rows, [](double) {}, [] {}));
+  int recurrent = 0;
+  for (const Json& row : rows) {
+    EXPECT_FALSE(row.contains("error")) << row;
+    const bool is_lstm = row.at("kind").get<std::string>().find("lstm") != std::string::npos;
+    recurrent += is_lstm ? 1 : 0;
+    EXPECT_EQ(row.contains("backward"), is_lstm) << row;
+  }
+  EXPECT_GE(recurrent, 1);
 }
 
 TEST(MeasureGpu, Tf32IsAProfileOfItsOwn) {
