@@ -21,16 +21,23 @@ struct MeasureProgress {
   double left_seconds = 0;  ///< estimate
 };
 
+/// "[=====     ] batch 32, about 3 min 20 s left"; without an estimate below 2 %.
+std::string progress_text(const MeasureProgress& progress);
+
 struct MeasureOptions {
   double warm_up_seconds = 2;  ///< at most; ends once ten running medians in a row agree in 1 %
   double seconds = 10;         ///< of sampling per batch, at most
   int least_rounds = 10;       ///< taken even if `seconds` are over
   int most_rounds = 1000;
-  double precision = 0.005;  ///< sampling ends once the median's standard error is below this share
-  std::uint64_t seed = 1;    ///< of parameters and random samples
-  bool operators = true;     ///< GPU: also time every different layer alone, cold and hot
-  /// GPU: size of the largest vector that schedules' operations are timed on.
+  double standard_error = 0.005;  ///< sampling ends once the median's is below this share
+  std::uint64_t seed = 1;         ///< of parameters and random samples
+  /// "fp32", or on a GPU "tf32": products and convolutions may round what they read.
+  std::string precision = "fp32";
+  bool operators = true;  ///< GPU: also time every different layer alone, cold and hot
+  /// GPU: size of the largest vector that schedules' operations are timed on, if it fits there.
   std::size_t most_elements = 100'000'000;
+  /// GPU: take ceilings, copies and schedules' operations from this profile of the same GPU.
+  std::optional<Profile> operations_from = {};
   /// The batch of a step, whose making then counts as input pipeline; without it random samples are
   /// loaded that exist already.
   std::function<void(std::int64_t batch, std::int64_t step, Batch& out)> next_batch = {};
@@ -54,6 +61,7 @@ struct MeasureOptions {
 /// and quartiles remain. The iteration is loading the samples, forward and backward; the layers'
 /// medians and the loading over its median are the closure ratio. Kinds that the backend fuses into
 /// their predecessor (ReLU) take 0 s; a backward pass is timed as one and stands in backward_data.
+/// Every batch's record has the date, and of each layer FLOPs, least bytes and the tails.
 ///
 /// A GPU (kernels::CudaBackend) is timed by CUDA graphs instead: replays of forward and backward
 /// whole, and with events between the layers. The closure ratio is then of the layers over the
@@ -62,8 +70,10 @@ struct MeasureOptions {
 ///
 /// On a CPU the cost models of operations come from SGD updates with momentum after each step,
 /// error-feedback top-k of model size and copies; metadata has their residuals. `known`: a profile
-/// that an earlier call gave; its batches are taken over. Throws InputError if it is of another
-/// model, device or software, or if the model cannot be trained.
+/// that an earlier call gave; its batches are taken over, and of a GPU's operations and operators
+/// what was measured before an interruption. Throws InputError, before anything is measured, if it
+/// is of another model, device, precision or software or not such a measurement, if a batch cannot
+/// fit the memory, or if the model cannot be trained.
 Profile measure_profile(const Model& model, kernels::Backend& backend,
                         std::vector<std::int64_t> batches, const MeasureOptions& options,
                         const std::optional<Profile>& known = {});
@@ -78,6 +88,13 @@ struct TrainingLoopTime {
 };
 TrainingLoopTime time_training_loop(const Model& model, kernels::Backend& backend,
                                     std::int64_t batch, const MeasureOptions& options);
+
+/// "fp32" or "tf32", from now on. Throws InputError for others, and for what the backend has not.
+void use_precision(const std::string& precision, kernels::Backend& backend);
+
+/// Throws InputError if a batch cannot fit the backend's memory: parameters and activations alone
+/// exceed it.
+void check_fits_memory(const Model& model, const kernels::Backend& backend, std::int64_t batch);
 
 /// Standard normal values (token numbers and labels: uniform), from `seed`.
 Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed);

@@ -58,25 +58,21 @@ class Stepper {
     BatchTimes times;
     times.batch = batch;
     times.iteration = summarize(iteration_).timing;
-    // One clock for all: on a busy machine short pieces often find the core undisturbed, with warm
-    // caches, and a whole iteration never.
-    const int least = summarize(iteration_).cpu_time ? std::numeric_limits<int>::max() : 5;
-    times.input_pipeline_s = summarize(load_, least).timing.median_s;
+    times.input_pipeline_s = summarize(load_, least()).timing.median_s;
     std::vector<Timing> forward, backward;
     for (std::size_t i = 0; i < steps(); ++i) {
-      forward.push_back(summarize(forward_[i], least).timing);
-      backward.push_back(execution_.plan().steps[i].backward ? summarize(backward_[i], least).timing
-                                                             : Timing{0, 0, 0});
+      forward.push_back(summarize(forward_[i], least()).timing);
+      backward.push_back(execution_.plan().steps[i].backward
+                             ? summarize(backward_[i], least()).timing
+                             : Timing{0, 0, 0});
     }
     times.layers = layers_of(model_, execution_.plan(), forward, backward);
-    double sum = times.input_pipeline_s;
-    for (const LayerTimes& layer : times.layers)
-      sum += layer.forward.median_s + layer.backward_data.median_s;
-    times.closure_ratio = sum / times.iteration->median_s;
+    times.closure_ratio =
+        (times.input_pipeline_s + sum_of(times.layers)) / times.iteration->median_s;
     return times;
   }
 
-  [[nodiscard]] Json record(bool warm) const {
+  [[nodiscard]] Json record(std::int64_t batch, bool warm) const {
     const SampleSummary iteration = summarize(iteration_);
     return {{"rounds", iteration_.size()},
             {"warm", warm},
@@ -84,7 +80,8 @@ class Stepper {
             {"iterations_dropped_for_lost_core", iteration.dropped},
             {"iteration_clock", iteration.cpu_time ? "thread CPU time" : "wall"},
             {"iteration_seconds", iteration.timing.median_s},
-            {"update_seconds", update_seconds()}};
+            {"update_seconds", update_seconds()},
+            {"layers", layer_records(model_, execution_.plan(), batch, kept_samples())}};
   }
 
   [[nodiscard]] const std::vector<Sample>& iterations() const { return iteration_; }
@@ -92,6 +89,20 @@ class Stepper {
 
  private:
   [[nodiscard]] std::size_t steps() const { return execution_.plan().steps.size(); }
+  // One clock for all: on a busy machine short pieces often find the core undisturbed, with warm
+  // caches, and a whole iteration never.
+  [[nodiscard]] int least() const {
+    return summarize(iteration_).cpu_time ? std::numeric_limits<int>::max() : 5;
+  }
+  [[nodiscard]] StepSamples kept_samples() const {
+    StepSamples kept{{}, std::vector<std::vector<double>>(steps())};
+    for (std::size_t i = 0; i < steps(); ++i) {
+      kept.forward.push_back(summarize(forward_[i], least()).seconds);
+      if (execution_.plan().steps[i].backward)
+        kept.backward[i] = summarize(backward_[i], least()).seconds;
+    }
+    return kept;
+  }
   [[nodiscard]] const float* weights() { return trainee_.weights().data(); }
   void load() {
     const Batch& batch = trainee_.next();
@@ -125,7 +136,7 @@ bool sample(Stepper& stepper, const MeasureOptions& options,
   for (int round = 0; round < options.most_rounds; ++round) {
     const double share = seconds_since(start) / options.seconds;
     if (round >= options.least_rounds &&
-        (share >= 1 || standard_error(stepper.iterations()) < options.precision ||
+        (share >= 1 || standard_error(stepper.iterations()) < options.standard_error ||
          stopped(options)))
       break;
     if (stopped(options)) return false;
@@ -200,13 +211,59 @@ std::vector<LayerTimes> layers_of(const Model& model, const NetworkPlan& plan,
   return layers;
 }
 
+double sum_of(const std::vector<LayerTimes>& layers) {
+  double sum = 0;
+  for (const LayerTimes& layer : layers)
+    sum += layer.forward.median_s + layer.backward_data.median_s;
+  return sum;
+}
+
+Json summary_of(const std::vector<double>& seconds) {
+  return {{"n", seconds.size()},           {"median", median(seconds)},
+          {"p25", quantile(seconds, .25)}, {"p75", quantile(seconds, .75)},
+          {"p05", quantile(seconds, .05)}, {"p95", quantile(seconds, .95)},
+          {"least", quantile(seconds, 0)}};
+}
+
+Json layer_records(const Model& model, const NetworkPlan& plan, std::int64_t batch,
+                   const StepSamples& samples) {
+  const auto size = static_cast<double>(batch);
+  Json rows = Json::array();
+  for (const std::size_t index : timed_operations(model)) {
+    const Operation& operation = model.operations()[index];
+    Json row{{"name", operation.name},
+             {"kind", to_string(operation.kind)},
+             {"output", operation.output_shape},
+             {"parameters", operation.parameter_elements()},
+             {"forward_flops", size * operation.forward_flops},
+             {"forward_least_bytes", size * operation.forward_bytes + operation.parameter_bytes}};
+    if (operation.needs_gradient) {
+      row["backward_flops"] =
+          size * (operation.backward_data_flops + operation.backward_weight_flops);
+      row["backward_least_bytes"] =
+          size * operation.backward_bytes + operation.parameter_bytes + operation.gradient_bytes;
+    }
+    // Steps of one operation (rare) one below the other, as they were timed.
+    const auto add = [&](const char* pass, const std::vector<double>& seconds) {
+      if (!seconds.empty()) row[pass].push_back(summary_of(seconds));
+    };
+    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+      if (plan.steps[i].operation != index) continue;
+      add("forward", samples.forward[i]);
+      add("backward", samples.backward[i]);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::optional<MeasuredBatch> measure_batch(const Model& model, kernels::Backend& backend,
                                            std::int64_t batch, const MeasureOptions& options,
                                            const std::function<void(double)>& report) {
   Stepper stepper(model, backend, batch, options);
   const bool warm = warm_up(stepper, options);
   if (!sample(stepper, options, report)) return {};
-  return MeasuredBatch{stepper.times(batch), stepper.record(warm), stepper.update_seconds()};
+  return MeasuredBatch{stepper.times(batch), stepper.record(batch, warm), stepper.update_seconds()};
 }
 
 }  // namespace paceline

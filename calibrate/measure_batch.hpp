@@ -54,10 +54,25 @@ double standard_error(const std::vector<Sample>& samples);
 [[nodiscard]] bool stopped(const MeasureOptions& options);
 [[nodiscard]] double seconds_since(std::chrono::steady_clock::time_point start);
 
+/// The seconds of the passes of each step of a plan, one entry per sample kept; a step without a
+/// backward pass has none there.
+struct StepSamples {
+  std::vector<std::vector<double>> forward, backward;
+};
+
+/// n, median, quartiles, p05, p95 and least.
+Json summary_of(const std::vector<double>& seconds);
+/// What the metadata say of each of the model's timed_operations(): kind, shape, parameters, FLOPs
+/// and least bytes of the batch, and the spread of its passes beyond the quartiles.
+Json layer_records(const Model& model, const NetworkPlan& plan, std::int64_t batch,
+                   const StepSamples& samples);
+
 /// Times of `step` of a plan summed into those of the model's timed_operations().
 std::vector<LayerTimes> layers_of(const Model& model, const NetworkPlan& plan,
                                   const std::vector<Timing>& forward,
                                   const std::vector<Timing>& backward);
+/// Their medians together.
+[[nodiscard]] double sum_of(const std::vector<LayerTimes>& layers);
 
 struct MeasuredBatch {
   BatchTimes times;
@@ -73,5 +88,11 @@ std::optional<MeasuredBatch> measure_batch(const Model& model, kernels::Backend&
 std::optional<MeasuredBatch> measure_batch_on_gpu(const Model& model, kernels::CudaBackend& gpu,
                                                   std::int64_t batch, const MeasureOptions& options,
                                                   const std::function<void(double)>& report);
+/// Every different layer of the network alone, cold and hot: adds what `rows` has not
+/// yet. Returns whether all are there; `save` after each.
+bool measure_operators(const Model& model, kernels::CudaBackend& gpu, std::int64_t batch,
+                       const MeasureOptions& options, Json& rows,
+                       const std::function<void(double)>& report,
+                       const std::function<void()>& save);
 
 }  // namespace paceline

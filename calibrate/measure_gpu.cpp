@@ -1,14 +1,8 @@
 // How a GPU is timed: replays of CUDA graphs, so that the host's launching is apart from the
 // device's work.
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <memory>
-#include <random>
-#include <stdexcept>
 
 #include "calibrate/analytic.hpp"
 #include "calibrate/measure_batch.hpp"
@@ -28,179 +22,38 @@ Timing timing_of(const std::vector<double>& seconds) {
   return {q.median, q.p25, q.p75};
 }
 
-Json summary_of(const std::vector<double>& seconds) {
-  return {{"n", seconds.size()},           {"median", median(seconds)},
-          {"p25", quantile(seconds, .25)}, {"p75", quantile(seconds, .75)},
-          {"p05", quantile(seconds, .05)}, {"p95", quantile(seconds, .95)},
-          {"least", quantile(seconds, 0)}};
-}
-
-// The clock under load, as the samples saw it.
-Json clocks_of(const std::vector<int>& sm_mhz, const kernels::CudaClocks& after) {
-  Json json{{"celsius_after", after.celsius},
-            {"watts_after", after.watts},
-            {"memory_mhz_after", after.memory_mhz}};
-  if (!sm_mhz.empty()) {
-    const std::vector<double> mhz(sm_mhz.begin(), sm_mhz.end());
-    json["sm_mhz"] = median(mhz);
-    json["sm_mhz_least"] = quantile(mhz, 0);
+// The clock beside the samples, and everything else that a look shows while the GPU works.
+Json clocks_of(const std::vector<int>& sm_mhz, const std::vector<kernels::CudaClocks>& looks) {
+  Json json = Json::object();
+  const auto put = [&](const char* key, const std::vector<double>& values) {
+    if (values.empty()) return;
+    json[key] = {{"median", median(values)},
+                 {"least", quantile(values, 0)},
+                 {"most", quantile(values, 1)},
+                 {"n", values.size()}};
+  };
+  std::vector<double> sm(sm_mhz.begin(), sm_mhz.end()), memory, celsius, watts;
+  for (const kernels::CudaClocks& look : looks) {
+    if (look.memory_mhz >= 0) memory.push_back(look.memory_mhz);
+    if (look.celsius >= 0) celsius.push_back(look.celsius);
+    if (look.watts >= 0) watts.push_back(look.watts);
   }
+  put("sm_mhz", sm);
+  put("memory_mhz", memory);
+  put("celsius", celsius);
+  put("watts", watts);
   return json;
 }
 
-// One layer with sets of activations and parameters of its own, to be used in turn.
-class RotatedLayer {
- public:
-  RotatedLayer(CudaBackend& gpu, const kernels::LayerShape& shape) : layer_(gpu.make_layer(shape)) {
-    const std::vector<kernels::Dims> inputs = kernels::input_dims(shape),
-                                     parameters = kernels::parameter_dims(shape);
-    const kernels::Dims output = kernels::output_dims(shape);
-    double bytes = 8.0 * static_cast<double>(kernels::elements(output));
-    for (const auto* group : {&inputs, &parameters})
-      for (const kernels::Dims& dims : *group)
-        bytes += 8.0 * static_cast<double>(kernels::elements(dims));
-    const auto count = static_cast<std::size_t>(rotation(gpu, bytes));
-    bytes_ = bytes * static_cast<double>(count);
-    state_ = kernels::Array<float>(
-        gpu, static_cast<std::size_t>(std::max<std::int64_t>(kernels::state_elements(shape), 1)));
-    if (const std::vector<float> start = kernels::initial_state(shape); !start.empty())
-      gpu.copy_from_host(state_.data(), start.data(), start.size() * sizeof(float));
-    for (std::size_t s = 0; s < count; ++s) {
-      Set& set = sets_.emplace_back();
-      for (std::size_t i = 0; i < inputs.size(); ++i) {
-        set.inputs.push_back(activation(gpu, inputs[i], values_below(shape, i)));
-        // Tokens and labels have no gradient.
-        set.input_gradients.push_back(values_below(shape, i) > 0 ? nullptr
-                                                                 : gpu.make_activation(inputs[i]));
-      }
-      set.output = gpu.make_activation(output);
-      set.output_gradient = activation(gpu, output, 0);
-      for (const kernels::Dims& dims : parameters) {
-        const std::vector<float> values = noise(kernels::elements(dims), 0);
-        kernels::Array<float>& array = set.parameters.emplace_back(gpu, values.size());
-        gpu.copy_from_host(array.data(), values.data(), values.size() * sizeof(float));
-        set.gradients.emplace_back(gpu, values.size());
-      }
-      gpu.synchronize();
-    }
-  }
-
-  void forward(std::size_t s) {
-    Set& set = sets_[s];
-    std::vector<const kernels::Activation*> inputs;
-    for (const auto& input : set.inputs) inputs.push_back(input.get());
-    const std::vector<const float*> parameters = pointers<const float>(set.parameters);
-    layer_->forward({.inputs = inputs,
-                     .output = *set.output,
-                     .parameters = parameters,
-                     .state = state_.data(),
-                     .training = true,
-                     .seed = 1});
-  }
-  void backward(std::size_t s) {
-    Set& set = sets_[s];
-    std::vector<const kernels::Activation*> inputs;
-    std::vector<kernels::Activation*> input_gradients;
-    for (const auto& input : set.inputs) inputs.push_back(input.get());
-    for (const auto& gradient : set.input_gradients) input_gradients.push_back(gradient.get());
-    const std::vector<const float*> parameters = pointers<const float>(set.parameters);
-    const std::vector<float*> gradients = pointers<float>(set.gradients);
-    layer_->backward({.inputs = inputs,
-                      .output = *set.output,
-                      .output_gradient = *set.output_gradient,
-                      .parameters = parameters,
-                      .input_gradients = input_gradients,
-                      .parameter_gradients = gradients});
-  }
-  [[nodiscard]] int sets() const { return static_cast<int>(sets_.size()); }
-  [[nodiscard]] double bytes() const { return bytes_; }
-
- private:
-  struct Set {
-    std::vector<std::unique_ptr<kernels::Activation>> inputs, input_gradients;
-    std::unique_ptr<kernels::Activation> output, output_gradient;
-    std::vector<kernels::Array<float>> parameters, gradients;
-  };
-
-  template <class T>
-  static std::vector<T*> pointers(const std::vector<kernels::Array<float>>& arrays) {
-    std::vector<T*> result;
-    for (const auto& array : arrays) result.push_back(array.data());
-    return result;
-  }
-  // Tokens and labels are whole numbers below this; 0: normal values.
-  static std::int64_t values_below(const kernels::LayerShape& shape, std::size_t input) {
-    if (const auto* embedding = std::get_if<kernels::EmbeddingShape>(&shape))
-      return embedding->entries;
-    const auto* loss = std::get_if<kernels::SoftmaxLossShape>(&shape);
-    return loss != nullptr && input == 1 ? loss->classes : 0;
-  }
-  std::vector<float> noise(std::int64_t n, std::int64_t below) {
-    std::vector<float> values(static_cast<std::size_t>(n));
-    if (below > 0) {
-      std::uniform_int_distribution<std::int64_t> number(0, below - 1);
-      for (float& value : values) value = static_cast<float>(number(random_));
-    } else {
-      std::uniform_real_distribution<float> number(-1, 1);
-      for (float& value : values) value = number(random_);
-    }
-    return values;
-  }
-  std::unique_ptr<kernels::Activation> activation(CudaBackend& gpu, const kernels::Dims& dims,
-                                                  std::int64_t below) {
-    auto result = gpu.make_activation(dims);
-    gpu.write(noise(kernels::elements(dims), below), *result);
-    gpu.synchronize();  // the noise is gone after this
-    return result;
-  }
-
-  std::minstd_rand random_{1};
-  std::unique_ptr<kernels::Layer> layer_;
-  double bytes_ = 0;
-  kernels::Array<float> state_;
-  std::vector<Set> sets_;
-};
-
-// Every different layer of the network alone: `cold` over rotating buffers, `hot` on the same one.
-Json time_operators(const Model& model, CudaBackend& gpu, const NetworkPlan& plan,
-                    const MeasureOptions& options, const std::function<void(double)>& report) {
+Json convolutions_of(const CudaBackend& gpu) {
   Json rows = Json::array();
-  std::vector<kernels::LayerShape> seen;
-  const auto measure = [&](const NetworkStep& step) -> Json {
-    RotatedLayer layer(gpu, step.shape);
-    const auto time = [&](int sets, void (RotatedLayer::*pass)(std::size_t)) {
-      const kernels::ReplayOptions replays{.buffers = sets,
-                                           .sample_seconds = 1e-3,
-                                           .samples = 15,
-                                           .warm_up_seconds = 0.15,
-                                           .limit_seconds = 2};
-      return summary_of(
-          gpu.time_replays(replays, [&](int s) { (layer.*pass)(static_cast<std::size_t>(s)); })
-              .seconds);
-    };
-    Json row{{"buffers", layer.sets()},
-             {"bytes", layer.bytes()},
-             {"forward_cold", time(layer.sets(), &RotatedLayer::forward)},
-             {"forward_hot", time(1, &RotatedLayer::forward)}};
-    if (!step.backward) return row;
-    row["backward_cold"] = time(layer.sets(), &RotatedLayer::backward);
-    row["backward_hot"] = time(1, &RotatedLayer::backward);
-    return row;
-  };
-  for (std::size_t i = 0; i < plan.steps.size() && !stopped(options); ++i) {
-    const NetworkStep& step = plan.steps[i];
-    report(double(i) / double(plan.steps.size()));
-    if (std::find(seen.begin(), seen.end(), step.shape) != seen.end()) continue;
-    seen.push_back(step.shape);
-    Json row{{"layer", model.operations()[step.operation].name},
-             {"kind", kernels::layer_name(step.shape)}};
-    try {
-      row.update(measure(step));
-    } catch (const std::runtime_error& error) {  // no memory for a second network, say
-      row["error"] = error.what();
-    }
-    rows.push_back(std::move(row));
-  }
+  for (const kernels::ConvolutionChoice& choice : gpu.convolution_choices())
+    rows.push_back({{"shape", choice.shape},
+                    {"pass", choice.pass},
+                    {"algorithm", choice.algorithm},
+                    {"math", choice.math},
+                    {"workspace_bytes", choice.workspace_bytes},
+                    {"chosen", choice.measured ? "fastest of those tried" : "by heuristics"}});
   return rows;
 }
 
@@ -229,114 +82,171 @@ std::vector<double> time_eager(CudaBackend& gpu, const MeasureOptions& options,
   return seconds;
 }
 
-}  // namespace
+// Forward and backward of one batch size, whole and piece by piece.
+class GpuStepper {
+ public:
+  GpuStepper(const Model& model, CudaBackend& gpu, std::int64_t batch,
+             const MeasureOptions& options)
+      : model_(model),
+        gpu_(gpu),
+        options_(options),
+        execution_(plan_network(model, batch), gpu),
+        trainee_(model, gpu, batch, options),
+        pieces_(2 * steps()),
+        replays_{.sample_seconds = std::min(2e-3, options.seconds / 60),
+                 .samples = 60,
+                 .warm_up_seconds = options.warm_up_seconds,
+                 .limit_seconds = options.seconds / 4} {
+    for (const NetworkLoss& loss : plan().losses)
+      gpu.write(std::array{static_cast<float>(loss.weight), 0.0f},
+                execution_.gradient(loss.gradient));
+    load();
+    whole();  // loads modules, picks algorithms, grows scratch memory
+    gpu.synchronize();
+  }
 
-int rotation(const kernels::CudaBackend& gpu, double bytes) {
-  const double l2 = static_cast<double>(gpu.device().l2_bytes);
-  const double room = static_cast<double>(gpu.device().memory_bytes) / 4;
-  return static_cast<int>(
-      std::max(1.0, std::min({64.0, std::floor(2 * l2 / bytes) + 1, std::floor(room / bytes)})));
-}
+  // Iteration and layers take turns, so that both meet the same clocks.
+  void turn() {
+    const kernels::ReplaySamples graph = gpu_.time_replays(replays_, [&](int) { whole(); });
+    look();
+    const kernels::PieceSamples parts =
+        gpu_.time_pieces(replays_, pieces_.size(), [&](std::size_t p) {
+          p < steps() ? forward(p, p + 1) : backward(p - steps(), p - steps() + 1);
+        });
+    append(iteration_, graph.seconds);
+    for (std::size_t p = 0; p < pieces_.size(); ++p) append(pieces_[p], parts.seconds[p]);
+    append(sm_mhz_, graph.sm_mhz);
+    append(sm_mhz_, parts.sm_mhz);
+    dropped_ += graph.dropped + parts.dropped;
+    warm_ = warm_ && graph.warm && parts.warm;
+    per_replay_ = graph.per_replay;
+    layers_timed_ = parts.in_graph ? "events in a graph" : "events, launched one by one";
+    event_seconds_ = parts.event_seconds;
+    ++turns_;
+  }
+
+  // Everything that is not the graph.
+  void rest() {
+    look();
+    eager_ = time_eager(gpu_, options_, [&] { whole(); });
+    loading_ = time_eager(gpu_, options_, [&] { load(); });
+    update_ = gpu_.time_replays(replays_, [&](int) { trainee_.update(); }).seconds;
+  }
+
+  [[nodiscard]] MeasuredBatch result(std::int64_t batch) const {
+    MeasuredBatch result;
+    result.update_s = median(update_);
+    BatchTimes& times = result.times;
+    times.batch = batch;
+    times.iteration = timing_of(iteration_);
+    times.input_pipeline_s = median(loading_);
+    const StepSamples samples = step_samples();
+    std::vector<Timing> ahead, back;
+    for (std::size_t i = 0; i < steps(); ++i) {
+      ahead.push_back(timing_of(samples.forward[i]));
+      back.push_back(samples.backward[i].empty() ? Timing{0, 0, 0}
+                                                 : timing_of(samples.backward[i]));
+    }
+    times.layers = layers_of(model_, plan(), ahead, back);
+    times.closure_ratio = sum_of(times.layers) / times.iteration->median_s;
+    times.host_overhead_per_op_s =
+        std::max(0.0, launching_s()) / static_cast<double>(host_launches(model_));
+    result.record = record();
+    result.record["layers"] = layer_records(model_, plan(), batch, samples);
+    return result;
+  }
+
+ private:
+  [[nodiscard]] const NetworkPlan& plan() const { return execution_.plan(); }
+  [[nodiscard]] std::size_t steps() const { return plan().steps.size(); }
+  void load() {
+    const Batch& samples = trainee_.next();
+    gpu_.write(samples.inputs, execution_.value(plan().input));
+    gpu_.write(samples.labels, execution_.value(plan().labels));
+  }
+  void forward(std::size_t from, std::size_t to) {
+    execution_.forward(from, to, trainee_.weights().data(), true, 1);
+  }
+  void backward(std::size_t from, std::size_t to) {
+    execution_.backward(from, to, trainee_.weights().data(), trainee_.gradient().data());
+  }
+  void whole() {
+    forward(0, steps());
+    backward(0, steps());
+  }
+  // While the GPU works: a few launches are ahead of it.
+  void look() {
+    for (int i = 0; i < 5; ++i) {
+      whole();
+      looks_.push_back(gpu_.clocks());
+    }
+    gpu_.synchronize();
+  }
+  template <class T>
+  static void append(std::vector<T>& to, const std::vector<T>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  }
+  [[nodiscard]] double launching_s() const { return median(eager_) - median(iteration_); }
+  [[nodiscard]] StepSamples step_samples() const {
+    StepSamples samples{{}, std::vector<std::vector<double>>(steps())};
+    for (std::size_t i = 0; i < steps(); ++i) {
+      samples.forward.push_back(pieces_[i]);
+      if (plan().steps[i].backward) samples.backward[i] = pieces_[2 * steps() - 1 - i];
+    }
+    return samples;
+  }
+  [[nodiscard]] Json record() const {
+    Json record{{"layers_timed", layers_timed_},
+                {"event_seconds", event_seconds_},
+                {"turns", turns_},
+                {"graph", summary_of(iteration_)},
+                {"eager", summary_of(eager_)},
+                {"eager_less_graph_seconds", launching_s()},
+                {"load", summary_of(loading_)},
+                {"update", summary_of(update_)},
+                {"iteration_seconds", median(iteration_)},
+                {"update_seconds", median(update_)},
+                {"dropped_for_low_clock", dropped_},
+                {"warm", warm_},
+                {"clocks", clocks_of(sm_mhz_, looks_)},
+                {"convolutions", convolutions_of(gpu_)}};
+    record["graph"]["iterations_per_replay"] = per_replay_;
+    return record;
+  }
+
+  const Model& model_;
+  CudaBackend& gpu_;
+  const MeasureOptions& options_;
+  Execution<float, kernels::Backend> execution_;
+  Trainee trainee_;
+  std::vector<double> iteration_, eager_, loading_, update_;
+  std::vector<std::vector<double>> pieces_;
+  std::vector<int> sm_mhz_;
+  std::vector<kernels::CudaClocks> looks_;
+  kernels::ReplayOptions replays_;
+  int dropped_ = 0, per_replay_ = 0, turns_ = 0;
+  bool warm_ = true;
+  const char* layers_timed_ = "";
+  double event_seconds_ = 0;
+};
+
+}  // namespace
 
 std::optional<MeasuredBatch> measure_batch_on_gpu(const Model& model, CudaBackend& gpu,
                                                   std::int64_t batch, const MeasureOptions& options,
                                                   const std::function<void(double)>& report) {
-  Execution<float, kernels::Backend> execution(plan_network(model, batch), gpu);
-  const NetworkPlan& plan = execution.plan();
-  Trainee trainee(model, gpu, batch, options);
-  for (const NetworkLoss& loss : plan.losses)
-    gpu.write(std::array{static_cast<float>(loss.weight), 0.0f}, execution.gradient(loss.gradient));
-  const std::size_t steps = plan.steps.size();
-  const float* weights = trainee.weights().data();
-  const auto load = [&] {
-    const Batch& samples = trainee.next();
-    gpu.write(samples.inputs, execution.value(plan.input));
-    gpu.write(samples.labels, execution.value(plan.labels));
-  };
-  const auto forward = [&](std::size_t from, std::size_t to) {
-    execution.forward(from, to, weights, true, 1);
-  };
-  const auto backward = [&](std::size_t from, std::size_t to) {
-    execution.backward(from, to, weights, trainee.gradient().data());
-  };
-  const auto whole = [&] {
-    forward(0, steps);
-    backward(0, steps);
-  };
-  const kernels::ReplayOptions replays{.samples = 60,
-                                       .warm_up_seconds = options.warm_up_seconds,
-                                       .limit_seconds = options.seconds / 4};
-  load();
-  whole();  // loads modules, picks algorithms, grows scratch memory
-  gpu.synchronize();
+  GpuStepper stepper(model, gpu, batch, options);
   report(0.05);
-
-  // Iteration and layers take turns, so that both meet the same clocks.
-  std::vector<double> iteration;
-  std::vector<std::vector<double>> pieces(2 * steps);
-  std::vector<int> sm_mhz;
-  Json record = Json::object();
-  int dropped = 0, per_replay = 0;
-  bool warm = true;
   constexpr int kTurns = 2;
   for (int turn = 0; turn < kTurns; ++turn) {
-    const kernels::ReplaySamples graph = gpu.time_replays(replays, [&](int) { whole(); });
-    const kernels::PieceSamples parts = gpu.time_pieces(replays, 2 * steps, [&](std::size_t p) {
-      p < steps ? forward(p, p + 1) : backward(p - steps, p - steps + 1);
-    });
-    iteration.insert(iteration.end(), graph.seconds.begin(), graph.seconds.end());
-    for (std::size_t p = 0; p < pieces.size(); ++p)
-      pieces[p].insert(pieces[p].end(), parts.seconds[p].begin(), parts.seconds[p].end());
-    sm_mhz.insert(sm_mhz.end(), graph.sm_mhz.begin(), graph.sm_mhz.end());
-    sm_mhz.insert(sm_mhz.end(), parts.sm_mhz.begin(), parts.sm_mhz.end());
-    dropped += graph.dropped + parts.dropped;
-    warm = warm && graph.warm && parts.warm;
-    per_replay = graph.per_replay;
-    record["layers_timed"] = parts.in_graph ? "events in a graph" : "events, launched one by one";
-    record["event_seconds"] = parts.event_seconds;
-    report(0.05 + 0.6 * (turn + 1) / kTurns);
-    if (stopped(options) && turn + 1 < kTurns) return {};
+    if (stopped(options) && turn == 0) return {};
+    stepper.turn();
+    report(0.05 + 0.75 * (turn + 1) / kTurns);
+    if (stopped(options)) break;  // one turn is enough to keep
   }
-  const std::vector<double> eager = time_eager(gpu, options, whole);
-  const std::vector<double> loading = time_eager(gpu, options, load);
-  const std::vector<double> update =
-      gpu.time_replays(replays, [&](int) { trainee.update(); }).seconds;
-  report(0.8);
-
-  MeasuredBatch result;
-  result.update_s = median(update);
-  BatchTimes& times = result.times;
-  times.batch = batch;
-  times.iteration = timing_of(iteration);
-  times.input_pipeline_s = median(loading);
-  std::vector<Timing> ahead, back(steps, Timing{0, 0, 0});
-  for (std::size_t i = 0; i < steps; ++i) {
-    ahead.push_back(timing_of(pieces[i]));
-    if (plan.steps[i].backward) back[i] = timing_of(pieces[2 * steps - 1 - i]);
-  }
-  times.layers = layers_of(model, plan, ahead, back);
-  double sum = 0;
-  for (const LayerTimes& layer : times.layers)
-    sum += layer.forward.median_s + layer.backward_data.median_s;
-  times.closure_ratio = sum / times.iteration->median_s;
-  const double launching = std::max(0.0, median(eager) - times.iteration->median_s);
-  times.host_overhead_per_op_s = launching / static_cast<double>(host_launches(model));
-
-  record["graph"] = summary_of(iteration);
-  record["graph"]["iterations_per_replay"] = per_replay;
-  record["eager"] = summary_of(eager);
-  record["eager_less_graph_seconds"] = median(eager) - times.iteration->median_s;
-  record["load"] = summary_of(loading);
-  record["update"] = summary_of(update);
-  record["dropped_for_low_clock"] = dropped;
-  record["warm"] = warm;
-  record["clocks"] = clocks_of(sm_mhz, gpu.clocks());
-  if (options.operators) {
-    record["operators"] =
-        time_operators(model, gpu, plan, options, [&](double share) { report(0.8 + 0.2 * share); });
-  }
-  result.record = std::move(record);
-  return result;
+  stepper.rest();
+  report(1);
+  return stepper.result(batch);
 }
 
 }  // namespace paceline

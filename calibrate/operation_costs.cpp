@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -22,6 +23,35 @@ constexpr double kSortPass = 20;   // bytes per pair of one radix pass: histogra
 constexpr double kSortPasses = 4;  // 8-bit digits of 32-bit keys
 constexpr double kSampleShare = 0.01;  // Deep Gradient Compression samples 0.1 to 1 %
 constexpr double kGaussianCorrections = 3;
+
+constexpr std::array<KernelBytes, 26> kKernels{{
+    {"sgd", 12},
+    {"sgd_momentum", 20},
+    {"adamw", 28},
+    {"clip_norm", 4},
+    {"axpy", 12},
+    {"add_progress", 16},
+    {"delay_compensate", 16},
+    {"top_k", 4, kPair},
+    {"error_feedback_top_k", kAccumulate, kPair},
+    {"momentum_top_k", 20, kPair},
+    {"sort", kAccumulate + kElement, kPair},
+    {"dgc_sample", kAccumulate + kElement, kPair},
+    {"gaussian_k", kAccumulate + 2 * kElement, kPair},
+    {"merge_top_k", 0, 3 * kPair},
+    {"scatter_add", 0, kPair + 2 * kElement},
+    {"scatter_fresh", kElement, kPair},
+    {"two_bit_quantize", 12.25},
+    {"two_bit_dequantize", 4.25},
+    {"sign_quantize", 12.125},
+    {"sign_dequantize", 4.125},
+    {"pack_fp16", 6},
+    {"unpack_fp16", 6},
+    {"low_rank_left", kElement},
+    {"low_rank_right", kElement},
+    {"low_rank_reconstruct", kElement},
+    {"orthonormalize", 2 * kElement},
+}};
 
 double copy_time(const CopyCost& cost, double bytes) {
   return cost.latency_s + bytes / cost.bandwidth;
@@ -68,11 +98,58 @@ OperationCosts::OperationCosts(OperationModel model, std::string description)
   if (!complete(model_)) throw InputError("the operation costs of the profile are incomplete");
 }
 
+std::span<const KernelBytes> kernel_bytes() {
+  return kKernels;
+}
+
+const KernelBytes& find_kernel(std::string_view name) {
+  std::vector<std::string> names;
+  for (const KernelBytes& kernel : kKernels) {
+    if (name == kernel.kernel) return kernel;
+    names.emplace_back(kernel.kernel);
+  }
+  throw InputError(unknown_name("kernel", name, names));
+}
+
+std::optional<double> OperationCosts::measured(std::string_view kernel, double elements,
+                                               double pairs) const {
+  const auto found = model_.kernels.find(kernel);
+  if (found == model_.kernels.end()) return {};
+  const KernelBytes& least = find_kernel(kernel);
+  const double floor =
+      (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+  return std::max({found->second.seconds(elements, pairs), floor, launch()});
+}
+
+double OperationCosts::kernel(std::string_view name, double elements, double pairs) const {
+  if (const auto seconds = measured(name, elements, pairs)) return *seconds;
+  const KernelBytes& least = find_kernel(name);
+  return launch() +
+         (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+}
+
+// By its own line; else its bytes at the share of the bandwidth that selecting kernels reach.
+double OperationCosts::select(const char* kernel, double elements, double k, double launches,
+                              double bytes) const {
+  if (const auto seconds = measured(kernel, elements, k)) return *seconds;
+  const double efficiency = std::string_view(kernel) == "error_feedback_top_k"
+                                ? *model_.select_efficiency
+                                : std::min(1.0, *model_.select_efficiency);
+  const KernelBytes& least = find_kernel(kernel);
+  return launches * launch() +
+         std::max(bytes / (*model_.memory_bandwidth * efficiency),
+                  (least.per_element * elements + least.per_pair * k) / *model_.memory_bandwidth);
+}
+
 double OperationCosts::elementwise(double bytes_moved) const {
+  const double axpy_bytes = find_kernel("axpy").per_element;
+  if (const auto seconds = measured("axpy", bytes_moved / axpy_bytes, 0)) return *seconds;
   return launch() + bytes_moved / *model_.memory_bandwidth;
 }
 
 double OperationCosts::sgd_update(double elements, bool momentum) const {
+  if (const auto seconds = measured(momentum ? "sgd_momentum" : "sgd", elements, 0))
+    return *seconds;
   return elementwise((momentum ? 5 : 3) * kElement * elements);
 }
 
@@ -83,9 +160,6 @@ double OperationCosts::top_k_floor(double elements) const {
 double OperationCosts::top_k(double elements, double k, TopKModel model) const {
   if (!(elements >= 1 && k >= 0 && k <= elements))
     throw InputError(fmt::format("top-k of {} elements cannot select {}", elements, k));
-  const auto selecting = [&](double kernels, double bytes) {
-    return kernels * launch() + bytes / (*model_.memory_bandwidth * *model_.select_efficiency);
-  };
   const double accumulate_and_filter = (kAccumulate + kElement) * elements + kPair * k;
   const double sort_bytes = kSortPasses * kSortPass;
   switch (model) {
@@ -95,28 +169,37 @@ double OperationCosts::top_k(double elements, double k, TopKModel model) const {
             "'{}' has no cost of torch_legacy, the one-block selection of GPUs", description_));
       return *model_.torch_legacy_s * elements * std::log2(elements);
     case TopKModel::sort:
-      return selecting(1 + 2 * kSortPasses, (kAccumulate + sort_bytes) * elements + kPair * k);
+      return select("sort", elements, k, 1 + 2 * kSortPasses,
+                    (kAccumulate + sort_bytes) * elements + kPair * k);
     case TopKModel::radix_select:
-      return selecting(4, accumulate_and_filter);
+      return select("error_feedback_top_k", elements, k, 4, accumulate_and_filter);
     case TopKModel::dgc_sample:
-      return selecting(3 + 2 * kSortPasses,
-                       accumulate_and_filter + kSampleShare * elements * (kSector + sort_bytes));
+      return select("dgc_sample", elements, k, 3 + 2 * kSortPasses,
+                    accumulate_and_filter + kSampleShare * elements * (kSector + sort_bytes));
     case TopKModel::gaussian_k:
-      return selecting(3 + kGaussianCorrections,
-                       accumulate_and_filter + (1 + kGaussianCorrections) * kElement * elements);
+      return select("gaussian_k", elements, k, 3 + kGaussianCorrections,
+                    accumulate_and_filter + (1 + kGaussianCorrections) * kElement * elements);
   }
   throw std::logic_error("unknown top-k model");
 }
 
 double OperationCosts::scatter_add(double pairs) const {
+  if (const auto seconds = measured("scatter_add", 0, pairs)) return *seconds;
   return launch() + pairs * (kPair + 2 * kSector) / *model_.memory_bandwidth;
 }
 
 double OperationCosts::quantize(double elements, double bits) const {
+  if (const char* kernel = bits == 2 ? "two_bit_quantize" : bits == 1 ? "sign_quantize" : nullptr)
+    if (const auto seconds = measured(kernel, elements, 0)) return *seconds;
   return elementwise(elements * (3 * kElement + bits / 8));
 }
 
 double OperationCosts::dequantize(double elements, double bits) const {
+  if (const char* kernel = bits == 2    ? "two_bit_dequantize"
+                           : bits == 1  ? "sign_dequantize"
+                           : bits == 16 ? "unpack_fp16"
+                                        : nullptr)
+    if (const auto seconds = measured(kernel, elements, 0)) return *seconds;
   return elementwise(elements * (kElement + bits / 8));
 }
 

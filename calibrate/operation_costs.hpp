@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,27 @@ struct CopyCost {
   bool operator==(const CopyCost&) const = default;
 };
 
+/// What one kernel takes: a line through measurements over sizes. `pairs` are the k of a selection,
+/// or what a sparse kernel reads.
+struct KernelCost {
+  double fixed_s = 0, per_element_s = 0, per_pair_s = 0;
+  double residual = 0;  ///< mean relative error of the line at what was measured
+  [[nodiscard]] double seconds(double elements, double pairs = 0) const {
+    return fixed_s + per_element_s * elements + per_pair_s * pairs;
+  }
+  bool operator==(const KernelCost&) const = default;
+};
+
+/// The least that a kernel reads and writes: no measured line may be below it.
+struct KernelBytes {
+  const char* kernel;
+  double per_element = 0, per_pair = 0;
+};
+/// Every kernel that a profile may price, under the name it has there.
+std::span<const KernelBytes> kernel_bytes();
+/// Throws InputError with the nearest name.
+const KernelBytes& find_kernel(std::string_view name);
+
 /// What a profile knows of the device's operations; anything absent comes from the GPU
 /// specification.
 struct OperationModel {
@@ -45,6 +67,8 @@ struct OperationModel {
   std::optional<CopyCost> device_to_host_pageable;
   std::optional<double> host_bandwidth;  ///< B/s of updates in the memory of the host
   std::optional<TopKModel> top_k;        ///< the selector that the profile's software used
+  /// By name (kernel_bytes()): as measured, instead of bytes over bandwidth.
+  std::map<std::string, KernelCost, std::less<>> kernels = {};
   bool operator==(const OperationModel&) const = default;
 };
 
@@ -52,13 +76,17 @@ struct Profile;
 struct GpuSpec;
 
 /// Seconds that the operations of schedules take on one device, as functions of their sizes.
-/// Elements are fp32 unless bytes are given.
+/// Elements are fp32 unless bytes are given. A kernel that the profile prices is taken from there,
+/// but never under its least bytes at the streaming bandwidth, nor under a launch: the line is of
+/// graph replays, and a schedule launches from the host.
 class OperationCosts {
  public:
   /// Every field of `model` must be set but torch_legacy_s, which a CPU has not.
   OperationCosts(OperationModel model, std::string description);
 
   [[nodiscard]] double launch() const { return *model_.launch_s; }
+  /// Any kernel of kernel_bytes(): as the profile prices it, else a launch and its least bytes.
+  [[nodiscard]] double kernel(std::string_view name, double elements, double pairs = 0) const;
   /// A streaming kernel that reads and writes `bytes_moved` in all.
   [[nodiscard]] double elementwise(double bytes_moved) const;
   /// SGD in place: 3 passes (read parameter and gradient, write parameter); with momentum 5.
@@ -91,6 +119,11 @@ class OperationCosts {
   [[nodiscard]] const std::string& description() const { return description_; }
 
  private:
+  [[nodiscard]] std::optional<double> measured(std::string_view kernel, double elements,
+                                               double pairs) const;
+  [[nodiscard]] double select(const char* kernel, double elements, double k, double launches,
+                              double bytes) const;
+
   OperationModel model_;
   std::string description_;
 };

@@ -46,7 +46,9 @@ Profile load_profile(const std::string& file_or_name) {
 }
 
 void save_profile(const std::filesystem::path& file, const Profile& profile) {
-  save_json(file, profile_json(profile));
+  const Json json = profile_json(profile);
+  read_profile(json, file.string());  // what could not be read again is not written
+  save_json(file, json);
 }
 
 }  // namespace paceline

@@ -83,10 +83,12 @@ struct Ceilings {
 ///      "model": "lenet5", "precision": "fp32", "software": {"cuDNN": "9.1.0"},
 ///      "host_overhead_per_op": "3us", "ceilings": {"sgemm": "4.67TFLOPS", "memory_bandwidth":
 ///      "245GB/s"}, "operations": {"launch": "4us", "top_k": "radix_select",
-///                     "host_to_device_pinned": {"latency": "9us", "bandwidth": "12GB/s"}},
+///                     "host_to_device_pinned": {"latency": "9us", "bandwidth": "12GB/s"},
+///                     "kernels": {"sort": {"fixed": "9us", "per_element": "0.03ns", "per_pair":
+///                     "0s", "residual": 0.04}, ...}},
 ///      "batches": [{"batch": 32, "closure_ratio": 0.98, "input_pipeline": "0s", "layers": [
 ///        {"name": "conv1", "forward": {"median": "70us", "p25": "69us", "p75": "72us"},
-///         "backward_data": "0s", "backward_weight": "110us"}, ...]}],
+///         "backward_data": "0s", "backward_weight": "110us"}, {..., "backward": "90us"}, ...]}],
 ///      "metadata": {...}}
 ///
 /// Layers are the model's timed_operations() (analytic.hpp). In place of "layers" a batch may have
@@ -122,6 +124,7 @@ Json profile_json(const Profile& profile);
 /// A profile file, or the shipped profile of that name (without ".json"); a file wins. Throws
 /// InputError naming the nearest shipped name.
 Profile load_profile(const std::string& file_or_name);
+/// Throws InputError, and leaves the file as it is, for a profile that could not be read again.
 void save_profile(const std::filesystem::path& file, const Profile& profile);
 
 /// Names of the profiles embedded in the program, sorted.

@@ -126,6 +126,28 @@ std::optional<double> read_optional_bandwidth(ObjectReader& reader, std::string_
   return reader.bandwidth(key);
 }
 
+std::map<std::string, KernelCost, std::less<>> read_kernels(ObjectReader reader) {
+  std::map<std::string, KernelCost, std::less<>> kernels;
+  for (const std::string& name : reader.keys()) {
+    try {
+      find_kernel(name);
+    } catch (const InputError& error) {
+      reader.fail(error.what());
+    }
+    ObjectReader cost = reader.object(name);
+    const auto optional = [&](std::string_view key) {
+      return cost.has(key) ? finite_duration(cost, key) : 0.0;
+    };
+    KernelCost& kernel = kernels[name];
+    kernel.fixed_s = finite_duration(cost, "fixed");
+    kernel.per_element_s = optional("per_element");
+    kernel.per_pair_s = optional("per_pair");
+    kernel.residual = cost.number("residual", 0, 1e6, 0);
+    cost.finish();
+  }
+  return kernels;
+}
+
 OperationModel read_operations(ObjectReader reader) {
   OperationModel model;
   if (reader.has("launch")) model.launch_s = finite_duration(reader, "launch");
@@ -140,6 +162,7 @@ OperationModel read_operations(ObjectReader reader) {
   model.host_bandwidth = read_optional_bandwidth(reader, "host_bandwidth");
   if (reader.has("top_k"))
     model.top_k = top_k_model_from_string(reader.choice("top_k", top_k_model_names()));
+  if (reader.has("kernels")) model.kernels = read_kernels(reader.object("kernels"));
   reader.finish();
   return model;
 }
@@ -178,7 +201,10 @@ Profile read_profile(const Json& json, const std::string& file) {
   if (reader.has("ceilings")) profile.ceilings = read_ceilings(reader.object("ceilings"));
   if (reader.has("operations")) profile.operations = read_operations(reader.object("operations"));
   profile.batches = read_batches(reader);
-  if (reader.has("metadata")) profile.metadata = reader.raw("metadata");
+  if (reader.has("metadata")) {
+    profile.metadata = reader.raw("metadata");
+    if (!profile.metadata.is_object()) reader.fail_at("metadata", "expected an object");
+  }
   reader.finish();
   return profile;
 }

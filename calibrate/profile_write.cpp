@@ -58,11 +58,17 @@ Json batch(const BatchTimes& times) {
     whole["spread"] = times.whole_net->spread == Spread::uniform ? "uniform" : "analytic";
   } else {
     Json& layers = json["layers"] = Json::array();
-    for (const LayerTimes& layer : times.layers)
-      layers.push_back({{"name", layer.name},
-                        {"forward", timing(layer.forward)},
-                        {"backward_data", timing(layer.backward_data)},
-                        {"backward_weight", timing(layer.backward_weight)}});
+    for (const LayerTimes& layer : times.layers) {
+      Json json_layer{{"name", layer.name}, {"forward", timing(layer.forward)}};
+      // A part that takes nothing was not timed apart, or is not there: no figure for it.
+      if (layer.backward_weight == Timing{}) {
+        json_layer["backward"] = timing(layer.backward_data);
+      } else {
+        json_layer["backward_data"] = timing(layer.backward_data);
+        json_layer["backward_weight"] = timing(layer.backward_weight);
+      }
+      layers.push_back(std::move(json_layer));
+    }
   }
   if (times.iteration) json["iteration"] = timing(*times.iteration);
   if (times.closure_ratio) json["closure_ratio"] = *times.closure_ratio;
@@ -89,6 +95,12 @@ Json operations(const OperationModel& model) {
   put_copy(json, "device_to_host_pageable", model.device_to_host_pageable);
   if (model.host_bandwidth) json["host_bandwidth"] = bandwidth(*model.host_bandwidth);
   if (model.top_k) json["top_k"] = to_string(*model.top_k);
+  for (const auto& [name, cost] : model.kernels) {
+    Json& kernel = json["kernels"][name] = {{"fixed", duration(cost.fixed_s)}};
+    if (cost.per_element_s > 0) kernel["per_element"] = duration(cost.per_element_s);
+    if (cost.per_pair_s > 0) kernel["per_pair"] = duration(cost.per_pair_s);
+    kernel["residual"] = cost.residual;
+  }
   return json;
 }
 

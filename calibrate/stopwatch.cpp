@@ -47,6 +47,7 @@ SampleSummary summarize(const std::vector<Sample>& samples, int least) {
   const std::vector<double>& kept = enough ? undisturbed : summary.cpu_time ? cpu : all;
   const Quartiles q = quartiles(kept);
   summary.timing = {q.median, q.p25, q.p75};
+  summary.seconds = kept;
   summary.kept = static_cast<int>(kept.size());
   summary.dropped = static_cast<int>(all.size() - kept.size());
   return summary;

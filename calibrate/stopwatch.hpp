@@ -22,6 +22,7 @@ Sample take_sample(kernels::Backend& backend, const std::function<void()>& work)
 /// What remains of the samples of one piece of work.
 struct SampleSummary {
   Timing timing;
+  std::vector<double> seconds;  ///< what the timing is of
   int kept = 0, dropped = 0;
   bool cpu_time = false;
 };

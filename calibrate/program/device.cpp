@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <functional>
+#include <cstdint>
 
 #include "base/error.hpp"
 #include "calibrate/program/commands.hpp"
@@ -13,25 +13,43 @@
 namespace paceline {
 namespace {
 
+// FNV-1a: the same number in every build.
+std::uint64_t fnv1a64(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+// By compute capability, as the programming guide lists them; 0 for one that we do not know.
+int fp32_lanes(int major, int minor) {
+  if (major == 6) return minor == 0 ? 64 : 128;
+  if (major == 7) return 64;
+  if (major == 8) return minor == 0 ? 64 : 128;
+  return major == 5 || (major >= 9 && major <= 12) ? 128 : 0;
+}
+
 Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& clocks) {
-  return {{"name", info.name},
-          {"uuid_hash", fmt::format("{:016x}", std::hash<std::string>{}(info.uuid))},
-          {"compute_capability", fmt::format("{}.{}", info.compute_major, info.compute_minor)},
-          {"multiprocessors", info.multiprocessors},
-          {"memory_bytes", info.memory_bytes},
-          {"l2_bytes", info.l2_bytes},
-          {"memory_bus_bits", info.memory_bus_bits},
-          {"max_sm_clock_mhz", info.max_sm_clock_mhz},
-          {"max_memory_clock_mhz", info.max_memory_clock_mhz},
-          {"sm_clock_mhz", clocks.sm_mhz},
-          {"celsius", clocks.celsius},
-          {"power_limit_watts", info.power_limit_watts},
-          {"pcie", fmt::format("{}.0 x{} of {}.0 x{}", info.pcie_generation, info.pcie_width,
-                               info.max_pcie_generation, info.max_pcie_width)},
-          {"ecc", info.ecc},
-          {"mig", info.mig},
-          {"persistence", info.persistence},
-          {"power_watts", clocks.watts}};
+  Json record{{"name", info.name},
+              {"uuid_hash", fmt::format("{:016x}", fnv1a64(info.uuid))},
+              {"compute_capability", fmt::format("{}.{}", info.compute_major, info.compute_minor)},
+              {"multiprocessors", info.multiprocessors},
+              {"memory_bytes", info.memory_bytes},
+              {"l2_bytes", info.l2_bytes},
+              {"memory_bus_bits", info.memory_bus_bits},
+              {"max_sm_clock_mhz", info.max_sm_clock_mhz},
+              {"max_memory_clock_mhz", info.max_memory_clock_mhz},
+              {"sm_clock_mhz", clocks.sm_mhz},
+              {"celsius", clocks.celsius},
+              {"power_limit_watts", info.power_limit_watts},
+              {"pcie", fmt::format("{}.0 x{} of {}.0 x{}", info.pcie_generation, info.pcie_width,
+                                   info.max_pcie_generation, info.max_pcie_width)},
+              {"ecc", info.ecc},
+              {"mig", info.mig},
+              {"persistence", info.persistence},
+              {"power_watts", clocks.watts}};
+  if (const int lanes = fp32_lanes(info.compute_major, info.compute_minor); lanes > 0)
+    record["fp32_lanes_per_multiprocessor"] = lanes;
+  return record;
 }
 
 }  // namespace

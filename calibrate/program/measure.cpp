@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "calibrate/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/device.hpp"
+#include "calibrate/program/output_file.hpp"
 #include "calibrate/step_costs.hpp"
 #include "models/zoo.hpp"
 
@@ -20,20 +22,31 @@ namespace paceline {
 namespace {
 
 constexpr double kTolerance = 0.05;
+constexpr double kMostSeconds = 86400;
 
 struct MeasureArguments {
   std::string device = "cpu", engine, model, data, out;
   std::vector<std::int64_t> batches;
   double seconds = 10;
+  std::string precision = "fp32", operations_from, most_elements = "100M";
   bool again = false, json = false, no_operators = false;
 };
 
 void show(const MeasureProgress& progress) {
   if (isatty(STDERR_FILENO) == 0) return;
-  constexpr int width = 30;
-  const int filled = static_cast<int>(progress.fraction * width);
-  fmt::print(stderr, "\r[{:=<{}}{: <{}}] batch {}, about {} left   ", "", filled, "",
-             width - filled, progress.batch, format_duration(std::round(progress.left_seconds)));
+  fmt::print(stderr, "\r{:<78}", progress_text(progress));
+}
+
+void check_seconds(double seconds) {
+  if (!(seconds > 0 && seconds <= kMostSeconds))
+    throw InputError(fmt::format("--seconds: expected more than 0 and at most {}, found {}",
+                                 kMostSeconds, seconds));
+}
+
+// A short measurement also warms up for a shorter time.
+void set_seconds(MeasureOptions& options, double seconds) {
+  options.seconds = seconds;
+  options.warm_up_seconds = std::min(options.warm_up_seconds, seconds / 2);
 }
 
 std::string summary(const Profile& profile) {
@@ -63,15 +76,25 @@ std::optional<Profile> earlier(const MeasureArguments& arguments) {
 void measure(const MeasureArguments& arguments) {
   if (arguments.model.empty() || arguments.batches.empty())
     throw InputError("--model and --batch are required (see --help)");
+  check_seconds(arguments.seconds);
+  const double most_elements = parse_count(arguments.most_elements);
+  if (!(most_elements >= 1 && most_elements <= 1e9))
+    throw InputError(
+        fmt::format("--most-elements: expected 1 to 1G, found '{}'", arguments.most_elements));
   const Model model = make_model(arguments.model);
+  std::optional<OutputFile> file;  // held before it is read, so that two do not go on with the same
+  if (!arguments.out.empty()) file.emplace(arguments.out);
   const std::optional<Profile> known = earlier(arguments);
   Device device(arguments.device, arguments.engine);
+  device.options.precision = arguments.precision;
+  device.options.most_elements = static_cast<std::size_t>(most_elements);
+  if (!arguments.operations_from.empty())
+    device.options.operations_from = load_profile(arguments.operations_from);
   if (!arguments.data.empty()) device.use_data(arguments.data, model);
-  device.options.seconds = arguments.seconds;
+  set_seconds(device.options, arguments.seconds);
   device.options.progress = show;
   device.options.operators = !arguments.no_operators;
-  if (!arguments.out.empty())
-    device.options.measured = [&](const Profile& profile) { save_profile(arguments.out, profile); };
+  if (file) device.options.measured = [&](const Profile& profile) { file->save(profile); };
   const Profile profile =
       measure_profile(model, device.backend(), arguments.batches, device.options, known);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{: <79}\r", "");
@@ -87,19 +110,39 @@ struct CheckArguments {
   bool json = false;
 };
 
+// A measurement says nothing of another device; a prediction for one may be meant.
+void check_device(const Profile& profile, Device& device) {
+  const std::string here = device.options.device.empty() ? cpu_name() : device.options.device;
+  use_precision(profile.precision, device.backend());
+  if (profile.device == here) return;
+  const std::string message =
+      fmt::format("the profile is of '{}', and this is '{}'", profile.device, here);
+  if (profile.source == ProfileSource::measured)
+    throw InputError(message + ": measure one here first");
+  fmt::print(stderr, "paceline-calibrate: {} ({} times are compared)\n", message,
+             to_string(profile.source));
+}
+
 void check(const CheckArguments& arguments) {
+  check_seconds(arguments.seconds);
   const Profile profile = load_profile(arguments.profile);
+  if (!profile.batches.front().batch)
+    throw InputError(fmt::format("{}: its source states no batch, so there is none to train with",
+                                 arguments.profile));
   const Model model = make_model(profile.model);
   Device device(arguments.device, arguments.engine);
+  check_device(profile, device);
+  for (const BatchTimes& times : profile.batches)
+    check_fits_memory(model, device.backend(), *times.batch);
   if (!arguments.data.empty()) device.use_data(arguments.data, model);
-  device.options.seconds = arguments.seconds;
+  set_seconds(device.options, arguments.seconds);
   const OperationCosts operations = operation_costs(profile);
   Json rows = Json::array();
   if (!arguments.json)
     std::cout << fmt::format("{:>8}{:>14}{:>14}{:>14}{:>10}{:>8}{:>9}  clock\n", "batch",
                              "predicted", "measured", "IQR", "error", "steps", "dropped");
   for (const BatchTimes& times : profile.batches) {
-    if (!times.batch || interrupted) continue;
+    if (interrupted) break;
     const double predicted = step_costs(model, profile, *times.batch).step_s() +
                              operations.sgd_update(static_cast<double>(model.parameters()));
     const TrainingLoopTime measured =
@@ -138,6 +181,14 @@ void add_measure(CLI::App& app) {
                  "count the making of batches of this data set (digits, textures, grammar)");
   app.add_option("--out", arguments->out, "profile file; one that is there is gone on with");
   app.add_option("--seconds", arguments->seconds, "of sampling per batch")->capture_default_str();
+  app.add_option("--precision", arguments->precision,
+                 "fp32, or on a GPU tf32: products and convolutions may round what they read")
+      ->capture_default_str();
+  app.add_option("--operations-from", arguments->operations_from,
+                 "GPU: take copies and schedules' operations from this profile of the same GPU");
+  app.add_option("--most-elements", arguments->most_elements,
+                 "GPU: the largest vector to time schedules' operations on, such as 1M")
+      ->capture_default_str();
   app.add_flag("--again", arguments->again, "measure batches anew that the file has");
   app.add_flag("--no-operators", arguments->no_operators,
                "GPU: do not also time each layer alone, with cold and hot caches");

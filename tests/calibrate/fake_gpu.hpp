@@ -14,11 +14,16 @@ class FakeGpu final : public CudaBackend {
  public:
   explicit FakeGpu(std::unique_ptr<Backend> cpu) : cpu_(std::move(cpu)) {
     info_.name = "Fake GPU";
+    info_.compute_major = 9;
     info_.l2_bytes = 1 << 16;
     info_.memory_bytes = std::int64_t{1} << 30;
   }
   std::string name() const override { return "cuda"; }
-  std::string description() const override { return "a CPU in disguise"; }
+  std::string description() const override {
+    return tf32 ? "a CPU in disguise, TF32 allowed" : "a CPU in disguise";
+  }
+  bool tf32 = false;
+  int replays = 0;  ///< calls of time_replays
   void* allocate(std::size_t bytes) override { return cpu_->allocate(bytes); }
   void release(void* memory) noexcept override { cpu_->release(memory); }
   void copy_from_host(void* to, const void* host, std::size_t bytes) override {
@@ -149,8 +154,10 @@ class FakeGpu final : public CudaBackend {
 
   const CudaDeviceInfo& device() const override { return info_; }
   CudaClocks clocks() const override { return {1980, 2600, 40, 300}; }
-  void allow_tf32(bool) override {}
-  std::vector<ConvolutionChoice> convolution_choices() const override { return {}; }
+  void allow_tf32(bool allowed) override { tf32 = allowed; }
+  std::vector<ConvolutionChoice> convolution_choices() const override {
+    return {{"3x3", "forward", 6, 1, 4096, true}};
+  }
   void error_feedback_top_k(double scale, std::span<const float> gradient,
                             std::span<float> residual, SparseOutput out) override {
     axpy(scale, gradient, residual);
@@ -174,6 +181,7 @@ class FakeGpu final : public CudaBackend {
 
   ReplaySamples time_replays(const ReplayOptions& options,
                              const std::function<void(int)>& work) override {
+    ++replays;
     ReplaySamples result;
     result.per_replay = options.buffers;
     result.warm = true;

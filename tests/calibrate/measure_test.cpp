@@ -94,6 +94,101 @@ TEST(Measure, RefusesToGoOnWithAnotherModelOrDevice) {
               ThrowsMessage<InputError>(HasSubstr("of device 'T4'")));
 }
 
+// One batch of "measurements" of lenet5 as this program makes them, without the waiting.
+Profile measured_here(const kernels::Backend& backend) {
+  const Model model = make_model("lenet5");
+  Profile profile;
+  profile.source = ProfileSource::measured;
+  profile.device = cpu_name();
+  profile.model = model.name();
+  profile.software["backend"] = backend.description();
+  BatchTimes& times = profile.batches.emplace_back();
+  times.batch = 2;
+  for (const std::size_t i : timed_operations(model))
+    times.layers.push_back({model.operations()[i].name, {1e-4, {}, {}}, {1e-4, {}, {}}, {}});
+  times.iteration = Timing{2e-3, 1e-3, 3e-3};
+  times.closure_ratio = 1;
+  return profile;
+}
+
+TEST(Measure, RefusesToGoOnWithWhatItCannotHaveMeasured) {
+  const auto backend = kernels::make_backend(kernels::fastest_cpu_backend());
+  const Profile good = measured_here(*backend);
+  const auto refusal = [&](const std::function<void(Profile&)>& change) -> std::string {
+    Profile known = good;
+    change(known);
+    MeasureOptions options = quick();
+    options.progress = [](const MeasureProgress&) { FAIL() << "it measures"; };
+    try {
+      measure_profile(make_model("lenet5"), *backend, {4}, options, known);
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  const auto first = [](Profile& p) -> BatchTimes& { return p.batches[0]; };
+  EXPECT_THAT(refusal([&](Profile& p) { first(p).batch.reset(); }), HasSubstr("state its batch"));
+  EXPECT_THAT(refusal([&](Profile& p) { first(p).iteration.reset(); }), HasSubstr("'iteration'"));
+  EXPECT_THAT(refusal([&](Profile& p) {
+                first(p).iteration = Timing{0, 0, 0};
+              }),
+              HasSubstr("above 0"));
+  EXPECT_THAT(refusal([&](Profile& p) {
+                first(p).iteration = Timing{1, {}, {}};
+              }),
+              HasSubstr("quartiles"));
+  EXPECT_THAT(refusal([&](Profile& p) { first(p).closure_ratio = 1000; }),
+              HasSubstr("closure_ratio"));
+  EXPECT_THAT(refusal([&](Profile& p) { first(p).layers.pop_back(); }), HasSubstr("layers"));
+  EXPECT_THAT(refusal([&](Profile& p) {
+                first(p).layers.clear();
+                first(p).whole_net = WholeNetTimes{Timing{1, {}, {}}, {}, {}, {}, Spread::uniform};
+              }),
+              HasSubstr("whole network"));
+  EXPECT_THAT(refusal([](Profile& p) { p.metadata = "text"; }), HasSubstr("no object"));
+  EXPECT_THAT(refusal([](Profile& p) { p.metadata["batches"] = 3; }), HasSubstr("no object"));
+  EXPECT_THAT(refusal([](Profile& p) { p.metadata["operations"] = "x"; }), HasSubstr("no object"));
+  // And the good one is gone on with.
+  EXPECT_THAT(batches_of(measure_profile(make_model("lenet5"), *backend, {4}, quick(), good)),
+              ElementsAre(2, 4));
+}
+
+TEST(Measure, RefusesABatchThatCannotFitBeforeItAllocates) {
+  const auto backend = kernels::make_backend("reference");
+  for (const std::int64_t batch : {std::int64_t{1'000'000'000'000}, INT64_MAX})
+    EXPECT_THAT([&] { measure_profile(make_model("lenet5"), *backend, {batch}, quick()); },
+                ThrowsMessage<InputError>(HasSubstr("needs at least")));
+  EXPECT_THROW(measure_profile(make_model("lenet5"), *backend, {0}, quick()), InputError);
+}
+
+TEST(Measure, TheRecordOfALayerHasItsWorkAndItsTails) {
+  const auto backend = kernels::make_backend("reference");
+  const Model model = make_model("lenet5");
+  const Profile profile = measure_profile(model, *backend, {2}, quick());
+  const Json& layers = profile.metadata.at("batches").at("2").at("layers");
+  ASSERT_EQ(layers.size(), timed_operations(model).size());
+  const Json& conv = layers.at(0);
+  EXPECT_EQ(conv.at("name"), "conv1");
+  EXPECT_EQ(conv.at("kind"), "conv2d");
+  EXPECT_EQ(conv.at("parameters"), 6 * (25 + 1));
+  // Two samples of 6 maps of 28 x 28, of 25 products and sums and a bias.
+  EXPECT_EQ(conv.at("forward_flops"), 2 * 6 * 28 * 28 * (2 * 25 + 1));
+  EXPECT_GT(conv.at("forward_least_bytes"), 2 * 4 * 6 * 28 * 28);
+  const Json& forward = conv.at("forward").at(0);
+  EXPECT_GE(forward.at("n"), 5);
+  EXPECT_LE(forward.at("least"), forward.at("p05"));
+  EXPECT_LE(forward.at("p05"), forward.at("p95"));
+  EXPECT_TRUE(conv.contains("backward"));
+}
+
+TEST(Measure, ProgressSaysNothingOfTheTimeLeftAtFirst) {
+  EXPECT_EQ(progress_text({32, 0.01, 7.2e6}), "[                              ] batch 32");
+  EXPECT_EQ(progress_text({32, 0.5, 200}),
+            "[===============               ] batch 32, about 3 min 20 s left");
+  EXPECT_THAT(progress_text({8, 0.9, 4.2}), HasSubstr("about 5 s left"));
+  EXPECT_THAT(progress_text({8, 0.1, 7500}), HasSubstr("about 2 h 05 min left"));
+}
+
 TEST(Measure, StopsWhenAskedAndKeepsWhatWasMeasured) {
   const Model model = make_model("lenet5");
   const auto backend = kernels::make_backend(kernels::fastest_cpu_backend());

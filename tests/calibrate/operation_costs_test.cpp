@@ -108,6 +108,64 @@ TEST(OperationCosts, ProfileOverridesWhatItKnows) {
   EXPECT_THAT(costs.description(), HasSubstr("completed analytically"));
 }
 
+Profile with_kernels() {
+  Profile profile;
+  profile.device = "H100 SXM";
+  profile.operations.launch_s = 3e-6;
+  profile.operations.memory_bandwidth = 3e12;
+  return profile;
+}
+
+TEST(OperationCosts, AMeasuredKernelIsPricedByItsOwnLine) {
+  Profile profile = with_kernels();
+  auto& kernels = profile.operations.kernels;
+  kernels["dgc_sample"] = {40e-6, 30e-12, 1e-9, 0.05};
+  kernels["sort"] = {60e-6, 100e-12, 0, 0.05};
+  kernels["two_bit_quantize"] = {4e-6, 5e-12, 0, 0.05};
+  kernels["sign_dequantize"] = {4e-6, 2e-12, 0, 0.05};
+  kernels["unpack_fp16"] = {4e-6, 3e-12, 0, 0.05};
+  kernels["scatter_add"] = {6e-6, 0, 1e-10, 0.05};
+  kernels["sgd_momentum"] = {5e-6, 8e-12, 0, 0.05};
+  kernels["axpy"] = {5e-6, 6e-12, 0, 0.05};
+  const OperationCosts costs = operation_costs(profile);
+  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, TopKModel::dgc_sample), 40e-6 + 300e-6 + 10e-6);
+  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, TopKModel::sort), 60e-6 + 1e-3);
+  EXPECT_DOUBLE_EQ(costs.quantize(1e7, 2), 54e-6);
+  EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 1), 24e-6);
+  EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 16), 34e-6);
+  EXPECT_DOUBLE_EQ(costs.scatter_add(1e6), 106e-6);
+  EXPECT_DOUBLE_EQ(costs.sgd_update(1e7), 85e-6);
+  EXPECT_DOUBLE_EQ(costs.elementwise(24e7), 125e-6);  // as axpy's 12 bytes per element
+  // 12.5 bytes per element, by no kernel of their own: as axpy's 12.
+  EXPECT_DOUBLE_EQ(costs.quantize(1e7, 4), 5e-6 + 12.5 / 12 * 60e-6);
+}
+
+TEST(OperationCosts, NoMeasuredKernelBeatsItsLeastBytesOrALaunch) {
+  Profile profile = with_kernels();
+  for (const KernelBytes& kernel : kernel_bytes())
+    profile.operations.kernels[kernel.kernel] = {1e-9, 1e-15, 1e-15, 0};
+  const OperationCosts costs = operation_costs(profile);
+  for (const KernelBytes& kernel : kernel_bytes()) {
+    EXPECT_DOUBLE_EQ(costs.kernel(kernel.kernel, 1e8, 1e6),
+                     (kernel.per_element * 1e8 + kernel.per_pair * 1e6) / 3e12)
+        << kernel.kernel;
+    EXPECT_DOUBLE_EQ(costs.kernel(kernel.kernel, 10, 1), 3e-6);
+  }
+  EXPECT_THROW((void)costs.kernel("sgd_momentun", 1, 1), InputError);
+}
+
+TEST(OperationCosts, OnlyTheFusedSelectionMayExceedTheBandwidthThatItBooks) {
+  Profile profile = with_kernels();
+  profile.operations.select_efficiency = 2;
+  const OperationCosts costs = operation_costs(profile);
+  const double n = 1e8, k = 1e5;
+  // At least: accumulate (12 bytes) and one pass (4), another one for mean and deviation.
+  EXPECT_GE(costs.top_k(n, k, TopKModel::radix_select), 12 * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, TopKModel::sort), (12 + 80) * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, TopKModel::dgc_sample), 16 * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, TopKModel::gaussian_k), 20 * n / 3e12);
+}
+
 TEST(OperationCosts, UnknownDeviceWithoutFiguresIsRefused) {
   Profile profile;
   profile.device = "GTX 1080 Tj";

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -77,6 +78,8 @@ Profile random_profile(unsigned seed) {
   profile.ceilings = {seconds(random) * 1e15, seconds(random) * 1e13, {}};
   profile.operations.launch_s = seconds(random);
   profile.operations.torch_legacy_s = 2.18896957e-10;
+  profile.operations.kernels["sort"] = {seconds(random), 1.2345678901234567e-12, 0, 0.0123};
+  profile.operations.kernels["scatter_add"] = {seconds(random), 0, 3e-11, 0};
   profile.operations.host_to_device_pageable = CopyCost{seconds(random), seconds(random) * 1e12};
   profile.operations.top_k = TopKModel::gaussian_k;
   profile.metadata["clocks"] = {{"sm", {1980, 1965}}, {"locked", false}};
@@ -142,6 +145,34 @@ TEST(Profile, RefusesBadInputByPath) {
                 j["operations"] = {{"top_k", "sorted"}};
               }),
               AllOf(HasSubstr("$.operations.top_k"), HasSubstr("sort")));
+  EXPECT_THAT(refusal([](Json& j) {
+                j["operations"]["kernels"]["sortt"] = {{"fixed", "1us"}};
+              }),
+              AllOf(HasSubstr("$.operations.kernels"), HasSubstr("'sort'")));
+  EXPECT_THAT(refusal([](Json& j) { j["metadata"] = "none"; }),
+              AllOf(HasSubstr("$.metadata"), HasSubstr("object")));
+}
+
+TEST(Profile, ABackwardPassThatWasTimedAsOneIsWrittenAsOne) {
+  const Json batches = profile_json(read(parse_json(kGood, "good"))).at("batches");
+  EXPECT_TRUE(batches.at(0).at("layers").at(0).contains("backward_weight"));
+  const Json& whole = batches.at(0).at("layers").at(1);
+  EXPECT_EQ(whole.at("backward"), "2us");
+  EXPECT_FALSE(whole.contains("backward_data") || whole.contains("backward_weight"));
+}
+
+TEST(Profile, WhatCouldNotBeReadAgainIsNotWritten) {
+  const auto file = std::filesystem::temp_directory_path() / "paceline_profile_refused.json";
+  Profile profile = random_profile(7);
+  save_profile(file, profile);
+  const Profile good = profile;
+  profile.uncertainty = 999;
+  EXPECT_THROW(save_profile(file, profile), InputError);
+  profile = good;
+  profile.batches[0].layers[0].forward.median_s = std::nan("");
+  EXPECT_THROW(save_profile(file, profile), InputError);
+  EXPECT_EQ(load_profile(file.string()), good);
+  std::filesystem::remove(file);
 }
 
 TEST(Profile, WholeNetworkFormsExcludeEachOther) {

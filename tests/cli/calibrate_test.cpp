@@ -81,6 +81,47 @@ TEST_F(CalibrateCli, RefusesAProfileOfAnotherModelAndTimesThatAreNone) {
   EXPECT_THAT(read("err"), HasSubstr("lenet5"));
 }
 
+TEST_F(CalibrateCli, RefusesNumbersThatMakeNoSense) {
+  const std::string measure = "--device cpu --model lenet5 --out new ";
+  for (const char* seconds : {"nan", "-1", "inf", "0"})
+    refuses(measure + "--batch 2 --seconds=" + seconds, "--seconds");
+  for (const char* batch : {"1000000000000", "9223372036854775807"})
+    refuses(measure + "--batch " + batch, "needs at least");
+  refuses(measure + "--batch 0", "a batch must be 1 or more");
+  refuses(measure + "--batch 2 --most-elements 1e30", "--most-elements");
+  refuses(measure + "--batch 2 --precision fp16", "there are fp32 and, on a GPU, tf32");
+  refuses(measure + "--batch 2 --precision tf32", "tf32 is a GPU's");
+  refuses(measure + "--batch 2 --operations-from no.json", "no.json");
+}
+
+TEST_F(CalibrateCli, LooksAtItsOutputBeforeItMeasures) {
+  const std::string measure = "--device cpu --model lenet5 --batch 2 --seconds 600 --out ";
+  refuses(measure + "no/such/folder/x.json", "cannot be written");
+  refuses(measure + ".", "not a regular file");
+  refuses(measure + "/dev/full", "not a regular file");
+  if (shell("command -v flock") != 0) return;
+  EXPECT_EQ(shell("flock x.json.lock '" PACELINE_CALIBRATE_BINARY "' " + measure + "x.json"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("another paceline-calibrate is measuring into it"));
+}
+
+TEST_F(CalibrateCli, ChecksOnlyWhatWasMeasuredHereOrSaysSo) {
+  std::string profile = lenet("1ms");
+  const auto put = [&](const std::string& from, const std::string& to) {
+    profile.replace(profile.find(from), from.size(), to);
+  };
+  put(R"("batch": 16,)", "");
+  write("none.json", profile);
+  refuses("check none.json", "states no batch");
+  refuses("check none.json --seconds nan", "--seconds");
+  profile = lenet("1ms");
+  put("published", "measured");
+  write("other.json", profile);
+  refuses("check other.json", "the profile is of 'GTX 1080 Ti', and this is '");
+  write("published.json", lenet("1ms"));
+  EXPECT_EQ(calibrate("check published.json --seconds 0.1"), 0) << read("err");
+  EXPECT_THAT(read("err"), HasSubstr("published times are compared"));
+}
+
 TEST_F(CalibrateCli, RefusesTruncatedFiles) {
   write("cut.json", lenet("1ms").substr(0, 150));
   refuses("check cut.json", "cut.json");
