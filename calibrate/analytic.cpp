@@ -7,13 +7,13 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic_fit.hpp"
+#include "calibrate/deepbench.hpp"
 #include "calibrate/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr double kFrameworkFactor = 1.24;
-constexpr double kWinogradSaving = 2.25;  // F(2x2, 3x3)
 constexpr double kBytesPerElement = 4;
 
 struct PassSeconds {
@@ -75,10 +75,9 @@ class LayerModel {
 
   [[nodiscard]] PassSeconds convolution(const Operation& operation) const {
     const Extent kernel = std::get<ConvAttributes>(operation.attributes).kernel;
-    const std::string kind = kernel == Extent(1)   ? "conv 1x1 "
-                             : kernel == Extent(3) ? "conv 3x3 "
-                                                   : "conv other ";
-    return by_laws(operation, {kind + "forward", kind + "backward data", kind + "backward weight"},
+    const std::string kind = convolution_class(kernel.height, kernel.width);
+    return by_laws(operation,
+                   {kind + " forward", kind + " backward data", kind + " backward weight"},
                    least_bytes(operation), kernel == Extent(1) ? 1 : kWinogradSaving, 1);
   }
 

@@ -44,13 +44,13 @@ void add_convolutions(const CsvTable& table, std::string_view gpu, Points& point
     const double filter = at("C") * at("R") * at("S");
     const double outputs = at("N") * at("K") * out_h * out_w;
     const double elements = at("N") * at("C") * at("H") * at("W") + outputs + at("K") * filter;
-    const bool pointwise = at("R") == 1 && at("S") == 1;
-    const bool three = at("R") == 3 && at("S") == 3;
-    const std::string kind = pointwise ? "conv 1x1 " : three ? "conv 3x3 " : "conv other ";
+    const std::string kind =
+        convolution_class(static_cast<std::int64_t>(at("R")), static_cast<std::int64_t>(at("S")));
     for (const Pass& pass : kPasses)
       if (table.is_number(row, pass.column))
-        points.push_back({kind + pass.name, key_of(table, row, kConvSizes), 2 * outputs * filter,
-                          kBytesPerElement * elements, 1, at(pass.column) * 1e-3, three});
+        points.push_back({kind + ' ' + pass.name, key_of(table, row, kConvSizes),
+                          2 * outputs * filter, kBytesPerElement * elements, 1,
+                          at(pass.column) * 1e-3, kind == "conv 3x3"});
   }
 }
 
@@ -95,6 +95,11 @@ DeepBenchTable table_of(std::string_view gpu, const CsvTable& conv, const CsvTab
 }
 
 }  // namespace
+
+std::string convolution_class(std::int64_t kernel_height, std::int64_t kernel_width) {
+  if (kernel_height == 1 && kernel_width == 1) return "conv 1x1";
+  return kernel_height == 3 && kernel_width == 3 ? "conv 3x3" : "conv other";
+}
 
 std::string_view shipped_data(std::string_view name) {
   const auto& texts = shipped_data_texts();

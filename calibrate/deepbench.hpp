@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@ struct DeepBenchPoint {
   double seconds = 0;
   bool three_by_three = false;  ///< a convolution that Winograd's algorithm can do
 };
+
+/// "conv 1x1", "conv 3x3" or "conv other": the class of a convolution, with which its laws begin.
+std::string convolution_class(std::int64_t kernel_height, std::int64_t kernel_width);
 
 struct DeepBenchTable {
   std::string gpu;  ///< as the tables call it

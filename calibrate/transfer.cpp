@@ -16,26 +16,25 @@
 namespace paceline {
 namespace {
 
-constexpr double kWinogradSaving = 2.25;  // F(2x2, 3x3)
-constexpr double kRidge = 1.0;            // of standardised features
+constexpr double kRidge = 1.0;  // of standardised features
 constexpr std::size_t kLeastAnchors = 10;
-constexpr double kStreamingShare = 0.8;   // of the data sheet's memory bandwidth
 constexpr double kStreamingSigma = 0.15;  // element-wise kernels that do not fit the L2
 constexpr double kUnknownSigma = 0.30;
 
-// DeepBench's names, ours, and the data sheet's bandwidth in GB/s of those we have no row for.
+// DeepBench's names and ours; of GPUs that the specification table has not, the data sheet's
+// bandwidth.
 struct Measured {
   std::string_view column, gpu;
   double bandwidth;
 };
-constexpr std::array<Measured, 8> kDeepBench{{{"1080Ti", "GTX 1080 Ti", 484},
-                                              {"TitanXp", "", 547.7},
-                                              {"TitanX_Pascal", "Titan X Pascal", 480},
-                                              {"P100", "P100 SXM2", 732},
-                                              {"V100", "V100 SXM2", 900},
-                                              {"T4", "T4", 320},
-                                              {"M40", "", 288},
-                                              {"TitanX", "", 336.5}}};
+constexpr std::array<Measured, 8> kDeepBench{{{"1080Ti", "GTX 1080 Ti", 0},
+                                              {"TitanXp", "", 547.7e9},
+                                              {"TitanX_Pascal", "Titan X Pascal", 0},
+                                              {"P100", "P100 SXM2", 0},
+                                              {"V100", "V100 SXM2", 0},
+                                              {"T4", "T4", 0},
+                                              {"M40", "", 288e9},
+                                              {"TitanX", "", 336.5e9}}};
 
 double roof(const TransferAnchor& kernel, const TransferGpu& gpu, double saving = 1) {
   return std::max(kernel.flops / (saving * gpu.ceilings.sgemm_flops),
@@ -47,39 +46,19 @@ std::array<double, 3> features_of(const TransferAnchor& kernel, const TransferGp
           std::log(std::max(roof(kernel, to), 1e-9)) + 8};
 }
 
-TransferGpu deepbench_gpu(const DeepBenchTable& table) {
-  for (const Measured& row : kDeepBench)
-    if (row.column == table.gpu)
-      return {{table.sgemm_flops, kStreamingShare * row.bandwidth * 1e9}, 5e-6};
-  throw InputError(
-      unknown_name("GPU of DeepBench", table.gpu,
-                   {"1080Ti", "TitanXp", "TitanX_Pascal", "P100", "V100", "T4", "M40", "TitanX"}));
+std::vector<std::string> deepbench_columns() {
+  std::vector<std::string> names;
+  for (const Measured& row : kDeepBench) names.emplace_back(row.column);
+  return names;
 }
 
-double rms(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
-  return std::sqrt(sum / static_cast<double>(values.size()));
-}
-
-FitQuality quality_of(const std::vector<std::pair<double, double>>& predicted_and_measured) {
-  FitQuality quality;
-  std::vector<double> absolute, logs;
-  double total = 0, total_measured = 0;
-  for (const auto& [predicted, measured] : predicted_and_measured) {
-    absolute.push_back(std::abs(predicted / measured - 1));
-    logs.push_back(std::log(predicted / measured));
-    total += predicted;
-    total_measured += measured;
+TransferGpu deepbench_gpu(std::string_view column) {
+  for (const Measured& row : kDeepBench) {
+    if (row.column != column) continue;
+    if (!row.gpu.empty()) return transfer_gpu(find_gpu(row.gpu));
+    return {{shipped_deepbench(column).sgemm_flops, kStreamingShare * row.bandwidth}, 5e-6};
   }
-  if (absolute.empty()) return quality;
-  quality.points = absolute.size();
-  for (const double error : absolute)
-    quality.mean_absolute_error += error / static_cast<double>(absolute.size());
-  quality.median_absolute_error = median(absolute);
-  quality.total_bias = total / total_measured - 1;
-  quality.log_sigma = rms(logs);
-  return quality;
+  throw InputError(unknown_name("GPU of DeepBench", column, deepbench_columns()));
 }
 
 std::string group_of(const std::string& law) {
@@ -92,8 +71,7 @@ std::string class_of(const Operation& operation, const char* pass) {
   switch (operation.kind) {
     case OpKind::conv2d: {
       const Extent kernel = std::get<ConvAttributes>(operation.attributes).kernel;
-      const char* kind = kernel == Extent(1) ? "1x1" : kernel == Extent(3) ? "3x3" : "other";
-      return fmt::format("conv {} {}", kind, pass);
+      return fmt::format("{} {}", convolution_class(kernel.height, kernel.width), pass);
     }
     case OpKind::dense:
     case OpKind::attention:
@@ -346,26 +324,30 @@ Profile transfer_profile(const Profile& from, const Model& model, const GpuSpec&
 
 std::vector<TransferErrors> validate_transfer(std::string_view from, std::string_view to) {
   constexpr std::size_t kFolds = 5;
-  const TransferGpu a = deepbench_gpu(shipped_deepbench(from));
-  const TransferGpu b = deepbench_gpu(shipped_deepbench(to));
+  const TransferGpu a = deepbench_gpu(from);
+  const TransferGpu b = deepbench_gpu(to);
   const std::vector<TransferAnchor> anchors = deepbench_anchors(from, to);
-  using Pairs = std::vector<std::pair<double, double>>;
-  std::map<std::string, std::pair<Pairs, Pairs>> groups;
+  struct Group {
+    std::vector<double> raw, corrected, measured;
+  };
+  std::map<std::string, Group> groups;
   for (std::size_t fold = 0; fold < kFolds; ++fold) {
     std::vector<TransferAnchor> others;
     for (std::size_t i = 0; i < anchors.size(); ++i)
       if (i % kFolds != fold) others.push_back(anchors[i]);
     const TransferModel model(a, b, others);
     for (std::size_t i = fold; i < anchors.size(); i += kFolds) {
-      auto& [raw, corrected] = groups[group_of(anchors[i].law)];
-      raw.emplace_back(roofline_transfer(anchors[i].from_s, anchors[i], a, b), anchors[i].to_s);
-      corrected.emplace_back(model.seconds(anchors[i].from_s, anchors[i]), anchors[i].to_s);
+      Group& group = groups[group_of(anchors[i].law)];
+      group.raw.push_back(roofline_transfer(anchors[i].from_s, anchors[i], a, b));
+      group.corrected.push_back(model.seconds(anchors[i].from_s, anchors[i]));
+      group.measured.push_back(anchors[i].to_s);
     }
   }
   std::vector<TransferErrors> result;
-  for (const auto& [group, pairs] : groups)
-    result.push_back({std::string(from), std::string(to), group, quality_of(pairs.first),
-                      quality_of(pairs.second)});
+  for (const auto& [name, group] : groups)
+    result.push_back({std::string(from), std::string(to), name,
+                      quality_of(group.raw, group.measured),
+                      quality_of(group.corrected, group.measured)});
   return result;
 }
 
