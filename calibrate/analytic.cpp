@@ -14,7 +14,6 @@ namespace paceline {
 namespace {
 
 constexpr double kFrameworkFactor = 1.24;
-constexpr double kBytesPerElement = 4;
 
 struct PassSeconds {
   double forward = 0;
@@ -93,10 +92,8 @@ class LayerModel {
     const auto hidden = static_cast<double>(std::get<LstmAttributes>(operation.attributes).hidden);
     const std::vector<std::int64_t>& in = model.operations()[operation.inputs.at(0)].output_shape;
     const auto steps = static_cast<double>(in.at(0)), features = static_cast<double>(in.at(1));
-    const double weights = 4 * hidden * (features + hidden);
-    const double bytes = kBytesPerElement * (weights + batch_ * (features + hidden)) * steps;
-    return by_laws(operation, {"rnn forward", "rnn backward data", "rnn backward weight"}, bytes, 1,
-                   steps);
+    return by_laws(operation, {"rnn forward", "rnn backward data", "rnn backward weight"},
+                   recurrent_bytes(4, hidden, features, batch_, steps), 1, steps);
   }
 
   [[nodiscard]] double roofline(double flops, double bytes) const {

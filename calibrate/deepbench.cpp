@@ -70,14 +70,14 @@ void add_recurrent_layers(const CsvTable& table, std::string_view gpu, Points& p
     if (table.text(row, "gpu") != gpu) continue;
     const double hidden = table.number(row, "hidden"), batch = table.number(row, "N");
     const double steps = table.number(row, "T");
-    // Input and recurrent matrix, both hidden x hidden per gate; without persistent kernels the
-    // weights are read again in every step.
-    const double weights = 2 * gates.at(table.text(row, "kind")) * hidden * hidden;
+    // Input and recurrent matrix, both hidden x hidden per gate.
+    const double gate_count = gates.at(table.text(row, "kind"));
+    const double weights = 2 * gate_count * hidden * hidden;
     for (const Pass& pass : kPasses)
       if (table.is_number(row, pass.column))
         points.push_back({std::string("rnn ") + pass.name, key_of(table, row, kRnnSizes),
                           2 * batch * weights * steps,
-                          kBytesPerElement * (weights + 2 * batch * hidden) * steps, steps,
+                          recurrent_bytes(gate_count, hidden, hidden, batch, steps), steps,
                           table.number(row, pass.column) * 1e-3, false});
   }
 }
@@ -99,6 +99,11 @@ DeepBenchTable table_of(std::string_view gpu, const CsvTable& conv, const CsvTab
 std::string convolution_class(std::int64_t kernel_height, std::int64_t kernel_width) {
   if (kernel_height == 1 && kernel_width == 1) return "conv 1x1";
   return kernel_height == 3 && kernel_width == 3 ? "conv 3x3" : "conv other";
+}
+
+double recurrent_bytes(double gates, double hidden, double inputs, double batch, double steps) {
+  const double weights = gates * hidden * (inputs + hidden);
+  return kBytesPerElement * (weights + batch * (inputs + hidden)) * steps;
 }
 
 std::string_view shipped_data(std::string_view name) {

@@ -22,6 +22,10 @@ struct DeepBenchPoint {
 /// "conv 1x1", "conv 3x3" or "conv other": the class of a convolution, with which its laws begin.
 std::string convolution_class(std::int64_t kernel_height, std::int64_t kernel_width);
 
+/// Bytes that a recurrent layer of so many gates moves at least if, without persistent kernels, it
+/// reads its weights again in every step.
+double recurrent_bytes(double gates, double hidden, double inputs, double batch, double steps);
+
 struct DeepBenchTable {
   std::string gpu;  ///< as the tables call it
   std::vector<DeepBenchPoint> points;
