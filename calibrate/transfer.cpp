@@ -24,7 +24,8 @@ double roof(const TransferAnchor& kernel, const TransferGpu& gpu, double bandwid
 }
 
 bool fits_l2(const TransferAnchor& kernel, const TransferGpu& gpu) {
-  return kernel.bytes / kernel.steps <= kShareOfL2 * gpu.l2_bytes;
+  const bool weights = kernel.law == "gemm" || kernel.law.starts_with("rnn");
+  return !weights && kernel.bytes <= kShareOfL2 * gpu.l2_bytes;
 }
 
 struct Features {

@@ -26,12 +26,12 @@ struct TransferAnchor {
   double flops = 0, bytes = 0;
   bool three_by_three = false;
   double from_s = 0, to_s = 0;
-  double steps = 1;  ///< in each of which bytes / steps are moved
 };
 
-/// Bytes per second at which a kernel moves its data on each GPU: the L2's where what it moves in a
-/// step fits half the L2, else the memory's. If one side's L2 matters and its size or bandwidth is
-/// not known, the memory's on both.
+/// Bytes per second at which a kernel moves its data on each GPU: the L2's where they fit half the
+/// L2, else the memory's. If one side's L2 matters and its size or bandwidth is not known, the
+/// memory's on both. Matrix products and recurrent layers read weights that nothing touched since
+/// the last step: always the memory's.
 std::pair<double, double> transfer_bandwidths(const TransferAnchor& kernel, const TransferGpu& from,
                                               const TransferGpu& to);
 /// What a transfer knows of the L2s for a kernel.

@@ -77,8 +77,8 @@ class LayerTransfer {
     // As DeepBench's recurrent layers are counted: the weights are read in every step.
     const auto hidden = static_cast<double>(std::get<LstmAttributes>(operation_.attributes).hidden);
     const auto& in = model_.operations()[operation_.inputs.at(0)].output_shape;
-    kernel.steps = static_cast<double>(in.at(0));
-    kernel.bytes = recurrent_bytes(4, hidden, static_cast<double>(in.at(1)), batch_, kernel.steps);
+    kernel.bytes = recurrent_bytes(4, hidden, static_cast<double>(in.at(1)), batch_,
+                                   static_cast<double>(in.at(0)));
     return kernel;
   }
   [[nodiscard]] TransferAnchor forward() const {

@@ -51,7 +51,7 @@ std::vector<TransferAnchor> deepbench_anchors(std::string_view from, std::string
   for (const DeepBenchPoint& point : b.points)
     if (const auto found = seconds.find({point.law, point.key}); found != seconds.end())
       anchors.push_back({point.law, point.flops, point.bytes, point.three_by_three, found->second,
-                         point.seconds, point.steps});
+                         point.seconds});
   return anchors;
 }
 

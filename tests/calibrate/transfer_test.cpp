@@ -68,10 +68,10 @@ TEST(RooflineTransfer, TensorsInTheL2MoveAtItsBandwidth) {
   EXPECT_EQ(l2_use(kernel(100e6), kFastWithL2, unknown), L2Use::none);
   const TransferModel model(kFastWithL2, unknown);
   EXPECT_GT(model.sigma(kernel(1e6)), model.sigma(kernel(10e6)));
-  // A recurrent layer finds its weights there again in every step.
-  TransferAnchor steps = kernel(100e6);
-  steps.steps = 50;
-  EXPECT_EQ(transfer_bandwidths(steps, kFastWithL2, kSlowWithL2).first, 12e12);
+  // Weights are not there from the step before.
+  for (const char* law : {"gemm", "rnn forward"})
+    EXPECT_EQ(transfer_bandwidths({law, 1, 1e6, false, 0, 0}, kFastWithL2, kSlowWithL2).first,
+              4e12);
 }
 
 TEST(TransferModel, KappaIsHeldBeyondItsAnchorsAndItsSigmaIsOfKernelsNotSeen) {
