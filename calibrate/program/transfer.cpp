@@ -13,6 +13,7 @@
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic.hpp"
+#include "calibrate/anchors.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/deepbench.hpp"
 #include "calibrate/operation_costs.hpp"
@@ -25,7 +26,7 @@ namespace paceline {
 namespace {
 
 struct TransferArguments {
-  std::string from, to, out;
+  std::string from, to, anchors, out;
   bool validate = false, published = false, json = false;
 };
 
@@ -64,19 +65,36 @@ void validate_pairs(bool as_json) {
   if (as_json) std::cout << rows.dump(2) << '\n';
 }
 
-std::vector<TransferAnchor> anchors_for(const Profile& from, const GpuSpec& to_gpu) {
-  const GpuSpec* source = known_gpu(from.device);
-  const std::string a = source != nullptr ? deepbench_name(*source) : "";
-  const std::string b = deepbench_name(to_gpu);
-  if (a.empty() || b.empty() || a == b) return {};
-  return deepbench_anchors(a, b);
+std::string deepbench_name_of(const std::string& device) {
+  const GpuSpec* gpu = known_gpu(device);
+  return gpu != nullptr ? deepbench_name(*gpu) : "";
 }
 
-// `from` on another GPU, with its own model and the speeds of it there and here checked: whatever
-// is wrong is said before anything is printed or written.
+// Kernels timed on both: of --anchors and DeepBench, or of DeepBench alone.
+std::vector<TransferAnchor> anchors_for(const TransferArguments& arguments, const Profile& from,
+                                        const GpuSpec& to_gpu) {
+  const std::string a = deepbench_name_of(from.device), b = deepbench_name(to_gpu);
+  if (arguments.anchors.empty())
+    return a.empty() || b.empty() || a == b ? std::vector<TransferAnchor>{}
+                                            : deepbench_anchors(a, b);
+  if (b.empty())
+    throw InputError(fmt::format("--anchors: DeepBench did not time the {}", to_gpu.name));
+  const AnchorSet set = load_anchors(arguments.anchors);
+  check_anchors(set, from, arguments.anchors);
+  return pair_anchors(set, b);
+}
+
+// `from` on another GPU. Whatever is wrong is said before anything is printed or written.
 Profile transferred(const TransferArguments& arguments, const Profile& from, const Model& model,
                     const GpuSpec& to_gpu) {
-  return transfer_profile(from, model, to_gpu, anchors_for(from, to_gpu), arguments.from);
+  Profile to =
+      transfer_profile(from, model, to_gpu, anchors_for(arguments, from, to_gpu), arguments.from);
+  if (arguments.anchors.empty()) return to;
+  if (to.metadata.at("classes").empty())
+    throw InputError(
+        fmt::format("{}: $.kernels: too few, no class of kernels has ten", arguments.anchors));
+  to.metadata["anchors"] = {{"file", arguments.anchors}, {"of", "this device (hot) and DeepBench"}};
+  return to;
 }
 
 // A published time of a whole network beside ours.
@@ -198,6 +216,7 @@ void transfer(const TransferArguments& arguments) {
   if (arguments.from.empty() || arguments.to.empty())
     throw InputError("--from and --to are required, or --validate (see --help)");
   check_output(arguments.out, arguments.from, "--from");
+  check_output(arguments.out, arguments.anchors, "--anchors");
   const Profile from = load_profile(arguments.from);
   const Model model = make_model(from.model);
   const Profile to = transferred(arguments, from, model, find_gpu(arguments.to));
@@ -215,6 +234,9 @@ void add_transfer(CLI::App& app) {
       "transfer", "A measured profile on another GPU, by the ratio of what both reach");
   command->add_option("--from", arguments->from, "measured profile");
   command->add_option("--to", arguments->to, "GPU of the specification table");
+  command->add_option("--anchors", arguments->anchors,
+                      "DeepBench's kernels timed on the device of --from (paceline-calibrate "
+                      "anchors), which correct a transfer to a GPU that DeepBench timed");
   command->add_option("--out", arguments->out, "profile file to write");
   command->add_flag("--validate", arguments->validate,
                     "print the errors of transfers between GPUs that DeepBench measured");
@@ -227,6 +249,7 @@ void add_transfer(CLI::App& app) {
       "Examples:\n"
       "  paceline-calibrate transfer --published\n"
       "  paceline-calibrate transfer --from h200.json --to gtx-1080ti --out 1080ti.json\n"
+      "  paceline-calibrate transfer --from h200.json --anchors h200-anchors.json --to gtx-1080ti\n"
       "  paceline-calibrate transfer --validate");
   command->callback([arguments] { transfer(*arguments); });
 }
