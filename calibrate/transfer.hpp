@@ -121,6 +121,9 @@ struct TransferErrors {
   FitQuality corrected;         ///< kappa fitted on four fifths, errors on the other fifth
 };
 std::vector<TransferErrors> validate_transfer(std::string_view from, std::string_view to);
+/// "| P100 | 1080Ti | gemm | 160 | 31 / 15 / -13 | 20 / 12 / -2 |": mean absolute, median absolute
+/// and error of the total time in %, of both; a row of docs/transfer.md.
+std::string markdown_row(const TransferErrors& errors);
 /// At least six pairs: same chip, same generation, across generations and libraries.
 std::vector<std::pair<std::string, std::string>> validation_pairs();
 

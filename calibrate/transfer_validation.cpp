@@ -1,5 +1,7 @@
 // The GPUs that DeepBench timed, and how well transfers between them hold.
 
+#include <fmt/format.h>
+
 #include <array>
 #include <map>
 
@@ -96,6 +98,15 @@ std::vector<TransferErrors> validate_transfer(std::string_view from, std::string
                       quality_of(group.raw, group.measured),
                       quality_of(group.corrected, group.measured)});
   return result;
+}
+
+std::string markdown_row(const TransferErrors& errors) {
+  const auto text = [](const FitQuality& q) {
+    return fmt::format("{:.0f} / {:.0f} / {:+.0f}", 100 * q.mean_absolute_error,
+                       100 * q.median_absolute_error, 100 * q.total_bias);
+  };
+  return fmt::format("| {} | {} | {} | {} | {} | {} |", errors.from, errors.to, errors.group,
+                     errors.raw.points, text(errors.raw), text(errors.corrected));
 }
 
 std::vector<std::pair<std::string, std::string>> validation_pairs() {

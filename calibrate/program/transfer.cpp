@@ -39,22 +39,14 @@ Json quality_json(const FitQuality& quality) {
 
 void validate_pairs(bool as_json) {
   Json rows = Json::array();
-  if (!as_json)
-    std::cout << fmt::format(
-        "Errors in %, mean / median / of the total time; corrected: kappa from four fifths of the "
-        "pair's kernels,\nerrors on the other fifth (DeepBench, fp32, measured SGEMM ceilings)\n"
-        "{:<16}{:<16}{:<22}{:>7}{:>24}{:>24}\n",
-        "from", "to", "kernels", "points", "ratio of ceilings", "corrected");
-  const auto text = [](const FitQuality& q) {
-    return fmt::format("{:.0f} / {:.0f} / {:+.0f}", 100 * q.mean_absolute_error,
-                       100 * q.median_absolute_error, 100 * q.total_bias);
-  };
+  std::string table =
+      "Errors in %, mean absolute / median absolute / of the total time; corrected: kappa from "
+      "four "
+      "fifths of the\npair's kernels, errors on the other fifth (DeepBench, fp32)\n\n"
+      "| from | to | kernels | n | ratio of ceilings | corrected |\n|---|---|---|---|---|---|\n";
   for (const auto& [from, to] : validation_pairs())
     for (const TransferErrors& errors : validate_transfer(from, to)) {
-      if (!as_json)
-        std::cout << fmt::format("{:<16}{:<16}{:<22}{:>7}{:>24}{:>24}\n", errors.from, errors.to,
-                                 errors.group, errors.raw.points, text(errors.raw),
-                                 text(errors.corrected));
+      table += markdown_row(errors) + '\n';
       rows.push_back({{"from", errors.from},
                       {"to", errors.to},
                       {"kernels", errors.group},
@@ -62,7 +54,7 @@ void validate_pairs(bool as_json) {
                       {"raw", quality_json(errors.raw)},
                       {"corrected", quality_json(errors.corrected)}});
     }
-  if (as_json) std::cout << rows.dump(2) << '\n';
+  std::cout << (as_json ? rows.dump(2) + '\n' : table);
 }
 
 std::string deepbench_name_of(const std::string& device) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <limits>
 
 #include "base/error.hpp"
@@ -267,6 +268,31 @@ TEST_P(DeepBenchPair, ConvolutionsTransferWithinTheStatedErrors) {
     EXPECT_LT(errors.corrected.mean_absolute_error, errors.raw.mean_absolute_error) << errors.group;
   }
   EXPECT_EQ(convolutions, 3);
+}
+
+TEST_P(DeepBenchPair, ProductsAndRecurrentLayersTransferWithinTheStatedErrors) {
+  const auto& [from, to] = GetParam();
+  for (const TransferErrors& errors : validate_transfer(from, to)) {
+    if (errors.group.starts_with("conv")) continue;
+    EXPECT_GE(errors.corrected.points, 150) << errors.group;
+    EXPECT_LT(errors.corrected.mean_absolute_error, 0.42) << errors.group;
+    EXPECT_LT(errors.corrected.median_absolute_error, 0.27) << errors.group;
+    EXPECT_LT(errors.corrected.log_sigma, errors.raw.log_sigma + 0.02) << errors.group;
+  }
+}
+
+// docs/transfer.md has a row for every pair and group, and no other.
+TEST(DeepBenchPairs, TheDocumentStatesTheErrorsThatValidateTransferFinds) {
+  std::ifstream document(PACELINE_SOURCE_DIR "/docs/transfer.md");
+  std::vector<std::string> stated, found;
+  for (std::string line; std::getline(document, line);)
+    if (line.find(" | conv ") != std::string::npos || line.find(" | gemm |") != std::string::npos ||
+        line.find(" | rnn |") != std::string::npos)
+      stated.push_back(line);
+  for (const auto& [from, to] : validation_pairs())
+    for (const TransferErrors& errors : validate_transfer(from, to))
+      found.push_back(markdown_row(errors));
+  EXPECT_THAT(stated, testing::ElementsAreArray(found));
 }
 
 TEST(ValidateTransfer, AnUnknownGpuIsNamed) {

@@ -166,6 +166,48 @@ TEST_F(CalibrateCli, TransferDoesNotOverwriteItsSource) {
   EXPECT_EQ(read("from.json"), measured_lenet());
 }
 
+TEST_F(CalibrateCli, AnchorsOfTheSourceCorrectATransferOrAreRefused) {
+  ASSERT_EQ(calibrate("anchors --device cpu --limit 2 --seconds 0.01 --out a.json"), 0)
+      << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("2 kernels of DeepBench"));
+  Json anchors = Json::parse(read("a.json"));
+  EXPECT_EQ(anchors.at("source"), "measured");
+  EXPECT_EQ(anchors.at("kernels").size(), 2U);
+  write("from.json", measured_lenet());
+  const std::string transfer = "transfer --from from.json --anchors a.json --out new --to ";
+  refuses(transfer + "gtx-1080ti", "a.json: $.device: the anchors are of");
+  anchors["device"] = "NVIDIA H200";
+  write("a.json", anchors.dump());
+  refuses(transfer + "gtx-1080ti", "a.json: $.kernels: too few");
+  refuses(transfer + "A100", "--anchors: DeepBench did not time the A100");
+  refuses("transfer --from from.json --anchors a.json --to T4 --out a.json", "--out: 'a.json'");
+  EXPECT_EQ(read("a.json"), anchors.dump());
+  // As if measured: products of one size with times that no device had.
+  std::ifstream table(PACELINE_SOURCE_DIR "/calibrate/data/deepbench/gemm.csv");
+  anchors["kernels"] = Json::array();
+  for (std::string line; std::getline(table, line);)
+    if (line.starts_with("1080Ti,")) {
+      std::string key = line.substr(7, line.rfind(',') - 7);
+      std::replace(key.begin(), key.end(), ',', ' ');
+      const Json time = {{"median", "1ms"}, {"p25", "1ms"}, {"p75", "1ms"}};
+      anchors["kernels"].push_back({{"law", "gemm"},
+                                    {"key", key},
+                                    {"hot", time},
+                                    {"cold", time},
+                                    {"buffers", 1},
+                                    {"sm_mhz", 0},
+                                    {"dropped", 0},
+                                    {"warm", true}});
+    }
+  write("a.json", anchors.dump());
+  ASSERT_EQ(calibrate("transfer --from from.json --anchors a.json --to gtx-1080ti --json"), 0)
+      << read("err");
+  const Json to = Json::parse(read("out"));
+  EXPECT_EQ(to.at("source"), "transferred");
+  EXPECT_EQ(to.at("metadata").at("classes").at(0).at("anchors"), 160);
+  EXPECT_EQ(to.at("metadata").at("anchors").at("file"), "a.json");
+}
+
 TEST_F(CalibrateCli, NeitherProgramLinksACudaLibrary) {
   for (const char* program : {PACELINE_BINARY, PACELINE_CALIBRATE_BINARY}) {
     ASSERT_EQ(shell(std::string("ldd '") + program + "'"), 0) << read("err");
