@@ -7,14 +7,13 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic_fit.hpp"
+#include "calibrate/deepbench.hpp"
 #include "calibrate/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr double kFrameworkFactor = 1.24;
-constexpr double kWinogradSaving = 2.25;  // F(2x2, 3x3)
-constexpr double kBytesPerElement = 4;
 
 struct PassSeconds {
   double forward = 0;
@@ -75,10 +74,9 @@ class LayerModel {
 
   [[nodiscard]] PassSeconds convolution(const Operation& operation) const {
     const Extent kernel = std::get<ConvAttributes>(operation.attributes).kernel;
-    const std::string kind = kernel == Extent(1)   ? "conv 1x1 "
-                             : kernel == Extent(3) ? "conv 3x3 "
-                                                   : "conv other ";
-    return by_laws(operation, {kind + "forward", kind + "backward data", kind + "backward weight"},
+    const std::string kind = convolution_class(kernel.height, kernel.width);
+    return by_laws(operation,
+                   {kind + " forward", kind + " backward data", kind + " backward weight"},
                    least_bytes(operation), kernel == Extent(1) ? 1 : kWinogradSaving, 1);
   }
 
@@ -94,10 +92,8 @@ class LayerModel {
     const auto hidden = static_cast<double>(std::get<LstmAttributes>(operation.attributes).hidden);
     const std::vector<std::int64_t>& in = model.operations()[operation.inputs.at(0)].output_shape;
     const auto steps = static_cast<double>(in.at(0)), features = static_cast<double>(in.at(1));
-    const double weights = 4 * hidden * (features + hidden);
-    const double bytes = kBytesPerElement * (weights + batch_ * (features + hidden)) * steps;
-    return by_laws(operation, {"rnn forward", "rnn backward data", "rnn backward weight"}, bytes, 1,
-                   steps);
+    return by_laws(operation, {"rnn forward", "rnn backward data", "rnn backward weight"},
+                   recurrent_bytes(4, hidden, features, batch_, steps), 1, steps);
   }
 
   [[nodiscard]] double roofline(double flops, double bytes) const {

@@ -50,28 +50,6 @@ PowerLaw fit(const std::vector<DeepBenchPoint>& points, const FitCeilings& ceili
   return {constrained(0), constrained(1), 1 - constrained(1), 0};
 }
 
-FitQuality quality_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
-  FitQuality quality;
-  quality.points = predicted.size();
-  std::vector<double> absolute;
-  double total = 0, total_measured = 0, log_sum = 0, log_squares = 0;
-  for (std::size_t i = 0; i < predicted.size(); ++i) {
-    absolute.push_back(std::abs(predicted[i] / measured[i] - 1));
-    total += predicted[i];
-    total_measured += measured[i];
-    const double log_error = std::log(predicted[i] / measured[i]);
-    log_sum += log_error;
-    log_squares += log_error * log_error;
-    quality.mean_absolute_error += absolute.back();
-  }
-  const auto n = static_cast<double>(predicted.size());
-  quality.mean_absolute_error /= n;
-  quality.median_absolute_error = median(absolute);
-  quality.total_bias = total / total_measured - 1;
-  quality.log_sigma = std::sqrt(std::max(0.0, log_squares / n - (log_sum / n) * (log_sum / n)));
-  return quality;
-}
-
 void append(const std::vector<DeepBenchPoint>& points, const PowerLaw& law,
             const FitCeilings& ceilings, std::vector<double>& predicted,
             std::vector<double>& measured) {
@@ -88,6 +66,28 @@ void append(const std::vector<DeepBenchPoint>& points, const PowerLaw& law,
 }
 
 }  // namespace
+
+FitQuality quality_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
+  FitQuality quality;
+  quality.points = predicted.size();
+  if (predicted.empty()) return quality;
+  std::vector<double> absolute;
+  double total = 0, total_measured = 0, log_squares = 0;
+  for (std::size_t i = 0; i < predicted.size(); ++i) {
+    absolute.push_back(std::abs(predicted[i] / measured[i] - 1));
+    quality.mean_absolute_error += absolute.back();
+    total += predicted[i];
+    total_measured += measured[i];
+    const double log_error = std::log(predicted[i] / measured[i]);
+    log_squares += log_error * log_error;
+  }
+  const auto n = static_cast<double>(predicted.size());
+  quality.mean_absolute_error /= n;
+  quality.median_absolute_error = median(absolute);
+  quality.total_bias = total / total_measured - 1;
+  quality.log_sigma = std::sqrt(log_squares / n);
+  return quality;
+}
 
 double PowerLaw::operator()(double compute_s, double memory_s, double steps) const {
   return std::exp(constant + compute_exponent * std::log(compute_s) +

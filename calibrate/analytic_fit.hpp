@@ -22,14 +22,16 @@ struct PowerLaw {
   [[nodiscard]] double operator()(double compute_s, double memory_s, double steps = 1) const;
 };
 
-/// How well a law describes the points it was fitted on; errors are prediction / measurement - 1.
+/// How far predictions are from measurements; errors are prediction / measurement - 1.
 struct FitQuality {
   std::size_t points = 0;
   double mean_absolute_error = 0;
   double median_absolute_error = 0;
   double total_bias = 0;  ///< of the sum of all times
-  double log_sigma = 0;   ///< standard deviation of log(prediction / measurement)
+  double log_sigma = 0;   ///< root mean square of log(prediction / measurement): a bias counts
 };
+/// Of as many predictions as measurements, all positive.
+FitQuality quality_of(const std::vector<double>& predicted, const std::vector<double>& measured);
 
 /// A law and the operations and pass it stands for: "conv 3x3 forward", "gemm", "rnn backward
 /// data".

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "kernels/shapes.hpp"
 
 namespace paceline {
 
@@ -17,6 +21,26 @@ struct DeepBenchPoint {
   double seconds = 0;
   bool three_by_three = false;  ///< a convolution that Winograd's algorithm can do
 };
+
+/// "conv 1x1", "conv 3x3" or "conv other": the class of a convolution, with which its laws begin.
+std::string convolution_class(std::int64_t kernel_height, std::int64_t kernel_width);
+
+/// Bytes that a recurrent layer of so many gates moves at least if, without persistent kernels, it
+/// reads its weights again in every step.
+double recurrent_bytes(double gates, double hidden, double inputs, double batch, double steps);
+
+enum class LayerPass { forward, backward_data, backward_weight };
+
+/// A kernel of DeepBench and the layer of ours one pass of which is the same work; `point` without
+/// its time. GRUs and plain recurrent layers have no shape.
+struct DeepBenchKernel {
+  DeepBenchPoint point;
+  std::optional<kernels::LayerShape> shape;
+  LayerPass pass = LayerPass::forward;
+};
+
+/// Every different kernel that has a shape, by increasing work: those that `anchors` times.
+std::vector<DeepBenchKernel> deepbench_kernels();
 
 struct DeepBenchTable {
   std::string gpu;  ///< as the tables call it

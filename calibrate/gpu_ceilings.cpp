@@ -31,8 +31,6 @@ constexpr std::array<Measured, 11> kMeasured{{{"GTX 1080 Ti", 12.12e12, 0},
                                               {"H100 SXM", 54.6e12, 0},
                                               {"H200 SXM", 54.6e12, 4300e9}}};
 
-constexpr double kStreamingShare = 0.8;  // of the data sheet's memory bandwidth
-
 double median_sgemm_ratio() {
   std::vector<double> ratios;
   for (const Measured& row : kMeasured)

@@ -4,6 +4,11 @@
 
 namespace paceline {
 
+/// What streaming kernels reach of the data sheet's memory bandwidth where nothing was measured.
+inline constexpr double kStreamingShare = 0.8;
+/// Multiplications that Winograd's F(2x2, 3x3) saves a convolution.
+inline constexpr double kWinogradSaving = 2.25;
+
 /// Speeds that real kernels reach on a GPU, and how far to trust times derived from them.
 struct GpuCeilings {
   double sgemm_flops = 0;       ///< FLOP/s of large fp32 matrix products

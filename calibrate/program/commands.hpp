@@ -16,6 +16,7 @@ void add_measure(CLI::App& app);
 void add_check(CLI::App& app);
 void add_network(CLI::App& app);
 void add_transfer(CLI::App& app);
+void add_anchors(CLI::App& app);
 void add_import(CLI::App& app);
 
 }  // namespace paceline

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   paceline::add_check(app);
   paceline::add_network(app);
   paceline::add_transfer(app);
+  paceline::add_anchors(app);
   paceline::add_import(app);
   std::signal(SIGINT, on_interrupt);
   try {

@@ -19,6 +19,16 @@ using testing::ThrowsMessage;
 
 const std::filesystem::path kData = PACELINE_SOURCE_DIR "/calibrate/data/deepbench";
 
+TEST(QualityOf, ABiasCountsInEveryFigure) {
+  const FitQuality quality = quality_of({2, 4, 8}, {1, 2, 4});
+  EXPECT_EQ(quality.points, 3);
+  EXPECT_DOUBLE_EQ(quality.mean_absolute_error, 1);
+  EXPECT_DOUBLE_EQ(quality.median_absolute_error, 1);
+  EXPECT_DOUBLE_EQ(quality.total_bias, 1);
+  EXPECT_NEAR(quality.log_sigma, std::log(2), 1e-12);
+  EXPECT_EQ(quality_of({}, {}).points, 0);
+}
+
 TEST(AnalyticFit, CommittedLawsAreTheFitOfTheData) {
   ASSERT_EQ(committed_laws().size(), 2);
   for (const LawSet& set : committed_laws()) {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "base/json.hpp"
@@ -162,6 +163,90 @@ TEST_F(CalibrateCli, ComparesWithPublishedTimes) {
   EXPECT_EQ(rows.size(), 13U);
   for (const Json& row : rows) EXPECT_LT(std::abs(row.at("error").get<double>()), 0.14) << row;
   refuses("transfer --published --to 'Tesla K80'", "no published times on ");
+}
+
+// The measured profile of LeNet-5 that a transfer starts from, with `edit` applied.
+std::string measured_lenet(const std::function<void(Json&)>& edit = {}) {
+  Json profile = {
+      {"format", "paceline-profile-1"}, {"source", "measured"}, {"uncertainty", 0.02},
+      {"device", "H200 SXM"},           {"model", "lenet5"},    {"batches", Json::array()}};
+  Json layers = Json::array();
+  for (const char* name : {"conv1", "tanh1", "pool1", "conv2", "tanh2", "pool2", "fc1", "tanh3",
+                           "fc2", "tanh4", "fc3", "loss"})
+    layers.push_back({{"name", name}, {"forward", "20us"}, {"backward", "30us"}});
+  profile["batches"].push_back({{"batch", 16}, {"layers", layers}});
+  if (edit) edit(profile);
+  return profile.dump();
+}
+
+TEST_F(CalibrateCli, TransferChecksAllBeforeItWritesOrPrints) {
+  write("from.json", measured_lenet());
+  const std::string to = " --to gtx-1080ti";
+  ASSERT_EQ(calibrate("transfer --from from.json --out to.json" + to), 0) << read("err");
+  EXPECT_EQ(Json::parse(read("to.json")).at("source"), "transferred");
+  write("reversed.json", measured_lenet([](Json& profile) {
+          Json& layers = profile["batches"][0]["layers"];
+          std::reverse(layers.begin(), layers.end());
+        }));
+  for (const char* json : {"", " --json"})
+    refuses("transfer --from reversed.json --out new" + to + json,
+            "reversed.json: $.batches[0].layers[0].name: expected 'conv1'");
+  write("inf.json", measured_lenet([](Json& profile) {
+          profile["ceilings"] = {{"memory_bandwidth", "inf"}};
+        }));
+  refuses("transfer --from inf.json --out new --json" + to,
+          "inf.json: $.ceilings.memory_bandwidth");
+  write("unsure.json", measured_lenet([](Json& profile) { profile["uncertainty"] = 10; }));
+  refuses("transfer --from unsure.json --out new" + to, "unsure.json: $.uncertainty");
+  refuses("transfer --validate --out new", "--out");
+}
+
+TEST_F(CalibrateCli, TransferDoesNotOverwriteItsSource) {
+  write("from.json", measured_lenet());
+  refuses("transfer --from from.json --to T4 --out ./from.json", "--out: './from.json'");
+  EXPECT_EQ(read("from.json"), measured_lenet());
+}
+
+TEST_F(CalibrateCli, AnchorsOfTheSourceCorrectATransferOrAreRefused) {
+  ASSERT_EQ(calibrate("anchors --device cpu --limit 2 --seconds 0.01 --out a.json"), 0)
+      << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("2 kernels of DeepBench"));
+  Json anchors = Json::parse(read("a.json"));
+  EXPECT_EQ(anchors.at("source"), "measured");
+  EXPECT_EQ(anchors.at("kernels").size(), 2U);
+  write("from.json", measured_lenet());
+  const std::string transfer = "transfer --from from.json --anchors a.json --out new --to ";
+  refuses(transfer + "gtx-1080ti", "a.json: $.device: the anchors are of");
+  anchors["device"] = "NVIDIA H200";
+  write("a.json", anchors.dump());
+  refuses(transfer + "gtx-1080ti", "a.json: $.kernels: too few");
+  refuses(transfer + "A100", "--anchors: DeepBench did not time the A100");
+  refuses("transfer --from from.json --anchors a.json --to T4 --out a.json", "--out: 'a.json'");
+  EXPECT_EQ(read("a.json"), anchors.dump());
+  // As if measured: products of one size with times that no device had.
+  std::ifstream table(PACELINE_SOURCE_DIR "/calibrate/data/deepbench/gemm.csv");
+  anchors["kernels"] = Json::array();
+  for (std::string line; std::getline(table, line);)
+    if (line.starts_with("1080Ti,")) {
+      std::string key = line.substr(7, line.rfind(',') - 7);
+      std::replace(key.begin(), key.end(), ',', ' ');
+      const Json time = {{"median", "1ms"}, {"p25", "1ms"}, {"p75", "1ms"}};
+      anchors["kernels"].push_back({{"law", "gemm"},
+                                    {"key", key},
+                                    {"hot", time},
+                                    {"cold", time},
+                                    {"buffers", 1},
+                                    {"sm_mhz", 0},
+                                    {"dropped", 0},
+                                    {"warm", true}});
+    }
+  write("a.json", anchors.dump());
+  ASSERT_EQ(calibrate("transfer --from from.json --anchors a.json --to gtx-1080ti --json"), 0)
+      << read("err");
+  const Json to = Json::parse(read("out"));
+  EXPECT_EQ(to.at("source"), "transferred");
+  EXPECT_EQ(to.at("metadata").at("classes").at(0).at("anchors"), 160);
+  EXPECT_EQ(to.at("metadata").at("anchors").at("file"), "a.json");
 }
 
 TEST_F(CalibrateCli, NeitherProgramLinksACudaLibrary) {

@@ -19,6 +19,30 @@ TEST(Gpus, AreFoundByNameAliasAndSpelling) {
   EXPECT_EQ(find_gpu("k80").name, "GK210");
 }
 
+TEST(Gpus, AreFoundByTheNamesThatDriversReport) {
+  const std::vector<std::pair<const char*, const char*>> names{
+      {"NVIDIA A100-SXM4-80GB", "A100 SXM 80GB"},
+      {"NVIDIA A100-PCIE-40GB", "A100 PCIe"},
+      {"NVIDIA A100 80GB PCIe", "A100 PCIe 80GB"},
+      {"NVIDIA H100 80GB HBM3", "H100 SXM"},
+      {"NVIDIA H200", "H200 SXM"},
+      {"NVIDIA GeForce RTX 2080 Ti", "RTX 2080 Ti"},
+      {"Tesla P100-PCIE-16GB", "P100 PCIe"},
+      {"Tesla P100-SXM2-16GB", "P100 SXM2"},
+      {"Tesla V100-PCIE-16GB", "V100 PCIe"},
+      {"Tesla V100-PCIE-32GB", "V100 PCIe 32GB"},
+      {"Tesla V100-SXM2-16GB", "V100 SXM2"},
+      {"Tesla V100-SXM2-32GB", "V100 SXM2 32GB"},
+      {"V100 32GB SXM", "V100 SXM2 32GB"},
+      {"NVIDIA TITAN X (Pascal)", "Titan X Pascal"},
+      {"GeForce GTX 1080 Ti", "GTX 1080 Ti"},
+      {"Tesla T4", "T4"}};
+  for (const auto& [reported, name] : names) EXPECT_EQ(find_gpu(reported).name, name) << reported;
+  // Another chip, or the same with other memory, is not in the table.
+  for (const char* other : {"NVIDIA GeForce RTX 4090", "NVIDIA H100 PCIe", "NVIDIA A100-SXM4-40GB"})
+    EXPECT_THROW((void)find_gpu(other), InputError) << other;
+}
+
 TEST(Gpus, UnknownNameNamesTheNearest) {
   try {
     (void)find_gpu("GTX 1080 Tj");
