@@ -145,6 +145,8 @@ FittedLink link_of(const FittedLog& fitted, const FittedLog* bandwidth) {
     link.derivation +=
         fmt::format("; many messages in flight: {} each, {}", format_duration(link.overhead_s),
                     format_bandwidth(link.bandwidth));
+    link.law.beta_s_per_byte = ring.share / link.bandwidth;
+    link.law = with_errors(link.law, fitted.log.samples);
   }
   return link;
 }

@@ -20,7 +20,7 @@ double positive_number(const std::string& file, std::size_t line, const std::str
 TransferSample transfer_sample(const std::string& file, std::size_t line, double bytes,
                                double seconds);
 /// Rows of numbers begin with a whole number; anything else is a message of MPI, NCCL or the host,
-/// also "10.0.0.1:12:12 [0] NCCL INFO ...". Refuses what is neither.
+/// also "192.0.2.1:12:12 [0] NCCL INFO ...". Refuses what is neither.
 bool is_row(const std::string& file, const LogLine& line, const std::string& first_word);
 
 std::vector<TransferLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,

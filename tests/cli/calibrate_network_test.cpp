@@ -95,5 +95,62 @@ TEST_F(CalibrateCli, CompressedFilesAreNamed) {
   refuses("import log.gz --model lenet5 --batch 2 --device V100 --out new", "compressed with gzip");
 }
 
+constexpr const char* kTimes =
+    "operation,forward_s,backward_s\nconv1,1e-6,2e-6\ntanh1,1e-6,2e-6\npool1,1e-6,2e-6\n"
+    "conv2,1e-6,2e-6\ntanh2,1e-6,2e-6\npool2,1e-6,2e-6\nfc1,1e-6,2e-6\ntanh3,1e-6,2e-6\n"
+    "fc2,1e-6,2e-6\ntanh4,1e-6,2e-6\nfc3,1e-6,2e-6\nloss,1e-6,2e-6\n";
+
+TEST_F(CalibrateCli, AnImportedProfileSaysWhereItComesFrom) {
+  write("times.CSV", kTimes);
+  ASSERT_EQ(calibrate("import times.CSV --model lenet5 --batch 16 --device T4 --out p.json"), 0)
+      << read("err");
+  const Json profile = Json::parse(read("p.json"));
+  EXPECT_EQ(profile.at("metadata").at("source_file"), "times.CSV");
+  EXPECT_THAT(profile.at("metadata").at("source_hash").get<std::string>(), HasSubstr("fnv1a64:"));
+  EXPECT_EQ(profile.at("metadata").at("date").get<std::string>().size(), 20U);
+  EXPECT_THAT(profile.at("software").at("tool").get<std::string>(),
+              HasSubstr("paceline-calibrate "));
+  ASSERT_EQ(calibrate("check p.json"), 0) << read("err");
+}
+
+TEST_F(CalibrateCli, ImportOptionsThatNobodyCouldReadAreRefused) {
+  write("times.csv", kTimes);
+  const std::string command = "import times.csv --model lenet5 --batch 16 --out new ";
+  for (const char* uncertainty : {"-1", "nan", "inf", "11"})
+    refuses(command + "--device T4 --uncertainty " + uncertainty,
+            "the uncertainty must be 0 to 10");
+  refuses(command + "--device T4 --precision fp99", "unknown precision 'fp99'");
+  refuses(command + "--device ''", "the device must have a name");
+}
+
+// The commands of the two pages, from top to bottom; a text block shows what the one before prints.
+TEST_F(CalibrateCli, TheGuidesCommandsPrintWhatItShows) {
+  for (const char* page : {"network.md", "import.md"}) {
+    std::ifstream stream(std::filesystem::path(PACELINE_SOURCE_DIR) / "docs" / page);
+    std::string line, kind, block;
+    int shown = 0;
+    while (std::getline(stream, line)) {
+      if (kind.empty()) {
+        if (line.starts_with("```")) kind = line, block.clear();
+        continue;
+      }
+      if (line != "```") {
+        block += line + "\n";
+        continue;
+      }
+      if (kind == "```sh") {
+        write("commands.sh",
+              "set -e\nPATH=$(dirname '" PACELINE_CALIBRATE_BINARY "'):$PATH\n" + block);
+        EXPECT_EQ(shell("sh commands.sh"), 0) << block << read("err");
+      } else if (kind == "```text") {
+        EXPECT_EQ(read("out"), block) << page;
+        ++shown;
+      }
+      kind.clear();
+    }
+    EXPECT_GE(shown, 1) << page;
+  }
+}
+
 }  // namespace
 }  // namespace paceline
