@@ -66,6 +66,13 @@ std::vector<TransferLog> read_csv(std::string_view text, const std::string& file
   return result;
 }
 
+// mpirun --tag-output puts "[1,0]<stdout>:" before each line.
+std::string untagged(const std::string& line) {
+  const auto tag = line.find("<std");
+  const auto end = line.find(">:", std::min(tag, line.size()));
+  return line.starts_with('[') && tag < 16 && end == tag + 7 ? line.substr(end + 2) : line;
+}
+
 void apply_ranks(std::vector<TransferLog>& logs, int ranks, const std::string& name) {
   std::set<int> known;
   for (TransferLog& log : logs) {
@@ -142,7 +149,8 @@ std::vector<TransferLog> parse_transfer_log(std::string_view text, const std::st
                                             std::optional<int> ranks) {
   std::vector<LogLine> lines;
   std::istringstream in{std::string(text)};
-  for (std::string line; std::getline(in, line);) lines.push_back({lines.size() + 1, line});
+  for (std::string line; std::getline(in, line);)
+    lines.push_back({lines.size() + 1, untagged(line)});
   if (lines.empty()) throw InputError(fmt::format("{}: the file is empty", name));
   const auto contains = [&](const char* what) { return text.find(what) != std::string_view::npos; };
   const bool nccl = contains("busbw") || contains("Collective test starting");

@@ -62,6 +62,7 @@ class NcclReader {
     std::size_t line = 0;                // where it starts
     std::optional<TransferKind> kind;    // as its name says
     bool headed = false, ended = false;  // "# nThread ..." and the closing lines were seen
+    bool out_of_place_only = false;      // only those results were checked
     std::set<std::string> ranks;
     std::vector<std::string> columns;
     std::vector<TransferSample> samples;
@@ -144,10 +145,17 @@ class NcclReader {
     run_ = {};
   }
 
-  // A log of before 2023 does not name its test; all-reduces have busbw = 2(P-1)/P algbw.
+  // A log of before 2023 does not name its test; all-reduces run in place too and have
+  // busbw = 2(P-1)/P algbw.
   void check_unnamed() const {
+    if (asked_) return;
+    if (run_.out_of_place_only)
+      refuse(
+          run_.line,
+          "results in place are N/A, as of sendrecv_perf; expected the log of all_reduce_perf, or "
+          "--kind point-to-point");
     const auto ranks = static_cast<double>(run_.ranks.size());
-    if (asked_ || ranks < 2 || run_.bandwidth < 1) return;
+    if (ranks < 2 || run_.bandwidth < 1) return;
     const double expected = 2 * (ranks - 1) / ranks;
     if (std::abs(run_.factor / expected - 1) > 0.03)
       refuse(
@@ -191,6 +199,7 @@ class NcclReader {
   // "#wrong" counts wrong elements; "error" is a deviation, judged by the line "Out of bounds".
   void check_results(const LogLine& line, const std::vector<std::string>& words) {
     bool checked = false;
+    std::string judged;  // by the column before
     for (std::size_t i = 0; i < words.size(); ++i) {
       const std::string& column = run_.columns[i];
       if (column == "error") checked = true;
@@ -198,6 +207,8 @@ class NcclReader {
       checked = true;
       if (words[i] != "0" && words[i] != "0e+00" && words[i] != "N/A")
         refuse(line.number, fmt::format("the result was wrong in {} places", words[i]));
+      run_.out_of_place_only |= !judged.empty() && judged != "N/A" && words[i] == "N/A";
+      judged = words[i];
     }
     if (!checked) refuse(line.number, "the column '#wrong' (formerly 'error') is missing");
   }

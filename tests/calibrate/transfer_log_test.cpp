@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <regex>
+#include <sstream>
 
 #include "base/error.hpp"
 
@@ -96,6 +97,8 @@ TEST(TransferLog, OtherCollectivesOfNcclAreRefused) {
   // Four ranks, so busbw would be 1.5 algbw.
   expect_refused(unnamed("#  Rank  1", "#  Rank  2 Group\n#  Rank  3 Group  0\n#  Rank  1"),
                  "busbw is 1.00 algbw");
+  expect_refused(std::regex_replace(unnamed(), std::regex(R"((\d\.\d\d {6})0\n)"), "$1N/A\n"),
+                 "results in place are N/A, as of sendrecv_perf");
   expect_refused(nccl(": all_reduce_perf", ": "), "log:1: the name of the test is missing");
 }
 
@@ -111,11 +114,19 @@ TEST(TransferLog, OldLogsAndMessagesOfNcclAreRead) {
   old = std::regex_replace(old, std::regex(R"((\d\.\d\d) {6}0)"), "$1  2e-07");
   ASSERT_THAT(old, HasSubstr("2e-07"));
   EXPECT_EQ(parse_transfer_log(old, "log")[0].samples.size(), 2);
-  EXPECT_EQ(parse_transfer_log("192.0.2.1:4711:4712 [0] NCCL INFO Bootstrap : Using eth0\n" +
-                                   nccl("#       size", "192.0.2.1:47:47 [0] NCCL INFO a b\n# size"),
-                               "log")[0]
-                .samples.size(),
-            2);
+  EXPECT_EQ(
+      parse_transfer_log("192.0.2.1:4711:4712 [0] NCCL INFO Bootstrap : Using eth0\n" +
+                             nccl("#       size", "192.0.2.1:47:47 [0] NCCL INFO a b\n# size"),
+                         "log")[0]
+          .samples.size(),
+      2);
+}
+
+TEST(TransferLog, TagsOfMpirunDoNotCount) {
+  std::istringstream lines(nccl());
+  std::string tagged;
+  for (std::string line; std::getline(lines, line);) tagged += "[1,0]<stdout>:" + line + "\n";
+  EXPECT_EQ(parse_transfer_log(tagged, "log")[0].samples.size(), 2);
 }
 
 TEST(TransferLog, RanksAreCompletedAndNeverOverridden) {
