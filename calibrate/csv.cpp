@@ -4,10 +4,10 @@
 
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "calibrate/text_file.hpp"
 
 namespace paceline {
 namespace {
@@ -20,9 +20,10 @@ std::vector<std::string> split(std::string_view line) {
       quoted = !quoted;
     else if (c == ',' && !quoted)
       fields.emplace_back();
-    else if (c != '\r')
+    else
       fields.back() += c;
   }
+  for (std::string& field : fields) field = std::string(trimmed(field));
   return fields;
 }
 
@@ -33,10 +34,8 @@ bool parse(const std::string& text, double& value) {
 
 }  // namespace
 
-CsvTable::CsvTable(const std::filesystem::path& file) : file_(file.string()) {
-  std::ifstream in(file);
-  read(in);
-}
+CsvTable::CsvTable(const std::filesystem::path& file)
+    : CsvTable(read_text_file(file), file.string()) {}
 
 CsvTable::CsvTable(std::string_view text, std::string name) : file_(std::move(name)) {
   std::istringstream in{std::string(text)};
@@ -45,12 +44,13 @@ CsvTable::CsvTable(std::string_view text, std::string name) : file_(std::move(na
 
 void CsvTable::read(std::istream& in) {
   std::string line;
-  if (!std::getline(in, line))
-    throw InputError(fmt::format("{}: cannot be read or is empty", file_));
+  if (!std::getline(in, line)) throw InputError(fmt::format("{}: the file is empty", file_));
   const std::vector<std::string> header = split(line);
-  for (std::size_t i = 0; i < header.size(); ++i) columns_[header[i]] = i;
+  for (std::size_t i = 0; i < header.size(); ++i)
+    if (!columns_.emplace(header[i], i).second)
+      throw InputError(fmt::format("{}:1: the column '{}' appears twice", file_, header[i]));
   for (std::size_t number = 2; std::getline(in, line); ++number) {
-    if (line.empty() || line == "\r") continue;
+    if (trimmed(line).empty()) continue;
     rows_.push_back(split(line));
     lines_.push_back(number);
     if (rows_.back().size() != header.size())

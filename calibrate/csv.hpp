@@ -9,10 +9,12 @@
 
 namespace paceline {
 
-/// A comma-separated table with a header line; fields may be quoted ("10.45,22.3").
+/// A comma-separated table with a header line; fields may be quoted ("10.45,22.3"). Blanks around
+/// fields do not count.
 class CsvTable {
  public:
-  /// Throws InputError naming file and line if a row has not the header's number of fields.
+  /// Throws InputError naming file and line if a row has not the header's number of fields, or the
+  /// header the same column twice.
   explicit CsvTable(const std::filesystem::path& file);
   /// The same of `text`; `name` stands for the file in messages.
   CsvTable(std::string_view text, std::string name);

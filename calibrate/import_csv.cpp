@@ -1,40 +1,46 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "base/error.hpp"
 #include "calibrate/analytic.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/import.hpp"
 #include "calibrate/import_profile.hpp"
+#include "calibrate/text_file.hpp"
 
 namespace paceline {
 namespace {
 
+constexpr double kMostSeconds = 86400;
+
 double time_of(const CsvTable& table, std::size_t row, std::string_view column) {
   const double seconds = table.number(row, column);
-  if (seconds < 0)
-    throw InputError(fmt::format("{}:{}: expected a time of 0 s or more in column '{}', found '{}'",
-                                 table.file(), table.line(row), column, table.text(row, column)));
+  if (seconds < 0 || seconds > kMostSeconds)
+    throw InputError(fmt::format(
+        "{}:{}: expected a time of 0 s or more, at most a day, in column '{}', found '{}'",
+        table.file(), table.line(row), column, table.text(row, column)));
   return seconds;
 }
 
 }  // namespace
 
-std::string read_text(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in) throw InputError(fmt::format("{}: there is no such file", file.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+void check_options(const ImportOptions& options) {
+  if (options.batch < 1)
+    throw InputError(fmt::format("the batch must be 1 or more, found {}", options.batch));
+  if (!(options.uncertainty >= 0 && options.uncertainty <= 10))
+    throw InputError(fmt::format("the uncertainty must be 0 to 10 (0.05 is 5 %), found {}",
+                                 options.uncertainty));
+  if (trimmed(options.device).empty())
+    throw InputError("the device must have a name: the GPU that was timed");
+  static const std::vector<std::string> precisions{"fp32", "tf32", "fp16", "bf16"};
+  if (std::find(precisions.begin(), precisions.end(), options.precision) == precisions.end())
+    throw InputError(unknown_name("precision", options.precision, precisions));
 }
 
 Profile imported_profile(const Model& model, const ImportOptions& options, BatchTimes times) {
-  if (options.batch < 1)
-    throw InputError(fmt::format("the batch must be 1 or more, found {}", options.batch));
+  check_options(options);
   Profile profile;
   profile.source = ProfileSource::measured;
   profile.uncertainty = options.uncertainty;
@@ -48,6 +54,7 @@ Profile imported_profile(const Model& model, const ImportOptions& options, Batch
 
 Profile parse_import_csv(std::string_view text, const std::string& name, const Model& model,
                          const ImportOptions& options) {
+  check_options(options);
   const CsvTable table(text, name);
   for (const char* column : {"operation", "forward_s", "backward_s"})
     if (!table.has_column(column))
@@ -66,6 +73,7 @@ Profile parse_import_csv(std::string_view text, const std::string& name, const M
       throw InputError(fmt::format("{}:{}: '{}' appears twice", name, table.line(row), operation));
   }
   BatchTimes times;
+  double sum = 0;
   for (const std::string& operation : names) {
     const auto found = rows.find(operation);
     if (found == rows.end())
@@ -75,7 +83,9 @@ Profile parse_import_csv(std::string_view text, const std::string& name, const M
                             {time_of(table, found->second, "forward_s"), {}, {}},
                             {time_of(table, found->second, "backward_s"), {}, {}},
                             {}});
+    sum += times.layers.back().forward.median_s + times.layers.back().backward_data.median_s;
   }
+  if (sum <= 0) throw InputError(fmt::format("{}: all times are 0 s", name));
   Profile profile = imported_profile(model, options, std::move(times));
   profile.description = "imported from a table of layer times";
   return profile;
@@ -83,7 +93,7 @@ Profile parse_import_csv(std::string_view text, const std::string& name, const M
 
 Profile import_csv(const std::filesystem::path& file, const Model& model,
                    const ImportOptions& options) {
-  return parse_import_csv(read_text(file), file.string(), model, options);
+  return parse_import_csv(read_text_file(file), file.string(), model, options);
 }
 
 }  // namespace paceline

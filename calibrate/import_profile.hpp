@@ -5,8 +5,9 @@
 // Shared by the importers.
 namespace paceline {
 
-std::string read_text(const std::filesystem::path& file);
-/// A profile of one batch. Throws InputError if options.batch < 1.
+/// Throws InputError for options that would make a profile nobody can read.
+void check_options(const ImportOptions& options);
+/// A profile of one batch.
 Profile imported_profile(const Model& model, const ImportOptions& options, BatchTimes times);
 
 }  // namespace paceline

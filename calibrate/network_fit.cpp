@@ -5,28 +5,24 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
-#include "base/units.hpp"
-#include "calibrate/csv.hpp"
-#include "calibrate/deepbench.hpp"
 
 namespace paceline {
 namespace {
 
 using Samples = std::vector<TransferSample>;
 
-constexpr std::size_t kLeastSizes = 4;  // in each of two segments
-constexpr double kEvidence = 6;         // difference of the criterion that counts as strong
-constexpr double kLeastError = 1e-3;    // relative; below it fits do not differ
+constexpr std::size_t kLeastSizes = 3;  // in each of several segments
+constexpr std::size_t kMostSegments = 3;
+constexpr std::size_t kMostCuts = 48;  // that are tried; logs have 7 to 30 sizes
+constexpr double kEvidence = 6;        // difference of the criterion that counts as strong
+constexpr double kLeastError = 0.02;   // relative; below it fits do not differ
 
-double weighted_squares(const Samples& samples, double alpha, double beta) {
+double sum_of_squares(const Samples& samples, const TransferSegment& law) {
   double sum = 0;
   for (const TransferSample& sample : samples) {
-    const double error = (alpha + beta * sample.bytes) / sample.seconds - 1;
+    const double error = law.seconds(sample.bytes) / sample.seconds - 1;
     sum += error * error;
   }
   return sum;
@@ -56,63 +52,154 @@ TransferSegment fit_one(const Samples& samples) {
   segment.beta_s_per_byte = beta;
   segment.from_bytes = samples.front().bytes;
   segment.to_bytes = samples.back().bytes;
+  return with_errors(segment, samples);
+}
+
+// The samples in order of size, cut wherever a segment may begin.
+class Pieces {
+ public:
+  explicit Pieces(Samples sorted) : sorted_(std::move(sorted)) {
+    std::vector<std::size_t> starts{0};  // of each size
+    for (std::size_t i = 1; i < sorted_.size(); ++i)
+      if (sorted_[i].bytes != sorted_[i - 1].bytes) starts.push_back(i);
+    const std::size_t step = 1 + starts.size() / kMostCuts;
+    for (std::size_t i = kLeastSizes; i + kLeastSizes <= starts.size(); i += step) {
+      cuts_.push_back(starts[i]);
+      sizes_before_.push_back(i);
+    }
+    cuts_.push_back(sorted_.size());
+    sizes_before_.push_back(starts.size());
+  }
+
+  [[nodiscard]] std::size_t sizes() const { return sizes_before_.back(); }
+  [[nodiscard]] std::size_t points() const { return sorted_.size(); }
+  [[nodiscard]] std::size_t cuts() const { return cuts_.size(); }
+  [[nodiscard]] bool long_enough(std::size_t from, std::size_t to) const {
+    return sizes_before_[to] - sizes_before_[from] >= kLeastSizes;
+  }
+
+  struct Law {
+    TransferSegment segment;
+    double squares = 0;
+  };
+  // Of the samples between two cuts.
+  [[nodiscard]] Law law(std::size_t from, std::size_t to) const {
+    const auto at = [&](std::size_t cut) {
+      return sorted_.begin() + static_cast<std::ptrdiff_t>(cuts_[cut]);
+    };
+    const Samples samples(at(from), at(to));
+    Law law{fit_one(samples), 0};
+    law.squares = sum_of_squares(samples, law.segment);
+    return law;
+  }
+
+ private:
+  Samples sorted_;
+  std::vector<std::size_t> cuts_{0};          // indices into sorted_
+  std::vector<std::size_t> sizes_before_{0};  // each cut
+};
+
+double criterion(double squares, std::size_t points, std::size_t segments) {
+  const auto n = static_cast<double>(points);
+  const auto parameters = static_cast<double>(3 * segments - 1);
+  return n * std::log(squares / n + kLeastError * kLeastError) + parameters * std::log(n);
+}
+
+struct Partition {
+  std::vector<TransferSegment> segments;
+  double squares = HUGE_VAL;
+};
+
+// best[k][c]: the samples before cut c in k + 1 segments, with the least sum of squares. Only the
+// last segment must grow with the size: among small messages the latency is all there is.
+std::vector<Partition> best_partitions(const Pieces& pieces) {
+  const std::size_t last = pieces.cuts() - 1;
+  std::vector<std::vector<Partition>> best(kMostSegments, std::vector<Partition>(last + 1));
+  for (std::size_t from = 0; from < last; ++from)
+    for (std::size_t to = from + 1; to <= last; ++to) {
+      const bool whole = from == 0 && to == last;
+      if (!whole && !pieces.long_enough(from, to)) continue;
+      const Pieces::Law law = pieces.law(from, to);
+      if (!whole && to == last && law.segment.beta_s_per_byte <= 0) continue;
+      const auto offer = [&](const Partition& before, Partition& partition) {
+        if (before.squares + law.squares >= partition.squares) return;
+        partition = {before.segments, before.squares + law.squares};
+        partition.segments.push_back(law.segment);
+      };
+      if (from == 0) offer({{}, 0}, best[0][to]);
+      for (std::size_t k = 1; k < kMostSegments && from > 0; ++k)
+        offer(best[k - 1][from], best[k][to]);
+    }
+  std::vector<Partition> result;
+  for (const auto& of_count : best) result.push_back(of_count[last]);
+  return result;
+}
+
+}  // namespace
+
+TransferSegment with_errors(TransferSegment segment, const std::vector<TransferSample>& samples) {
   segment.points = samples.size();
+  segment.mean_error = segment.worst_error = 0;
   for (const TransferSample& sample : samples) {
-    const double error = std::abs((alpha + beta * sample.bytes) / sample.seconds - 1);
+    const double error = std::abs(segment.seconds(sample.bytes) / sample.seconds - 1);
     segment.mean_error += error / static_cast<double>(samples.size());
     segment.worst_error = std::max(segment.worst_error, error);
   }
   return segment;
 }
 
-double squares(const Samples& samples, const TransferSegment& segment) {
-  return weighted_squares(samples, segment.alpha_s, segment.beta_s_per_byte);
-}
-
-double criterion(double sum_of_squares, std::size_t points, int parameters) {
-  const auto n = static_cast<double>(points);
-  return n * std::log(sum_of_squares / n + kLeastError * kLeastError) + parameters * std::log(n);
-}
-
-std::size_t sizes_of(const Samples& samples) {
-  std::set<double> sizes;
-  for (const TransferSample& sample : samples) sizes.insert(sample.bytes);
-  return sizes.size();
-}
-
-}  // namespace
-
 double TransferFit::seconds(double bytes) const {
   const TransferSegment* of = &segments.back();
   for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment)
     if (bytes <= segment->to_bytes) of = &*segment;
-  return of->alpha_s + of->beta_s_per_byte * bytes;
+  return of->seconds(bytes);
+}
+
+double TransferFit::mean_error() const {
+  double sum = 0;
+  std::size_t points = 0;
+  for (const TransferSegment& segment : segments) {
+    sum += segment.mean_error * static_cast<double>(segment.points);
+    points += segment.points;
+  }
+  return points == 0 ? 0 : sum / static_cast<double>(points);
 }
 
 TransferFit fit_transfers(const std::vector<TransferSample>& samples, const std::string& what) {
   Samples sorted = samples;
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
-  if (sizes_of(sorted) < 2)
+  const Pieces pieces(std::move(sorted));
+  if (pieces.sizes() < 2)
     throw InputError(
         fmt::format("{}: a fit of latency and bandwidth needs two sizes or more, "
                     "found {}",
-                    what, sizes_of(sorted)));
+                    what, pieces.sizes()));
   TransferFit fit;
-  fit.segments = {fit_one(sorted)};
-  fit.bic_of_one = criterion(squares(sorted, fit.segments[0]), sorted.size(), 2);
-  std::vector<TransferSegment> best;
-  for (std::size_t cut = 1; cut < sorted.size(); ++cut) {
-    if (sorted[cut].bytes == sorted[cut - 1].bytes) continue;
-    const Samples small(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(cut));
-    const Samples large(sorted.begin() + static_cast<std::ptrdiff_t>(cut), sorted.end());
-    if (sizes_of(small) < kLeastSizes || sizes_of(large) < kLeastSizes) continue;
-    const TransferSegment low = fit_one(small), high = fit_one(large);
-    const double bic = criterion(squares(small, low) + squares(large, high), sorted.size(), 5);
-    if (best.empty() || bic < fit.bic_of_two) best = {low, high}, fit.bic_of_two = bic;
+  const std::vector<Partition> partitions = best_partitions(pieces);
+  fit.segments = partitions[0].segments;
+  fit.one_law = fit.segments.front();
+  double best = HUGE_VAL;
+  for (const Partition& partition : partitions) {
+    if (partition.segments.empty()) break;
+    fit.bic.push_back(criterion(partition.squares, pieces.points(), partition.segments.size()));
+    const auto more = static_cast<double>(partition.segments.size() - fit.segments.size());
+    if (fit.bic.size() > 1 && fit.bic.back() >= best - kEvidence * more) continue;
+    best = fit.bic.back();
+    fit.segments = partition.segments;
   }
-  if (!best.empty() && fit.bic_of_two < fit.bic_of_one - kEvidence) fit.segments = best;
   return fit;
+}
+
+TransferSegment best_single_law(const TransferFit& fit,
+                                const std::vector<TransferSample>& samples) {
+  if (samples.empty()) return fit.one_law;
+  TransferSegment ends = fit.segments.front();
+  ends.beta_s_per_byte = fit.segments.back().beta_s_per_byte;
+  ends.to_bytes = fit.segments.back().to_bytes;
+  ends = with_errors(ends, samples);
+  const TransferSegment all = with_errors(fit.one_law, samples);
+  return ends.mean_error < all.mean_error || all.beta_s_per_byte <= 0 ? ends : all;
 }
 
 double fit_contention(const std::vector<ContentionSample>& samples, double alpha_s,
@@ -125,80 +212,6 @@ double fit_contention(const std::vector<ContentionSample>& samples, double alpha
   }
   if (square == 0) throw InputError("contention needs times with two jobs or more");
   return product / square;
-}
-
-FittedLink link_of(const TransferLog& log, const TransferFit& fit,
-                   const TransferFit* bandwidth_fit) {
-  const double alpha = fit.segments.front().alpha_s, beta = fit.segments.back().beta_s_per_byte;
-  if (beta <= 0)
-    throw InputError(
-        fmt::format("{}: the times do not grow with the size, so they say nothing of the bandwidth",
-                    log.source));
-  FittedLink link;
-  if (log.kind == TransferKind::all_reduce) {
-    if (!log.ranks || *log.ranks < 2)
-      throw InputError(fmt::format(
-          "{}: of how many ranks is this all-reduce? give --ranks (2 or more)", log.source));
-    const double steps = 2.0 * (*log.ranks - 1);
-    link.latency_s = alpha / steps;
-    link.bandwidth = steps / *log.ranks / beta;
-    link.derivation =
-        fmt::format("read as a ring of {} steps: {} per step, {} per link", steps,
-                    format_duration(link.latency_s), format_bandwidth(link.bandwidth));
-  } else {
-    link.latency_s = alpha;
-    link.bandwidth = 1 / beta;
-    link.derivation =
-        fmt::format("{} and {}", format_duration(alpha), format_bandwidth(link.bandwidth));
-  }
-  if (bandwidth_fit != nullptr) {
-    const TransferSegment& many = bandwidth_fit->segments.back();
-    if (many.beta_s_per_byte > 0) link.bandwidth = 1 / many.beta_s_per_byte;
-    link.overhead_s = std::min(bandwidth_fit->segments.front().alpha_s, link.latency_s);
-    link.latency_s -= link.overhead_s;
-    link.derivation +=
-        fmt::format("; many messages in flight: {} each, {}", format_duration(link.overhead_s),
-                    format_bandwidth(link.bandwidth));
-  }
-  return link;
-}
-
-ClusterSpec with_link(ClusterSpec base, const FittedLink& link, const std::string& name,
-                      const std::string& source) {
-  base.name = name;
-  base.description = fmt::format("network fitted to {}", source);
-  base.network.latency = link.latency_s;
-  base.network.overhead = link.overhead_s;
-  base.network.bandwidth = std::max(
-      std::isinf(base.network.bandwidth) ? link.bandwidth : base.network.bandwidth, link.bandwidth);
-  base.network.efficiency = std::min(1.0, link.bandwidth / base.network.bandwidth);
-  base.sources["network"] = fmt::format("measured: {}; {}", source, link.derivation);
-  validate(base);
-  return base;
-}
-
-std::vector<ShippedFit> shipped_network_fits() {
-  std::vector<ShippedFit> fits;
-  const CsvTable table(shipped_data("deepbench/allreduce.csv"), "shipped deepbench/allreduce.csv");
-  std::map<std::pair<std::string, int>, Samples> groups;
-  for (std::size_t row = 0; row < table.rows(); ++row)
-    if (table.is_number(row, "ms"))
-      groups[{table.text(row, "gpu"), static_cast<int>(table.number(row, "chips"))}].push_back(
-          {4 * table.number(row, "n"), table.number(row, "ms") * 1e-3, table.line(row)});
-  for (const auto& [key, samples] : groups) {
-    const std::string name = fmt::format("DeepBench {} x{}", key.first, key.second);
-    if (sizes_of(samples) >= 3) fits.push_back({name, key.second, fit_transfers(samples, name)});
-  }
-  const Json published =
-      parse_json(shipped_data("published/network-fits.json"), "shipped network-fits.json");
-  for (const Json& item : published.at("allreduce")) {
-    TransferSegment segment;
-    segment.alpha_s = item.at("alpha_s");
-    segment.beta_s_per_byte = item.at("beta_s_per_byte");
-    segment.to_bytes = kInfinity;
-    fits.push_back({item.at("cluster"), 0, {{segment}, 0, 0}});
-  }
-  return fits;
 }
 
 }  // namespace paceline

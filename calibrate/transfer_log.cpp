@@ -1,167 +1,61 @@
+#include "calibrate/transfer_log.hpp"
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "base/error.hpp"
 #include "calibrate/csv.hpp"
-#include "calibrate/network_fit.hpp"
+#include "calibrate/text_file.hpp"
+#include "calibrate/transfer_log_lines.hpp"
 
 namespace paceline {
 namespace {
 
-struct Line {
-  std::size_t number;
-  std::string text;
-};
+constexpr double kLeastSeconds = 1e-9, kMostSeconds = 86400, kMostBytes = 1e15;
+constexpr int kMostRanks = 1 << 20;
 
-[[noreturn]] void refuse(const std::string& file, std::size_t line, const std::string& why) {
-  throw InputError(fmt::format("{}:{}: {}", file, line, why));
+int whole_ranks(const std::string& file, std::size_t line, const std::string& text) {
+  const double value = positive_number(file, line, "number of ranks", text);
+  if (value < 2 || value > kMostRanks || value != std::floor(value))
+    refuse_line(file, line,
+                fmt::format("expected a whole number of 2 ranks or more, found '{}'", text));
+  return static_cast<int>(value);
 }
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream in(text);
-  std::vector<std::string> words;
-  for (std::string word; in >> word;) words.push_back(word);
-  return words;
-}
-
-double positive(const std::string& file, std::size_t line, const std::string& what,
-                const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
-      value <= 0)
-    refuse(file, line, fmt::format("expected a positive {}, found '{}'", what, text));
-  return value;
-}
-
-void need_samples(const std::string& file, const TransferLog& log) {
-  if (log.samples.empty()) throw InputError(fmt::format("{}: there are no measurements", file));
-}
-
-std::optional<TransferKind> nccl_kind(const std::string& file, const Line& line) {
-  const auto at = line.text.find("Collective test starting: ");
-  if (at == std::string::npos) return {};
-  const std::string name = words_of(line.text.substr(at + 26)).at(0);
-  if (name == "all_reduce_perf") return TransferKind::all_reduce;
-  if (name == "sendrecv_perf") return TransferKind::point_to_point;
-  refuse(file, line.number,
-         fmt::format("'{}' is not used; expected all_reduce_perf or sendrecv_perf", name));
-}
-
-// "size count type redop [root] time algbw busbw #wrong time algbw busbw #wrong", times in us.
-TransferLog read_nccl(const std::vector<Line>& lines, const std::string& file) {
-  TransferLog log{TransferKind::all_reduce, 0, {}, file + " (nccl-tests)"};
-  std::vector<std::string> columns;
-  bool ended = false;
-  for (const Line& line : lines) {
-    const std::vector<std::string> words = words_of(line.text);
-    if (words.empty()) continue;
-    if (words[0].starts_with('#')) {
-      if (const auto kind = nccl_kind(file, line)) log.kind = *kind;
-      if (words.size() > 2 && words[1] == "Rank") ++*log.ranks;
-      if (words.size() > 2 && words[1] == "size" && words[2] == "count")
-        columns.assign(words.begin() + 1, words.end());
-      ended |= line.text.find("Out of bounds values") != std::string::npos ||
-               line.text.find("Avg bus bandwidth") != std::string::npos;
-      continue;
-    }
-    if (!std::isdigit(static_cast<unsigned char>(words[0][0]))) continue;  // NCCL's own messages
-    if (columns.empty())
-      refuse(file, line.number, "numbers before the line that names the columns");
-    if (words.size() != columns.size())
-      refuse(file, line.number,
-             fmt::format("{} columns, expected {}: the log is cut off or of another program",
-                         words.size(), columns.size()));
-    const auto time = std::find(columns.begin(), columns.end(), "time");
-    const auto wrong = std::find_if(columns.begin(), columns.end(),
-                                    [](const std::string& c) { return c.ends_with("wrong"); });
-    if (time == columns.end() || wrong == columns.end())
-      refuse(file, line.number, "the columns 'time' and '#wrong' are missing");
-    const std::string& errors = words[static_cast<std::size_t>(wrong - columns.begin())];
-    if (errors != "0" && errors != "0e+00" && errors != "N/A")
-      refuse(file, line.number, fmt::format("the result was wrong in {} places", errors));
-    if (words[0] == "0") continue;
-    log.samples.push_back(
-        TransferSample{positive(file, line.number, "size", words[0]),
-                       1e-6 * positive(file, line.number, "time",
-                                       words[static_cast<std::size_t>(time - columns.begin())]),
-                       line.number});
-  }
-  if (!ended)
-    refuse(file, lines.back().number,
-           "the log is cut off: its closing lines ('# Avg bus "
-           "bandwidth') are missing");
-  if (*log.ranks == 0) log.ranks.reset();
-  return log;
-}
-
-// "# Size  Latency (us)" and numbers. Bandwidths are in MB/s, 10^6 bytes.
-TransferLog read_osu(const std::vector<Line>& lines, const std::string& file) {
-  TransferLog log{TransferKind::point_to_point, {}, {}, file + " (OSU micro-benchmarks)"};
-  std::size_t columns = 0;
-  for (const Line& line : lines) {
-    const std::vector<std::string> words = words_of(line.text);
-    if (words.empty()) continue;
-    if (words[0] == "#" || words[0].starts_with('#')) {
-      const auto says = [&](const char* what) { return line.text.find(what) != std::string::npos; };
-      if (says("OSU")) {
-        if (says("Allreduce"))
-          log.kind = TransferKind::all_reduce;
-        else if (says("Bandwidth Test") && !says("Bi-Directional"))
-          log.kind = TransferKind::bandwidth;
-        else if (!says("Latency Test"))
-          refuse(file, line.number,
-                 "expected osu_latency, osu_bw or osu_allreduce, found '" + line.text + "'");
-      }
-      if (says("Size")) {
-        const bool bandwidth = says("MB/s");
-        if (bandwidth != (log.kind == TransferKind::bandwidth) || (!bandwidth && !says("(us)")))
-          refuse(file, line.number, "the columns are not those of the benchmark above");
-        columns = 1;  // of the first row on
-      }
-      continue;
-    }
-    if (columns == 0) refuse(file, line.number, "numbers before the line that names the columns");
-    if (columns == 1) columns = std::max<std::size_t>(2, words.size());
-    if (words.size() != columns)
-      refuse(file, line.number,
-             fmt::format("{} columns, expected {}: the log is cut off or of another program",
-                         words.size(), columns));
-    if (words[0] == "0") continue;
-    const double size = positive(file, line.number, "size", words[0]);
-    const double figure = positive(file, line.number, "figure", words[1]);
-    log.samples.push_back(
-        {size, log.kind == TransferKind::bandwidth ? size / (figure * 1e6) : figure * 1e-6,
-         line.number});
-  }
-  return log;
-}
-
-std::vector<TransferLog> read_csv(std::string_view text, const std::string& file, TransferKind kind,
-                                  std::optional<int> ranks) {
-  const CsvTable table(text, file);
+void check_columns(const CsvTable& table, const std::string& file, TransferKind kind) {
   for (const char* column : {"bytes", "seconds"})
     if (!table.has_column(column))
-      refuse(file, 1,
-             fmt::format("expected the columns bytes, seconds and perhaps ranks; '{}' is "
-                         "missing",
-                         column));
+      refuse_line(file, 1,
+                  fmt::format("expected the columns bytes, seconds and perhaps ranks; '{}' is "
+                              "missing",
+                              column));
+  if (table.has_column("ranks") && kind != TransferKind::all_reduce)
+    refuse_line(file, 1,
+                fmt::format("the column 'ranks' is of all-reduces, not of {}", to_string(kind)));
+}
+
+// One log per number of ranks.
+std::vector<TransferLog> read_csv(std::string_view text, const std::string& file,
+                                  TransferKind kind) {
+  const CsvTable table(text, file);
+  check_columns(table, file, kind);
   std::map<int, TransferLog> logs;
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const std::size_t line = table.line(row);
-    int of = ranks.value_or(0);
-    if (table.has_column("ranks"))
-      of = static_cast<int>(positive(file, line, "number of ranks", table.text(row, "ranks")));
+    const int of =
+        table.has_column("ranks") ? whole_ranks(file, line, table.text(row, "ranks")) : 0;
     TransferLog& log = logs[of];
-    log.samples.push_back({positive(file, line, "size", table.text(row, "bytes")),
-                           positive(file, line, "time", table.text(row, "seconds")), line});
+    log.samples.push_back(
+        transfer_sample(file, line, positive_number(file, line, "size", table.text(row, "bytes")),
+                        positive_number(file, line, "time", table.text(row, "seconds"))));
     log.kind = kind;
     log.source = of == 0 ? file : fmt::format("{} ({} ranks)", file, of);
     if (of > 0) log.ranks = of;
@@ -172,7 +66,69 @@ std::vector<TransferLog> read_csv(std::string_view text, const std::string& file
   return result;
 }
 
+// mpirun --tag-output puts "[1,0]<stdout>:" before each line.
+std::string untagged(const std::string& line) {
+  const auto tag = line.find("<std");
+  const auto end = line.find(">:", std::min(tag, line.size()));
+  return line.starts_with('[') && tag < 16 && end == tag + 7 ? line.substr(end + 2) : line;
+}
+
+void apply_ranks(std::vector<TransferLog>& logs, int ranks, const std::string& name) {
+  std::set<int> known;
+  for (TransferLog& log : logs) {
+    if (log.kind != TransferKind::all_reduce) continue;
+    if (!log.ranks) log.ranks = ranks;
+    known.insert(*log.ranks);
+  }
+  if (known.empty() || known.contains(ranks)) {
+    std::erase_if(logs, [&](const TransferLog& log) {
+      return log.kind == TransferKind::all_reduce && log.ranks != ranks;
+    });
+    return;
+  }
+  throw InputError(fmt::format("{}: its all-reduces are of {} ranks, not of {} (--ranks)", name,
+                               fmt::join(known, ", "), ranks));
+}
+
 }  // namespace
+
+void refuse_line(const std::string& file, std::size_t line, const std::string& why) {
+  throw InputError(fmt::format("{}:{}: {}", file, line, why));
+}
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+double positive_number(const std::string& file, std::size_t line, const std::string& what,
+                       const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) ||
+      value <= 0)
+    refuse_line(file, line, fmt::format("expected a positive {}, found '{}'", what, text));
+  return value;
+}
+
+TransferSample transfer_sample(const std::string& file, std::size_t line, double bytes,
+                               double seconds) {
+  if (bytes < 1 || bytes > kMostBytes)
+    refuse_line(file, line, fmt::format("expected a size of 1 byte to 1 PB, found {} B", bytes));
+  if (seconds < kLeastSeconds || seconds > kMostSeconds)
+    refuse_line(file, line, fmt::format("expected a time of 1 ns to one day, found {} s", seconds));
+  return {bytes, seconds, line};
+}
+
+bool is_row(const std::string& file, const LogLine& line, const std::string& first_word) {
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  if (std::all_of(first_word.begin(), first_word.end(), digit)) return true;
+  if (!digit(first_word[0]) || first_word.find(':') != std::string::npos) return false;
+  refuse_line(file, line.number,
+              fmt::format("expected a size in whole bytes, found '{}'", first_word));
+}
 
 std::string to_string(TransferKind kind) {
   switch (kind) {
@@ -182,6 +138,8 @@ std::string to_string(TransferKind kind) {
       return "point-to-point";
     case TransferKind::bandwidth:
       return "bandwidth";
+    case TransferKind::all_gather:
+      return "all-gather";
   }
   throw std::logic_error("unknown kind of transfer");
 }
@@ -189,38 +147,40 @@ std::string to_string(TransferKind kind) {
 std::vector<TransferLog> parse_transfer_log(std::string_view text, const std::string& name,
                                             std::optional<TransferKind> kind,
                                             std::optional<int> ranks) {
-  std::vector<Line> lines;
+  std::vector<LogLine> lines;
   std::istringstream in{std::string(text)};
-  for (std::string line; std::getline(in, line);) lines.push_back({lines.size() + 1, line});
-  if (lines.empty()) throw InputError(fmt::format("{}: cannot be read or is empty", name));
+  for (std::string line; std::getline(in, line);)
+    lines.push_back({lines.size() + 1, untagged(line)});
+  if (lines.empty()) throw InputError(fmt::format("{}: the file is empty", name));
   const auto contains = [&](const char* what) { return text.find(what) != std::string_view::npos; };
-  std::optional<TransferLog> log;
-  if (contains("busbw"))
-    log = read_nccl(lines, name);
-  else if (contains("# OSU"))
-    log = read_osu(lines, name);
+  const bool nccl = contains("busbw") || contains("Collective test starting");
+  const bool osu = contains("# OSU");
+  if (nccl && osu)
+    throw InputError(fmt::format(
+        "{}: holds logs of nccl-tests and of OSU benchmarks; give each its file", name));
+  std::vector<TransferLog> logs;
+  if (nccl)
+    logs = read_nccl_log(lines, name, kind);
+  else if (osu)
+    logs = read_osu_log(lines, name);
   else if (lines[0].text.find(',') != std::string::npos)
-    return read_csv(text, name, kind.value_or(TransferKind::all_reduce), ranks);
-  if (!log)
-    refuse(name, 1,
-           "expected the output of nccl-tests or of an OSU benchmark, or CSV with columns "
-           "bytes and seconds");
-  if (kind && *kind != log->kind)
-    refuse(name, 1,
-           fmt::format("the log is of {}, not of {}", to_string(log->kind), to_string(*kind)));
-  if (ranks) log->ranks = ranks;
-  need_samples(name, *log);
-  return {*log};
+    logs = read_csv(text, name, kind.value_or(TransferKind::all_reduce));
+  else
+    refuse_line(name, 1,
+                "expected the output of nccl-tests or of an OSU benchmark, or CSV with columns "
+                "bytes and seconds");
+  for (const TransferLog& log : logs)
+    if (kind && *kind != log.kind)
+      throw InputError(fmt::format("{}: the log is of {}, not of {} (--kind)", log.source,
+                                   to_string(log.kind), to_string(*kind)));
+  if (ranks) apply_ranks(logs, *ranks, name);
+  return logs;
 }
 
 std::vector<TransferLog> read_transfer_log(const std::filesystem::path& file,
                                            std::optional<TransferKind> kind,
                                            std::optional<int> ranks) {
-  std::ifstream in(file);
-  if (!in) throw InputError(fmt::format("{}: there is no such log", file.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return parse_transfer_log(text.str(), file.string(), kind, ranks);
+  return parse_transfer_log(read_text_file(file), file.string(), kind, ranks);
 }
 
 }  // namespace paceline

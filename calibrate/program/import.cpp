@@ -1,14 +1,19 @@
 #include "calibrate/import.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cctype>
+#include <ctime>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "base/units.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/step_costs.hpp"
+#include "calibrate/text_file.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {
@@ -20,20 +25,41 @@ struct ImportArguments {
   bool json = false;
 };
 
+bool is_table(const std::string& file) {
+  std::string extension = std::filesystem::path(file).extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension == ".csv";
+}
+
+Profile imported(const ImportArguments& arguments, const Model& model) {
+  const std::string text = read_text_file(arguments.file);
+  Profile profile = is_table(arguments.file)
+                        ? parse_import_csv(text, arguments.file, model, arguments.options)
+                        : parse_trace(text, arguments.file, model, arguments.options);
+  profile.software["tool"] = fmt::format("paceline-calibrate {}", calibrate_version());
+  profile.metadata["date"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  profile.metadata["source_file"] = std::filesystem::path(arguments.file).filename().string();
+  profile.metadata["source_hash"] = text_hash(text);
+  return profile;
+}
+
 void import(const ImportArguments& arguments) {
   const Model model = make_model(arguments.model);
-  const Profile profile = arguments.file.ends_with(".csv")
-                              ? import_csv(arguments.file, model, arguments.options)
-                              : import_trace(arguments.file, model, arguments.options);
-  if (!arguments.out.empty()) save_profile(arguments.out, profile);
-  if (arguments.json) {
-    std::cout << profile_json(profile).dump(2) << '\n';
-    return;
-  }
+  const Profile profile = imported(arguments, model);
   const StepCosts costs = step_costs(model, profile, arguments.options.batch);
-  std::cout << fmt::format("{} on {}: {}\nforward {}, backward {}\n", profile.model, profile.device,
-                           profile.description, format_duration(costs.forward_s()),
-                           format_duration(costs.backward_s()));
+  for (const Json& warning : profile.metadata.value("warnings", Json::array()))
+    fmt::print(stderr, "paceline-calibrate: warning: {}\n", warning.get<std::string>());
+  if (!arguments.out.empty()) {
+    read_profile(profile_json(profile), arguments.out);  // never write what nobody can read
+    save_profile(arguments.out, profile);
+  }
+  if (arguments.json)
+    std::cout << profile_json(profile).dump(2) << '\n';
+  else
+    std::cout << fmt::format("{} on {}: {}\nforward {}, backward {}\n", profile.model,
+                             profile.device, profile.description,
+                             format_duration(costs.forward_s()),
+                             format_duration(costs.backward_s()));
 }
 
 }  // namespace
@@ -49,9 +75,11 @@ void add_import(CLI::App& app) {
   command->add_option("--model", arguments->model, "network it is of")->required();
   command->add_option("--batch", arguments->options.batch, "samples per step")->required();
   command->add_option("--device", arguments->options.device, "GPU it was recorded on")->required();
-  command->add_option("--precision", arguments->options.precision, "fp32, tf32, fp16")
+  command->add_option("--precision", arguments->options.precision, "fp32, tf32, fp16, bf16")
       ->capture_default_str();
-  command->add_option("--uncertainty", arguments->options.uncertainty, "sigma of the step time")
+  command
+      ->add_option("--uncertainty", arguments->options.uncertainty,
+                   "relative sigma of the step time, 0 to 10")
       ->capture_default_str();
   command->add_option("--out", arguments->out, "profile file to write");
   command->add_flag("--json", arguments->json, "print the profile as JSON");

@@ -1,14 +1,18 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "calibrate/csv.hpp"
-#include "calibrate/network_fit.hpp"
+#include "calibrate/network_link.hpp"
 #include "calibrate/program/commands.hpp"
 #include "platforms/cluster_file.hpp"
 
@@ -17,157 +21,333 @@ namespace {
 
 struct NetworkArguments {
   std::vector<std::string> logs;
-  std::string kind, contention, base, out, name;
-  int ranks = 0;
-  bool shipped = false, residuals = false, json = false;
+  std::string kind, contention, base, out, name, shipped, link = "network";
+  std::optional<int> ranks;
+  bool is_shipped = false, residuals = false, json = false;
 };
+
+// What is printed, kept until all has gone well.
+struct Report {
+  std::string text;
+  Json json = Json::object();
+  template <typename... Args>
+  void print(fmt::format_string<Args...> format, Args&&... args) {
+    text += fmt::format(format, std::forward<Args>(args)...);
+  }
+};
+
+template <typename Enum>
+Enum named(const char* what, const std::string& name, const std::vector<std::string>& names) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) throw InputError(unknown_name(what, name, names));
+  return static_cast<Enum>(found - names.begin());
+}
+
+std::optional<TransferKind> kind_of(const std::string& name) {
+  if (name.empty()) return {};
+  return named<TransferKind>("kind of log", name, {"all-reduce", "point-to-point", "bandwidth"});
+}
+
+// ---- tables
 
 std::string range_text(const TransferSegment& segment) {
   if (segment.points == 0) return "not stated";
   return fmt::format("{} to {}", format_bytes(segment.from_bytes), format_bytes(segment.to_bytes));
 }
 
-void print_segments(const std::string& name, const TransferFit& fit) {
-  for (const TransferSegment& segment : fit.segments) {
-    const std::string errors = segment.points == 0
-                                   ? fmt::format("{:>10}{:>9}", "-", "-")
-                                   : fmt::format("{:>9.1f}%{:>8.1f}%", 100 * segment.mean_error,
-                                                 100 * segment.worst_error);
-    std::cout << fmt::format("{:<40}{:>24}{:>14}{:>14.4g}{:>7}{}\n", name, range_text(segment),
-                             format_duration(segment.alpha_s), segment.beta_s_per_byte,
-                             segment.points, errors);
-  }
+void print_header(Report& report) {
+  report.print("{:<44}{:>6}{:>24}{:>13}{:>12}{:>7}{:>10}{:>9}\n", "", "ranks", "sizes", "alpha",
+               "beta s/B", "points", "mean err", "worst");
 }
 
-void print_header() {
-  std::cout << fmt::format("{:<40}{:>24}{:>14}{:>14}{:>7}{:>10}{:>9}\n", "", "sizes", "alpha",
-                           "beta s/B", "points", "mean err", "worst");
+void print_segment(Report& report, const std::string& name, const std::string& ranks,
+                   const TransferSegment& segment) {
+  const std::string errors =
+      segment.points == 0
+          ? fmt::format("{:>10}{:>9}", "-", "-")
+          : fmt::format("{:>9.1f}%{:>8.1f}%", 100 * segment.mean_error, 100 * segment.worst_error);
+  report.print("{:<44}{:>6}{:>24}{:>13}{:>12.4g}{:>7}{}\n", name, ranks, range_text(segment),
+               format_duration(segment.alpha_s), segment.beta_s_per_byte, segment.points, errors);
 }
 
-Json fit_json(const std::string& name, const TransferFit& fit) {
-  Json json{{"name", name}, {"segments", Json::array()}};
-  for (const TransferSegment& s : fit.segments) {
-    Json segment{
-        {"alpha_s", s.alpha_s}, {"beta_s_per_byte", s.beta_s_per_byte}, {"points", s.points}};
-    if (s.points > 0) {
-      segment["from_bytes"] = s.from_bytes;
-      segment["to_bytes"] = s.to_bytes;
-      segment["mean_error"] = s.mean_error;
-      segment["worst_error"] = s.worst_error;
-    }
-    json["segments"].push_back(std::move(segment));
+void print_fit(Report& report, const std::string& name, const FittedLog& fitted) {
+  const std::string ranks =
+      fitted.log.ranks ? fmt::format("{}", *fitted.log.ranks) : std::string("-");
+  for (const TransferSegment& segment : fitted.fit.segments)
+    print_segment(report, name, ranks, segment);
+  if (fitted.fit.segments.size() > 1) print_segment(report, "  as one law", "", fitted.fit.one_law);
+}
+
+Json segment_json(const TransferSegment& s) {
+  Json json{{"alpha_s", s.alpha_s}, {"beta_s_per_byte", s.beta_s_per_byte}, {"points", s.points}};
+  if (s.points > 0) {
+    json["from_bytes"] = s.from_bytes;
+    json["to_bytes"] = s.to_bytes;
+    json["mean_error"] = s.mean_error;
+    json["worst_error"] = s.worst_error;
   }
   return json;
 }
 
-void print_shipped(bool as_json) {
-  Json rows = Json::array();
-  if (!as_json) print_header();
-  for (const ShippedFit& shipped : shipped_network_fits()) {
-    if (as_json)
-      rows.push_back(fit_json(shipped.name, shipped.fit));
+Json fit_json(const std::string& name, const FittedLog& fitted) {
+  Json json{{"name", name}, {"kind", to_string(fitted.log.kind)}};
+  if (fitted.log.ranks) json["ranks"] = *fitted.log.ranks;
+  json["segments"] = Json::array();
+  for (const TransferSegment& s : fitted.fit.segments) json["segments"].push_back(segment_json(s));
+  if (fitted.fit.segments.size() > 1) json["one_law"] = segment_json(fitted.fit.one_law);
+  return json;
+}
+
+void print_residuals(Report& report, const FittedLog& fitted) {
+  const bool several = fitted.fit.segments.size() > 1;
+  report.print("{:>14}{:>14}{:>14}{:>9}{}\n", "bytes", "measured", "fit", "error",
+               several ? "  as one law" : "");
+  for (const TransferSample& sample : fitted.log.samples) {
+    const double fit = fitted.fit.seconds(sample.bytes);
+    const auto error = [&](double seconds) { return 100 * (seconds / sample.seconds - 1); };
+    report.print("{:>14.0f}{:>14}{:>14}{:>+8.1f}%", sample.bytes, format_duration(sample.seconds),
+                 format_duration(fit), error(fit));
+    if (several) report.print("{:>+11.1f}%", error(fitted.fit.one_law.seconds(sample.bytes)));
+    report.print("\n");
+  }
+}
+
+// ---- logs
+
+std::vector<FittedLog> read_logs(const NetworkArguments& arguments) {
+  std::vector<FittedLog> fitted;
+  bool all_reduce = false;
+  for (const std::string& file : arguments.logs)
+    for (TransferLog& log : read_transfer_log(file, kind_of(arguments.kind), arguments.ranks)) {
+      all_reduce |= log.kind == TransferKind::all_reduce;
+      TransferFit fit = fit_transfers(log.samples, log.source);
+      fitted.push_back({std::move(log), std::move(fit)});
+    }
+  if (arguments.ranks && !all_reduce)
+    throw InputError("--ranks is of all-reduces, and there is none in these logs");
+  return fitted;
+}
+
+// Those logs as one: repeated runs count alike.
+FittedLog pooled(const std::vector<const FittedLog*>& logs) {
+  if (logs.size() == 1) return *logs.front();
+  FittedLog all = *logs.front();
+  std::vector<std::string> sources;
+  all.log.samples.clear();
+  for (const FittedLog* one : logs) {
+    all.log.samples.insert(all.log.samples.end(), one->log.samples.begin(), one->log.samples.end());
+    sources.push_back(one->log.source);
+  }
+  all.log.source = fmt::format("{} together", fmt::join(sources, ", "));
+  all.fit = fit_transfers(all.log.samples, all.log.source);
+  return all;
+}
+
+/// The logs that the link is made of: point-to-point if there is any, else the all-reduces of the
+/// most ranks, else bandwidth alone.
+struct Choice {
+  FittedLog main;
+  std::optional<FittedLog> bandwidth;
+  std::vector<const FittedLog*> checks;  // all-reduces that the link is only compared with
+};
+
+Choice choose(const std::vector<FittedLog>& logs) {
+  std::vector<const FittedLog*> pairs, rings, flights, others;
+  int most = 0;
+  for (const FittedLog& one : logs)
+    if (one.log.kind == TransferKind::all_reduce) most = std::max(most, one.log.ranks.value_or(0));
+  for (const FittedLog& one : logs) {
+    if (one.log.kind == TransferKind::point_to_point)
+      pairs.push_back(&one);
+    else if (one.log.kind == TransferKind::bandwidth)
+      flights.push_back(&one);
     else
-      print_segments(shipped.name, shipped.fit);
+      (one.log.ranks.value_or(0) == most ? rings : others).push_back(&one);
   }
-  if (as_json) std::cout << rows.dump(2) << '\n';
-}
-
-std::optional<TransferKind> kind_of(const std::string& name) {
-  if (name.empty()) return {};
-  for (const TransferKind kind :
-       {TransferKind::all_reduce, TransferKind::point_to_point, TransferKind::bandwidth})
-    if (to_string(kind) == name) return kind;
-  throw InputError(
-      unknown_name("kind of log", name, {"all-reduce", "point-to-point", "bandwidth"}));
-}
-
-void print_residuals(const TransferLog& log, const TransferFit& fit) {
-  std::cout << fmt::format("{:>14}{:>14}{:>14}{:>9}\n", "bytes", "measured", "fit", "error");
-  for (const TransferSample& sample : log.samples) {
-    const double fitted = fit.seconds(sample.bytes);
-    std::cout << fmt::format("{:>14.0f}{:>14}{:>14}{:>+8.1f}%\n", sample.bytes,
-                             format_duration(sample.seconds), format_duration(fitted),
-                             100 * (fitted / sample.seconds - 1));
+  Choice choice;
+  if (pairs.empty() && rings.empty()) {
+    choice.main = pooled(flights);
+    return choice;
   }
+  if (!flights.empty()) choice.bandwidth = pooled(flights);
+  choice.main = pooled(pairs.empty() ? rings : pairs);
+  if (!pairs.empty()) others.insert(others.end(), rings.begin(), rings.end());
+  for (const FittedLog* one : others)
+    if (one->log.ranks) choice.checks.push_back(one);
+  return choice;
 }
 
-// How the one law that a cluster file holds describes all points of the log.
-double mean_error_of(const TransferLog& log, const TransferFit& fit) {
-  const double alpha = fit.segments.front().alpha_s, beta = fit.segments.back().beta_s_per_byte;
-  double sum = 0;
-  for (const TransferSample& sample : log.samples)
-    sum += std::abs((alpha + beta * sample.bytes) / sample.seconds - 1);
-  return sum / static_cast<double>(log.samples.size());
-}
+// ---- contention
 
 std::vector<ContentionSample> read_contention(const std::string& file) {
   const CsvTable table{std::filesystem::path(file)};
+  for (const char* column : {"jobs", "bytes", "seconds"})
+    if (!table.has_column(column))
+      throw InputError(fmt::format(
+          "{}:1: expected the columns jobs, bytes, seconds; '{}' is missing", file, column));
   std::vector<ContentionSample> samples;
-  for (std::size_t row = 0; row < table.rows(); ++row)
-    samples.push_back(
-        {table.number(row, "jobs"), table.number(row, "bytes"), table.number(row, "seconds")});
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    const ContentionSample sample{table.number(row, "jobs"), table.number(row, "bytes"),
+                                  table.number(row, "seconds")};
+    const auto refuse = [&](const char* column, const char* expected) {
+      throw InputError(fmt::format("{}:{}: expected {} in column '{}', found '{}'", file,
+                                   table.line(row), expected, column, table.text(row, column)));
+    };
+    if (sample.jobs < 1 || sample.jobs > 1e6 || sample.jobs != std::floor(sample.jobs))
+      refuse("jobs", "a whole number of 1 or more");
+    if (sample.bytes < 1 || sample.bytes > 1e15) refuse("bytes", "1 byte to 1 PB");
+    if (sample.seconds < 1e-9 || sample.seconds > 86400) refuse("seconds", "1 ns to one day");
+    samples.push_back(sample);
+  }
   return samples;
 }
 
-void network(const NetworkArguments& arguments) {
-  if (arguments.shipped) return print_shipped(arguments.json);
+void report_contention(Report& report, const std::string& file, const Choice& choice) {
+  const TransferSegment law = best_single_law(choice.main.fit, choice.main.log.samples);
+  if (law.beta_s_per_byte <= 0)
+    throw InputError(fmt::format("{}: without a bandwidth there is nothing that contention adds to",
+                                 choice.main.log.source));
+  const double eta = fit_contention(read_contention(file), law.alpha_s, law.beta_s_per_byte);
+  report.json["contention_s_per_byte"] = eta;
+  report.print(
+      "contention: {:.4g} s/B for every other job's byte, {:.0f} % of beta (not in the cluster "
+      "file: "
+      "the simulator shares a link without loss)\n",
+      eta, 100 * eta / law.beta_s_per_byte);
+}
+
+// ---- link
+
+void report_link(Report& report, const Choice& choice, const FittedLink& link) {
+  const TransferSegment& law = link.law;
+  Json& json = report.json["link"] = Json::object();
+  if (link.latency_s) json["latency_s"] = *link.latency_s;
+  json["overhead_s"] = link.overhead_s;
+  json["bandwidth"] = link.bandwidth;
+  report.print("{}: {}\n", choice.main.log.source, link.derivation);
+  if (law.points > 0) {
+    json["mean_error"] = law.mean_error;
+    json["worst_error"] = law.worst_error;
+    report.print(
+        "a cluster file has one alpha and one beta: they miss the log by {:.1f} % on average and "
+        "by "
+        "{:.0f} % at worst",
+        100 * law.mean_error, 100 * law.worst_error);
+    if (choice.main.fit.segments.size() > 1)
+      report.print(" ({:.1f} % as {} laws)", 100 * choice.main.fit.mean_error(),
+                   choice.main.fit.segments.size());
+    report.print("\n");
+  }
+  for (const FittedLog* check : choice.checks) {
+    const double error = mean_error_over(link, check->log);
+    report.json["checks"].push_back({{"name", check->log.source}, {"mean_error", error}});
+    report.print("{}: only compared; that link misses it by {:.0f} %\n", check->log.source,
+                 100 * error);
+  }
+}
+
+void write_link(const NetworkArguments& arguments, const Choice& choice, const FittedLink& link,
+                Report& report) {
+  const auto link_class = named<LinkClass>("link", arguments.link, {"network", "pcie", "nvlink"});
+  const std::string name = arguments.name.empty()
+                               ? std::filesystem::path(arguments.out).stem().string()
+                               : arguments.name;
+  const ClusterSpec base = load_cluster_spec(arguments.base);
+  std::string source = choice.main.log.source;
+  if (choice.bandwidth) source += ", " + choice.bandwidth->log.source;
+  const ClusterSpec fitted = with_link(base, link, link_class, name, source);
+  save_json(arguments.out, write_cluster(fitted));
+  if (!link.latency_s) report.print("latency: the log has none; that of {} stays\n", base.name);
+  report.print("written to {}\n", arguments.out);
+}
+
+void finish(const NetworkArguments& arguments, const Choice& choice, Report& report) {
+  const bool wanted = !arguments.out.empty();
+  const TransferLog& log = choice.main.log;
+  if (wanted || log.kind != TransferKind::all_reduce || log.ranks) {
+    const FittedLink link = link_of(choice.main, choice.bandwidth ? &*choice.bandwidth : nullptr);
+    report_link(report, choice, link);
+    if (wanted) write_link(arguments, choice, link, report);
+  } else {
+    report.print("give --ranks for the latency and bandwidth of a link\n");
+  }
+  std::cout << (arguments.json ? report.json.dump(2) + '\n' : report.text);
+}
+
+// ---- the two ways to call it
+
+void list_shipped(const NetworkArguments& arguments) {
+  Report report;
+  Json rows = Json::array();
+  print_header(report);
+  for (const ShippedFit& shipped : shipped_network_fits()) {
+    rows.push_back(fit_json(shipped.name, shipped.fitted));
+    print_fit(report, shipped.name, shipped.fitted);
+  }
+  const ShippedContention contention = shipped_contention();
+  rows.push_back({{"name", contention.name},
+                  {"kind", "contention"},
+                  {"contention_s_per_byte", contention.eta_s_per_byte},
+                  {"points", contention.samples.size()},
+                  {"mean_error", contention.mean_error},
+                  {"mean_error_without", contention.mean_error_without}});
+  report.print(
+      "contention, {}: {:.4g} s/B for every other job's byte, {:.0f} % of beta; misses the times "
+      "by "
+      "{:.1f} %, without it {:.1f} %\n",
+      contention.name, contention.eta_s_per_byte,
+      100 * contention.eta_s_per_byte / contention.beta_s_per_byte, 100 * contention.mean_error,
+      100 * contention.mean_error_without);
+  std::cout << (arguments.json ? rows.dump(2) + '\n' : report.text);
+}
+
+void use_shipped(const NetworkArguments& arguments) {
+  if (!arguments.logs.empty() || !arguments.kind.empty() || arguments.ranks ||
+      !arguments.contention.empty())
+    throw InputError(
+        "--shipped takes the place of logs and of --kind, --ranks, --contention; a name of several "
+        "words stands in quotes");
+  if (arguments.shipped.empty()) {
+    if (!arguments.out.empty())
+      throw InputError("which shipped fit is to be written? --shipped NAME (--shipped lists them)");
+    return list_shipped(arguments);
+  }
+  const ShippedFit shipped = shipped_network_fit(arguments.shipped);
+  Report report;
+  print_header(report);
+  print_fit(report, shipped.name, shipped.fitted);
+  if (arguments.residuals && !shipped.fitted.log.samples.empty())
+    print_residuals(report, shipped.fitted);
+  report.json["fits"] = Json::array({fit_json(shipped.name, shipped.fitted)});
+  finish(arguments, {shipped.fitted, {}, {}}, report);
+}
+
+void use_logs(const NetworkArguments& arguments) {
   if (arguments.logs.empty()) throw InputError("give a log, or --shipped (see --help)");
+  const std::vector<FittedLog> logs = read_logs(arguments);
+  Report report;
+  report.json["fits"] = Json::array();
+  print_header(report);
+  for (const FittedLog& one : logs) {
+    report.json["fits"].push_back(fit_json(one.log.source, one));
+    print_fit(report, one.log.source, one);
+    if (arguments.residuals) print_residuals(report, one);
+  }
+  const Choice choice = choose(logs);
+  if (!arguments.contention.empty()) report_contention(report, arguments.contention, choice);
+  finish(arguments, choice, report);
+}
+
+void network(const NetworkArguments& arguments) {
   if (arguments.base.empty() != arguments.out.empty())
     throw InputError("--base and --out go together: a cluster, and the file for what is fitted");
-  std::vector<TransferLog> logs;
-  for (const std::string& file : arguments.logs)
-    for (TransferLog& log : read_transfer_log(
-             file, kind_of(arguments.kind),
-             arguments.ranks > 0 ? std::optional<int>(arguments.ranks) : std::nullopt))
-      logs.push_back(std::move(log));
-  Json json{{"fits", Json::array()}};
-  std::optional<std::size_t> latency, bandwidth;
-  std::vector<TransferFit> fits;
-  if (!arguments.json) print_header();
-  for (std::size_t i = 0; i < logs.size(); ++i) {
-    fits.push_back(fit_transfers(logs[i].samples, logs[i].source));
-    if (logs[i].kind == TransferKind::bandwidth)
-      bandwidth = i;
-    else
-      latency = i;  // the last one: of several numbers of ranks the largest
-    json["fits"].push_back(fit_json(logs[i].source, fits[i]));
-    if (arguments.json) continue;
-    print_segments(logs[i].source, fits[i]);
-    if (arguments.residuals) print_residuals(logs[i], fits[i]);
-  }
-  const std::size_t used = latency ? *latency : *bandwidth;
-  if (!arguments.contention.empty()) {
-    const double eta =
-        fit_contention(read_contention(arguments.contention), fits[used].segments.front().alpha_s,
-                       fits[used].segments.back().beta_s_per_byte);
-    json["contention_s_per_byte"] = eta;
-    if (!arguments.json)
-      std::cout << fmt::format(
-          "contention: {:.4g} s/B for every other job's byte, {:.0f} % of beta\n", eta,
-          100 * eta / fits[used].segments.back().beta_s_per_byte);
-  }
-  if (!arguments.out.empty() || logs[used].kind != TransferKind::all_reduce || logs[used].ranks) {
-    const FittedLink link =
-        link_of(logs[used], fits[used], bandwidth && latency ? &fits[*bandwidth] : nullptr);
-    const double error = mean_error_of(logs[used], fits[used]);
-    json["link"] = {{"latency_s", link.latency_s},
-                    {"overhead_s", link.overhead_s},
-                    {"bandwidth", link.bandwidth},
-                    {"mean_error", error}};
-    if (!arguments.json)
-      std::cout << fmt::format(
-          "{}: {}; one alpha and one beta miss the log by {:.1f} % on average\n", logs[used].source,
-          link.derivation, 100 * error);
-    if (!arguments.out.empty()) {
-      const std::string name = arguments.name.empty()
-                                   ? std::filesystem::path(arguments.out).stem().string()
-                                   : arguments.name;
-      save_json(arguments.out, write_cluster(with_link(load_cluster_spec(arguments.base), link,
-                                                       name, logs[used].source)));
-      if (!arguments.json) std::cout << fmt::format("written to {}\n", arguments.out);
-    }
-  }
-  if (arguments.json) std::cout << json.dump(2) << '\n';
+  named<LinkClass>("link", arguments.link, {"network", "pcie", "nvlink"});
+  if (arguments.ranks && *arguments.ranks < 2)
+    throw InputError(fmt::format("--ranks: expected 2 or more, found {}", *arguments.ranks));
+  if (arguments.is_shipped)
+    use_shipped(arguments);
+  else
+    use_logs(arguments);
 }
 
 }  // namespace
@@ -179,21 +359,34 @@ void add_network(CLI::App& app) {
   command->add_option("logs", arguments->logs, "files; osu_latency and osu_bw of a link together");
   command->add_option("--kind", arguments->kind,
                       "what a CSV holds: all-reduce (default), point-to-point, bandwidth");
-  command->add_option("--ranks", arguments->ranks, "of an all-reduce whose log does not say");
+  command->add_option("--ranks", arguments->ranks,
+                      "of an all-reduce whose log does not say; of several, the one to use");
   command->add_option("--contention", arguments->contention,
                       "CSV jobs,bytes,seconds: transfers that share a link");
-  command->add_option("--base", arguments->base, "cluster whose network is replaced");
+  command->add_option("--base", arguments->base, "cluster of which a class of links is replaced");
+  command->add_option("--link", arguments->link, "that class: network, pcie, nvlink")
+      ->capture_default_str();
   command->add_option("--out", arguments->out, "cluster file to write");
   command->add_option("--name", arguments->name, "of the new cluster (default: the file's)");
   command->add_flag("--residuals", arguments->residuals, "print every point");
-  command->add_flag("--shipped", arguments->shipped, "the fits of published measurements");
+  CLI::Option* shipped =
+      command
+          ->add_option("--shipped", arguments->shipped,
+                       "a fit of published measurements in place of logs; without NAME their list")
+          ->expected(0, 1)
+          ->type_name("[NAME]");
   command->add_flag("--json", arguments->json, "print as JSON");
   command->footer(
       "Examples:\n"
       "  paceline-calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
       "  paceline-calibrate network osu_latency.txt osu_bw.txt --residuals\n"
-      "  paceline-calibrate network --shipped");
-  command->callback([arguments] { network(*arguments); });
+      "  paceline-calibrate network --shipped\n"
+      "  paceline-calibrate network --shipped 'NCCL 10GbE 8 nodes' --base 16x1-1080ti-10gbe "
+      "--out mine.json");
+  command->callback([arguments, shipped] {
+    arguments->is_shipped = shipped->count() > 0;
+    network(*arguments);
+  });
 }
 
 }  // namespace paceline

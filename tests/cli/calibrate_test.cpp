@@ -1,9 +1,4 @@
 // paceline-calibrate as a user meets it: exit codes, one-line messages, nothing half-written.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -13,53 +8,13 @@
 #include <sstream>
 
 #include "base/json.hpp"
+#include "calibrate_cli.hpp"
 
 namespace paceline {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class CalibrateCli : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "paceline-calibrate-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  int shell(const std::string& command) {
-    const std::string line =
-        "cd '" + folder_.string() + "' && " + command + " >out 2>err </dev/null";
-    const int status = std::system(line.c_str());
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  int calibrate(const std::string& arguments) {
-    return shell("'" PACELINE_CALIBRATE_BINARY "' " + arguments);
-  }
-  std::string read(const std::string& name) {
-    std::ifstream stream(folder_ / name);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
-  void write(const std::string& name, const std::string& text) {
-    std::ofstream(folder_ / name) << text;
-  }
-  // Exit code 2, one line with `expected` on stderr, nothing on stdout, no file "new".
-  void refuses(const std::string& arguments, const std::string& expected) {
-    EXPECT_EQ(calibrate(arguments), 2) << arguments;
-    EXPECT_THAT(read("err"), HasSubstr(expected)) << arguments;
-    const std::string err = read("err");
-    EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), 1) << err;
-    EXPECT_EQ(read("out"), "") << arguments;
-    EXPECT_FALSE(fs::exists(folder_ / "new")) << arguments;
-  }
-
-  fs::path folder_;
-};
 
 constexpr const char* kLenet = R"({"format": "paceline-profile-1", "source": "published",
   "uncertainty": 0.1, "device": "GTX 1080 Ti", "model": "lenet5", "batches": [{"batch": 16,

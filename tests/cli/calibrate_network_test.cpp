@@ -1,0 +1,156 @@
+// paceline-calibrate network and import as a user meets them.
+#include "base/json.hpp"
+#include "calibrate_cli.hpp"
+
+namespace paceline {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kBandwidth =
+    "# OSU MPI Bandwidth Test v5.9\n# Size      Bandwidth (MB/s)\n1000   500\n100000  900\n"
+    "1000000  1000\n";
+constexpr const char* kLatency =
+    "# OSU MPI Latency Test v5.9\n# Size          Latency (us)\n8  20.0\n1024  21.0\n"
+    "1048576  1000.0\n";
+constexpr const char* kRing =
+    "bytes,seconds,ranks\n1000,1e-4,4\n1000000,1e-3,4\n"
+    "1000,2e-4,8\n1000000,1.4e-3,8\n";
+
+TEST_F(CalibrateCli, BandwidthAloneKeepsTheLatencyOfTheBase) {
+  write("bw.txt", kBandwidth);
+  ASSERT_EQ(calibrate("network bw.txt --base 16x1-1080ti-10gbe --out new.json"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("latency: the log has none; that of 16x1-1080ti-10gbe stays"));
+  EXPECT_EQ(Json::parse(read("new.json")).at("network").at("latency"), "43us");
+}
+
+TEST_F(CalibrateCli, APlatformFileGetsNoFittedNetwork) {
+  write("lat.txt", kLatency);
+  write("p.xml", "<platform version=\"4.1\"/>");
+  write("xml.json", R"({"format": "paceline-cluster-1", "name": "x",
+    "nodes": [{"count": 2, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
+    "network": {"topology": {"kind": "xml", "file": "p.xml"}}})");
+  refuses("network lat.txt --base xml.json --out new", "xml.json: $.network.topology: ");
+}
+
+TEST_F(CalibrateCli, AClassOfLinksIsChosen) {
+  write("lat.txt", kLatency);
+  ASSERT_EQ(calibrate("network lat.txt --base 2x8-1080ti-10gbe --link pcie --out new.json"), 0)
+      << read("err");
+  const Json made = Json::parse(read("new.json"));
+  EXPECT_THAT(made.at("sources").at("nodes.pcie").get<std::string>(), HasSubstr("lat.txt"));
+  EXPECT_EQ(made.at("network").at("latency"), "43us");
+  std::filesystem::remove(folder_ / "new.json");
+  refuses("network lat.txt --base 2x8-1080ti-10gbe --link nvlink --out new", "there is no nvlink");
+  refuses("network lat.txt --base 2x8-1080ti-10gbe --link pice --out new", "did you mean 'pcie'");
+}
+
+TEST_F(CalibrateCli, RanksAreNeverIgnored) {
+  write("ring.csv", kRing);
+  write("lat.txt", kLatency);
+  refuses("network ring.csv --ranks 0", "--ranks: expected 2 or more, found 0");
+  refuses("network ring.csv --ranks -3", "--ranks: expected 2 or more, found -3");
+  refuses("network ring.csv --ranks 7", "ring.csv: its all-reduces are of 4, 8 ranks, not of 7");
+  refuses("network lat.txt --ranks 4", "there is none in these logs");
+  ASSERT_EQ(calibrate("network ring.csv"), 0);
+  EXPECT_THAT(read("out"), HasSubstr("ring.csv (8 ranks): read as a ring of 14 steps"));
+  EXPECT_THAT(read("out"), HasSubstr("ring.csv (4 ranks): only compared; that link misses it by"));
+  ASSERT_EQ(calibrate("network ring.csv --ranks 4"), 0);
+  EXPECT_THAT(read("out"), Not(HasSubstr("8 ranks")));
+}
+
+TEST_F(CalibrateCli, ContentionIsCheckedLineByLine) {
+  write("ring.csv", kRing);
+  const auto refused = [&](const std::string& row, const std::string& message) {
+    write("jobs.csv", "jobs,bytes,seconds\n1,1000000,1e-3\n" + row + "\n");
+    refuses("network ring.csv --contention jobs.csv", message);
+  };
+  refused("0,1000000,1", "jobs.csv:3: expected a whole number of 1 or more in column 'jobs'");
+  refused("2,1000000,-1", "jobs.csv:3: expected 1 ns to one day in column 'seconds'");
+  refused("2,0,1", "jobs.csv:3: expected 1 byte to 1 PB in column 'bytes'");
+  refused("1,1000000,1", "contention needs times with two jobs or more");
+}
+
+TEST_F(CalibrateCli, ShippedFitsMakeClusters) {
+  ASSERT_EQ(calibrate("network --shipped"), 0);
+  for (const char* name : {"1GbE point-to-point", "1GbE sparse all-gather P102-100 x16, later fit",
+                           "contention, 1GbE, 20 MiB", "DeepBench 1080Ti x16"})
+    EXPECT_THAT(read("out"), HasSubstr(name));
+  ASSERT_EQ(
+      calibrate("network --shipped 'NCCL 10GbE 4 nodes' --base 16x1-1080ti-1gbe --out a.json"), 0)
+      << read("err");
+  const Json made = Json::parse(read("a.json"));
+  EXPECT_THAT(made.at("network").at("latency").get<std::string>(), HasSubstr("43.3"));
+  EXPECT_THAT(made.at("sources").dump(), HasSubstr("published fit: NCCL 10GbE 4 nodes"));
+  refuses("network --shipped 'NCCL 10GbE 4 node' --base 16x1-1080ti-1gbe --out new",
+          "did you mean 'NCCL 10GbE 4 nodes'");
+  refuses("network --shipped --base 16x1-1080ti-1gbe --out new", "which shipped fit");
+  refuses("network --shipped NCCL x.log", "takes the place of logs");
+}
+
+TEST_F(CalibrateCli, CompressedFilesAreNamed) {
+  write("log.gz", "\x1f\x8b rest");
+  refuses("network log.gz", "log.gz: is compressed with gzip; decompress it first");
+  refuses("import log.gz --model lenet5 --batch 2 --device V100 --out new", "compressed with gzip");
+}
+
+constexpr const char* kTimes =
+    "operation,forward_s,backward_s\nconv1,1e-6,2e-6\ntanh1,1e-6,2e-6\npool1,1e-6,2e-6\n"
+    "conv2,1e-6,2e-6\ntanh2,1e-6,2e-6\npool2,1e-6,2e-6\nfc1,1e-6,2e-6\ntanh3,1e-6,2e-6\n"
+    "fc2,1e-6,2e-6\ntanh4,1e-6,2e-6\nfc3,1e-6,2e-6\nloss,1e-6,2e-6\n";
+
+TEST_F(CalibrateCli, AnImportedProfileSaysWhereItComesFrom) {
+  write("times.CSV", kTimes);
+  ASSERT_EQ(calibrate("import times.CSV --model lenet5 --batch 16 --device T4 --out p.json"), 0)
+      << read("err");
+  const Json profile = Json::parse(read("p.json"));
+  EXPECT_EQ(profile.at("metadata").at("source_file"), "times.CSV");
+  EXPECT_THAT(profile.at("metadata").at("source_hash").get<std::string>(), HasSubstr("fnv1a64:"));
+  EXPECT_EQ(profile.at("metadata").at("date").get<std::string>().size(), 20U);
+  EXPECT_THAT(profile.at("software").at("tool").get<std::string>(),
+              HasSubstr("paceline-calibrate "));
+  ASSERT_EQ(calibrate("check p.json"), 0) << read("err");
+}
+
+TEST_F(CalibrateCli, ImportOptionsThatNobodyCouldReadAreRefused) {
+  write("times.csv", kTimes);
+  const std::string command = "import times.csv --model lenet5 --batch 16 --out new ";
+  for (const char* uncertainty : {"-1", "nan", "inf", "11"})
+    refuses(command + "--device T4 --uncertainty " + uncertainty,
+            "the uncertainty must be 0 to 10");
+  refuses(command + "--device T4 --precision fp99", "unknown precision 'fp99'");
+  refuses(command + "--device ''", "the device must have a name");
+}
+
+// The commands of the two pages, from top to bottom; a text block shows what the one before prints.
+TEST_F(CalibrateCli, TheGuidesCommandsPrintWhatItShows) {
+  for (const char* page : {"network.md", "import.md"}) {
+    std::ifstream stream(std::filesystem::path(PACELINE_SOURCE_DIR) / "docs" / page);
+    std::string line, kind, block;
+    int shown = 0;
+    while (std::getline(stream, line)) {
+      if (kind.empty()) {
+        if (line.starts_with("```")) kind = line, block.clear();
+        continue;
+      }
+      if (line != "```") {
+        block += line + "\n";
+        continue;
+      }
+      if (kind == "```sh") {
+        write("commands.sh",
+              "set -e\nPATH=$(dirname '" PACELINE_CALIBRATE_BINARY "'):$PATH\n" + block);
+        EXPECT_EQ(shell("sh commands.sh"), 0) << block << read("err");
+      } else if (kind == "```text") {
+        EXPECT_EQ(read("out"), block) << page;
+        ++shown;
+      }
+      kind.clear();
+    }
+    EXPECT_GE(shown, 1) << page;
+  }
+}
+
+}  // namespace
+}  // namespace paceline
