@@ -79,19 +79,17 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   outcome.messages = job.messages;
   outcome.sent_bytes = job.sent_bytes;
   outcome.sent_bytes_max = job.sent_bytes_max;
-  outcome.floors = run_floors(job, run, cluster);
+  outcome.floors = run_floors(job, run);
   outcome.bounds = paper_bounds(prepared, cluster);
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
 }
 
-void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& result) {
+void add_links(const SimulationResult& run, RunResult& result) {
   for (const LinkUse& use : run.links) {
     if (result.links.size() == kLinksShown) break;
-    const std::vector<LinkId> found = cluster.links_matching(use.name);
-    const double bandwidth = found.empty() ? 0 : cluster.links()[found.front()].bandwidth;
-    result.links.push_back({use.name, use.bytes, bandwidth, use.utilisation});
+    result.links.push_back({use.name, use.bytes, use.bandwidth, use.utilisation});
   }
 }
 
@@ -165,14 +163,15 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.flow_error_bound = run.flow_error_bound;
   result.ignored_conflicts = run.ignored_conflicts;
   result.events = run.events;
-  add_links(run, cluster, result);
+  add_links(run, result);
   result.seed = experiment.seed;
   result.version = version();
   result.experiment = write_experiment(experiment);
   if (run.ignored_conflicts > 0)
     result.warnings.push_back(
-        fmt::format("closed fidelity was asked for, and transfers shared a link {} times: their "
-                    "times are too short",
+        fmt::format("closed fidelity was asked for, and {} times transfers shared a link or its "
+                    "bandwidth changed under them: their times are too short, or of the old "
+                    "bandwidth",
                     run.ignored_conflicts));
   // Closed forms that are blind to shared links, asked for, can be below the wire's floor.
   if (run.ignored_conflicts == 0)

@@ -31,6 +31,8 @@ class Simulation final : Job::Listener {
                      : nullptr),
         transport_(cluster_, clock_, fidelity, network_.get()),
         graph_(spec.threads) {
+    for (const Link& link : cluster_.links()) bandwidth_.push_back(link.bandwidth);
+    widest_ = bandwidth_;
     for (const JobSpec& job : spec.jobs)
       jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
                                             static_cast<Job::Listener&>(*this), &graph_));
@@ -75,7 +77,10 @@ class Simulation final : Job::Listener {
     if (&job != jobs_.front().get()) return;
     if (spec_.progress && job.spec().values) spec_.progress(job.training_progress());
     if (checkpointer_) checkpointer_->border(completed, clock_.now());
-    if (completed == job.log().measured_from) at_first_ = traffic();
+    if (completed == job.log().measured_from) {
+      at_first_ = traffic();
+      widest_ = bandwidth_;
+    }
     if (completed <= job.log().measured_until) {
       if (completed == job.log().measured_until) at_last_ = traffic();
       last_border_ = completed;
@@ -92,6 +97,13 @@ class Simulation final : Job::Listener {
     return t;
   }
 
+  // What a link has when the measured iterations begin is replaced by a change at that very date.
+  void measure_bandwidth(LinkId link) {
+    const IterationLog& log = jobs_.front()->log();
+    if (log.completed >= log.measured_until) return;
+    const bool at_once = clock_.now() == log.first_date;
+    widest_[link] = at_once ? bandwidth_[link] : std::max(widest_[link], bandwidth_[link]);
+  }
   void schedule_disturbances();
   [[noreturn]] void report_deadlock() const;
   [[nodiscard]] JobResult job_result(const Job& job, const Traffic& now) const;
@@ -119,7 +131,9 @@ class Simulation final : Job::Listener {
   std::unique_ptr<Checkpointer> checkpointer_;  // null: none
   std::unique_ptr<SteadyState> steady_;
   std::vector<std::unique_ptr<Disturbance>> disturbances_;
-  std::vector<double> link_factor_, reserved_;
+  // By link: the cluster's bandwidth times link_factor_ less reserved_ is bandwidth_, the largest of
+  // which in the measured iterations is widest_.
+  std::vector<double> link_factor_, reserved_, bandwidth_, widest_;
   Traffic at_first_, at_last_;
   std::int64_t last_border_ = 0;
   bool extrapolated_ = false;
@@ -144,6 +158,8 @@ void Simulation::schedule_disturbances() {
     // us.
     const double left = std::max(0.01 * bandwidth, bandwidth - reserved_[link]);
     transport_.scale_link(link, left / cluster_.links()[link].bandwidth);
+    bandwidth_[link] = left;
+    measure_bandwidth(link);
   };
   for (const LinkEvent& event : cluster.link_events)
     for (const LinkId link : cluster_.links_matching(event.links))
@@ -252,8 +268,8 @@ SimulationResult Simulation::result() const {
   for (LinkId link = 0; link < last.links.size(); ++link) {
     const double before = at_first_.links.empty() ? 0 : at_first_.links[link];
     if (const double bytes = last.links[link] - before; bytes > 0)
-      r.links.push_back({cluster_.links()[link].name, bytes / iterations,
-                         seconds > 0 ? bytes / (cluster_.links()[link].bandwidth * seconds) : 0});
+      r.links.push_back({cluster_.links()[link].name, bytes / iterations, widest_[link],
+                         seconds > 0 ? bytes / (widest_[link] * seconds) : 0});
   }
   std::stable_sort(r.links.begin(), r.links.end(), [](const LinkUse& a, const LinkUse& b) {
     return a.utilisation > b.utilisation;

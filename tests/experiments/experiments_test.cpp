@@ -183,6 +183,23 @@ TEST(Result, PlatformFileGivesItsLinksTimes) {
   EXPECT_EQ(write_experiment(read_experiment(again, "result.json")).dump(), again.dump());
 }
 
+// Its bytes need less time than the bandwidth in the cluster's file would allow.
+TEST(Result, AFasterLinkIsNotHeldAgainstTheTime) {
+  Json json = small();
+  json["cluster"] = Json::parse(R"({"format": "paceline-cluster-1", "name": "sped up",
+      "nodes": [{"count": 4, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
+      "network": {"bandwidth": "1Gbps", "latency": "10us"},
+      "link_events": [{"links": "*", "at": "0s", "factor": 2}]})");
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "none"}};
+  json["steps"] = 5;
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  ASSERT_FALSE(result.links.empty());
+  EXPECT_EQ(result.links.front().bandwidth, 2 * 125e6);
+  EXPECT_LE(result.links.front().utilisation, 1);
+  ASSERT_EQ(result.job.floors.back().name, "wire");
+  EXPECT_LT(result.job.floors.back().iteration_s, result.job.iteration_time_s);
+}
+
 TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   const auto s_max = [](const char* top_k) {
     Json json = small();
