@@ -316,8 +316,7 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
     return;
   }
   if (guarded()) {
-    if (degraded_ && !plan.links().empty())
-      report_contention(plan.links().front(), "a changed bandwidth");
+    if (changed_) check_unchanged(plan.links());
     if (plan.contended_link() >= 0)
       report_contention(static_cast<LinkId>(plan.contended_link()), "two hops of one collective");
     const double seconds = plan.closed_s(bytes);
@@ -342,9 +341,20 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
   }
 }
 
+void Transport::check_unchanged(const std::vector<LinkId>& links) {
+  const auto changed = std::find_if(links.begin(), links.end(),
+                                    [this](LinkId link) { return link_factor_[link] != 1; });
+  if (changed != links.end()) report_contention(*changed, "a changed bandwidth");
+}
+
 void Transport::scale_link(LinkId link, double factor) {
+  if (factor == link_factor_[link]) return;
   link_factor_[link] = factor;
-  degraded_ = true;
+  changed_ = true;
+  if (guarded()) {
+    settle();
+    if (busy_until_[link] > just_after_now()) report_contention(link, "a changed bandwidth");
+  }
   if (network_ != nullptr) network_->set_bandwidth(link, cluster_.links()[link].bandwidth * factor);
 }
 
