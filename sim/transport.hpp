@@ -18,7 +18,7 @@ enum class Fidelity : std::uint8_t { closed, flow, step, automatic };
 Fidelity fidelity_from_name(std::string_view name);  ///< throws InputError
 const char* to_string(Fidelity fidelity);
 
-/// Carries messages between endpoints and runs prepared collectives; counts bytes and messages.
+/// Carries messages between endpoints and runs prepared collectives; counts the bytes of messages.
 class Transport {
  public:
   /// `network` may be null at closed and automatic fidelity.
@@ -50,9 +50,7 @@ class Transport {
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] Fidelity fidelity() const { return fidelity_; }
-  // Messages outside of collectives, by endpoint and by link.
-  [[nodiscard]] const std::vector<double>& sent_bytes() const { return sent_bytes_; }
-  [[nodiscard]] const std::vector<double>& sent_messages() const { return sent_messages_; }
+  /// Of messages outside of collectives.
   [[nodiscard]] const std::vector<double>& link_bytes() const { return link_bytes_; }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
 
@@ -91,11 +89,11 @@ class Transport {
   const PreparedPlan* occupant_ = nullptr;
   double occupant_until_ = 0;
   std::vector<double> link_factor_;  // current share of each link's bandwidth
-  bool changed_ = false;  // one of them has been
+  bool changed_ = false;             // one of them has been
   std::string contention_;
   std::uint64_t ignored_conflicts_ = 0;
   double flow_error_bound_ = 0;
-  std::vector<double> sent_bytes_, sent_messages_, link_bytes_;
+  std::vector<double> link_bytes_;
   std::size_t in_flight_ = 0;
   Route route_;
 

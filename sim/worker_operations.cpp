@@ -95,11 +95,7 @@ Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
   const double seconds = job_.spec().costs->scatter_add(blocks.selected());
   const BufferRef buffer = new_buffer(blocks.dense_elements());
   std::function<void()> launch;
-  if (buffer) {
-    std::vector<double> weights = job_.spec().weights;
-    if (weights.empty()) weights.assign(world_size(), 1.0 / static_cast<double>(world_size()));
-    launch = values_->scatter(*blocks.blocks(), std::move(weights), buffer);
-  }
+  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec().weights, buffer);
   return result_of(
       enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
       blocks.dense_elements(), blocks.offset(), buffer);

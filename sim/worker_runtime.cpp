@@ -127,8 +127,7 @@ void WorkerRuntime::maybe_ended() {
 // -----------------------------------------------------------------------------------------------
 
 double WorkerRuntime::weight() const {
-  const auto& weights = job_.spec().weights;
-  return weights.empty() ? 1.0 / static_cast<double>(world_size()) : weights[rank_];
+  return job_.spec().weights[rank_];
 }
 
 double WorkerRuntime::sample_step_factor() {

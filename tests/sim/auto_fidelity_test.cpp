@@ -256,8 +256,8 @@ TEST(Auto, LeavesForALinkEventDuringAPush) {
   EXPECT_NE(result.fidelity_reason.find("a changed bandwidth on link node0"), std::string::npos)
       << result.fidelity_reason;
   const double left = 1e8 - (0.5 * push - kAlpha) * kBandwidth;
-  EXPECT_TRUE(close_to(result.jobs[0].total_time_s,
-                       0.5 * push + left / (kBandwidth / 2) + kAlpha, 1e-6));
+  EXPECT_TRUE(
+      close_to(result.jobs[0].total_time_s, 0.5 * push + left / (kBandwidth / 2) + kAlpha, 1e-6));
 }
 
 TEST(Auto, StaysForEmptyMessages) {

@@ -234,7 +234,7 @@ struct Trained {
 
   [[nodiscard]] std::vector<double> losses() const {
     std::vector<double> all;
-    for (const TrainingLog::Step& step : job.training.steps) all.push_back(step.loss);
+    for (const LossPoint& step : job.training.steps) all.push_back(step.loss);
     return all;
   }
   /// Weights at the end (mean of the workers, or the servers').

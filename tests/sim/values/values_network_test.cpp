@@ -66,9 +66,9 @@ std::vector<double> curve(const NetworkRun& run) {
   simulation.threads = run.threads;
   const TrainingLog log = simulate(simulation).jobs[0].training;
   std::vector<double> numbers;
-  for (const TrainingLog::Step& step : log.steps) numbers.push_back(step.loss);
-  for (const TrainingLog::Evaluated& e : log.evaluations)
-    numbers.insert(numbers.end(), {e.result.loss, e.result.accuracy, e.spread});
+  for (const LossPoint& step : log.steps) numbers.push_back(step.loss);
+  for (const EvaluationPoint& e : log.evaluations)
+    numbers.insert(numbers.end(), {e.loss, e.accuracy, e.spread});
   return numbers;
 }
 

@@ -34,8 +34,8 @@ TEST(ValuesSchedules, EveryOneLearns) {
     Training start = t;
     start.steps = 1;
     start.rate = [](std::int64_t) { return 1e-6; };
-    EXPECT_LT(run.job.training.evaluations.back().result.loss,
-              0.3 * train(start).job.training.evaluations.back().result.loss);
+    EXPECT_LT(run.job.training.evaluations.back().loss,
+              0.3 * train(start).job.training.evaluations.back().loss);
   }
 }
 
@@ -51,8 +51,8 @@ TEST(ValuesSchedules, EveryOneGivesTheSameBitsOnAnyNumberOfThreads) {
       expect_equal_bits(again.bits(), first.bits());
       EXPECT_EQ(again.computed.evaluated, first.computed.evaluated) << threads << " threads";
       for (std::size_t i = 0; i < first.job.training.evaluations.size(); ++i) {
-        EXPECT_EQ(again.job.training.evaluations[i].result.loss,
-                  first.job.training.evaluations[i].result.loss);
+        EXPECT_EQ(again.job.training.evaluations[i].loss,
+                  first.job.training.evaluations[i].loss);
         EXPECT_EQ(again.job.training.evaluations[i].spread,
                   first.job.training.evaluations[i].spread);
       }
@@ -146,7 +146,7 @@ TEST(ValuesEvaluation, IsDatedAndOfTheMeanOfTheWorkers) {
   for (std::size_t e = 0; e < 3; ++e) {
     const std::size_t step = 3 * (e + 1);
     EXPECT_EQ(log.evaluations[e].step, static_cast<std::int64_t>(step));
-    EXPECT_EQ(log.evaluations[e].date_s, log.steps[step - 1].date_s);
+    EXPECT_EQ(log.evaluations[e].time_s, log.steps[step - 1].time_s);
     std::vector<float> weights = run.computed.evaluated[e];
     weights.pop_back();
     EXPECT_TRUE(all_near(weights, mean_of(run.computed.weights, step), 1e-6));
@@ -161,7 +161,7 @@ TEST(ValuesEvaluation, SpreadIsTheDistanceFromTheMean) {
   for (const std::size_t workers : {3U, 4U}) {
     t.workers = workers;
     const Trained run = train(t);
-    for (const TrainingLog::Evaluated& e : run.job.training.evaluations) EXPECT_LT(e.spread, 1e-13);
+    for (const EvaluationPoint& e : run.job.training.evaluations) EXPECT_LT(e.spread, 1e-13);
   }
   t.schedule = "local-sgd";
   t.options = {{"period", 4}};
@@ -208,7 +208,7 @@ TEST(ValuesFailure, DivergenceIsReportedWithItsFirstStepAndWorker) {
     EXPECT_EQ(run.job.training.diverged_worker, 2);
     EXPECT_TRUE(std::isfinite(run.job.training.steps[4].loss));
     EXPECT_FALSE(std::isfinite(run.job.training.steps[5].loss));
-    EXPECT_FALSE(std::isfinite(run.job.training.evaluations.back().result.loss));
+    EXPECT_FALSE(std::isfinite(run.job.training.evaluations.back().loss));
   }
 }
 
