@@ -116,7 +116,7 @@ TEST(EverySchedule, HasADescriptionBoundsAndRounds) {
   };
   in.selector = Selector::torch_legacy;
   for (const Case& c : cases()) {
-    const Schedule s = make_schedule(c.name, c.options, model, star.workers);
+    const Schedule s = make_schedule(c.name, c.options, model);
     EXPECT_EQ(s.name, c.name);
     EXPECT_FALSE(s.description.empty()) << c.name;
     EXPECT_FALSE(s.rounds_formula.empty()) << c.name;
@@ -136,7 +136,7 @@ TEST(EverySchedule, HasADescriptionBoundsAndRounds) {
 void expect_refused(const std::string& schedule, const Json& options, const std::string& named) {
   const ModelShape model = matrices();
   try {
-    make_schedule(schedule, options, model, 4);
+    make_schedule(schedule, options, model);
     ADD_FAILURE() << schedule << " took " << options;
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr(named)) << schedule;
@@ -181,7 +181,7 @@ TEST(EverySchedule, RefusesServersThatAreNotThere) {
   for (const char* name : {"ps-s-sgd", "asgd", "dc-asgd", "od-sgd", "cd-sgd"}) {
     const Json none = Json::object();
     ObjectReader options(none, "test", "schedule");
-    const ScheduleContext context{&model, 4, 10, 0};
+    const ScheduleContext context{&model, 0};
     try {
       (void)find_schedule(name).make(options, context);
       ADD_FAILURE() << name << " runs without a server";

@@ -259,7 +259,7 @@ struct Trained {
 inline JobSpec job_of(const Training& t, std::shared_ptr<Regression>* engine = nullptr) {
   JobSpec job = make_job(t.model, first_gpus(t.workers), t.steps, t.program);
   if (!t.program) {
-    const ScheduleContext context{&job.model, t.workers, t.steps, t.servers};
+    const ScheduleContext context{&job.model, t.servers};
     ObjectReader reader(t.options, "test");
     job.schedule = find_schedule(t.schedule).make(reader, context);
   }
