@@ -176,6 +176,26 @@ TEST(EverySchedule, RefusesDensitiesAndRatiosThatMeanNothing) {
   expect_refused("dgc", {{"error_feedback", "raw"}}, "error_feedback");
 }
 
+// A port passes N gradients an iteration; their latencies overlap.
+TEST(EverySchedule, ServerPortHasNoLatencyInItsBound) {
+  const ModelShape model = matrices();
+  BoundInputs in;
+  in.model = &model;
+  in.workers = 4;
+  in.servers = 2;
+  in.message_s = [](double bytes) { return 100 + bytes / 1e3; };
+  const double port = 4 * in.model_bytes() / (2 * 1e3);
+  for (const char* name : {"ps-s-sgd", "od-sgd", "cd-sgd"}) {
+    const Json none = Json::object();
+    ObjectReader options(none, "test", "schedule");
+    const auto bounds = find_schedule(name).make(options, {&model, 2}).bounds(in);
+    ASSERT_EQ(bounds.size(), 1U);
+    EXPECT_NEAR(bounds[0].iteration_s, port, 1e-9 * port) << name;
+    EXPECT_THAT(bounds[0].formula, HasSubstr("max(t_f + t_b")) << name;
+    EXPECT_THAT(bounds[0].formula, HasSubstr("N S / (servers B)")) << name;
+  }
+}
+
 TEST(EverySchedule, RefusesServersThatAreNotThere) {
   const ModelShape model = matrices();
   for (const char* name : {"ps-s-sgd", "asgd", "dc-asgd", "od-sgd", "cd-sgd"}) {
