@@ -10,6 +10,7 @@
 #include "experiments/prepare.hpp"
 #include "experiments/version.hpp"
 #include "kernels/backend.hpp"
+#include "sim/selectors.hpp"
 
 namespace paceline {
 namespace {
@@ -41,7 +42,8 @@ void describe_job(const JobDescription& description, const PreparedJob& prepared
   outcome.accumulation = description.accumulation;
   outcome.precision = description.payload_bits == 16 ? "fp16" : "fp32";
   outcome.all_reduce = to_string(description.all_reduce.algorithm);
-  outcome.top_k = description.top_k.value_or(to_string(prepared.spec.costs->default_top_k()));
+  const Schedule& schedule = prepared.spec.schedule;
+  outcome.top_k = to_string(top_k_model(schedule.selector.value_or(prepared.spec.selector)));
   outcome.rounds_formula = prepared.spec.schedule.rounds_formula;
   outcome.profiles = prepared.profiles;
   outcome.memory = prepared.memory;
