@@ -293,6 +293,16 @@ TEST(Compare, WrongPointIsNamed) {
   }
 }
 
+TEST(Compare, PointThatCannotBeReadIsNamed) {
+  try {
+    (void)compare(small(), "test.json",
+                  {axis_from_option("batch=32,0"), axis_from_option("schedule=s-sgd,pipe-sgd")});
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("0, s-sgd: "));
+  }
+}
+
 TEST(Isolated, KeepsOrderAndTypesOfErrors) {
   std::vector<std::function<Json()>> tasks;
   for (int i = 0; i < 7; ++i) tasks.push_back([i] { return Json(i); });
