@@ -56,8 +56,13 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
     throw InputError(fmt::format("schedule '{}' needs a parameter server, and this run has none",
                                  spec_.schedule.name));
   if (spec_.schedule.server)
-    for (std::uint32_t server = 0; server < spec_.servers.size(); ++server)
+    for (std::uint32_t server = 0; server < spec_.servers.size(); ++server) {
       servers_.push_back(std::make_unique<ServerRuntime>(*this, server));
+      if (recorder != nullptr)
+        recorder->name_worker(spec_.servers[server],
+                              fmt::format("{} server {} ({})", spec_.name, server,
+                                          cluster.endpoint_name(spec_.servers[server])));
+    }
   if (spec_.slow_while_sending > 0) wire_.listen(this);
   make_channels();
 }
