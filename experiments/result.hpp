@@ -137,6 +137,7 @@ struct JobOutcome {
   double rounds = 0;
   std::string rounds_formula;
   double messages = 0, sent_bytes = 0, sent_bytes_max = 0;
+  std::string message_sizes;  ///< "fixed", "expected" or "actual"
   std::vector<ProfileUse> profiles;
   std::vector<MemoryUse> memory;
   std::vector<Floor> floors;

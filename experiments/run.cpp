@@ -79,6 +79,7 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   }
   outcome.rounds = job.rounds;
   outcome.messages = job.messages;
+  outcome.message_sizes = to_string(job.message_sizes);
   outcome.sent_bytes = job.sent_bytes;
   outcome.sent_bytes_max = job.sent_bytes_max;
   outcome.floors = run_floors(job, run);

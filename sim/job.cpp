@@ -199,6 +199,12 @@ Job::Sent Job::sent(std::uint32_t rank) const {
   return sent;
 }
 
+MessageSizes Job::message_sizes() const {
+  MessageSizes sizes = MessageSizes::fixed;
+  for (const auto& channel : channels_) sizes = std::max(sizes, channel->sizes());
+  return sizes;
+}
+
 void Job::add_link_bytes(std::vector<double>& links) const {
   for (const auto& plan : plans_) {
     double unsent = 0;

@@ -108,6 +108,7 @@ class Job final : WireTime::Listener {
     double bytes = 0, messages = 0;
   };
   [[nodiscard]] Sent sent(std::uint32_t rank) const;
+  [[nodiscard]] MessageSizes message_sizes() const;
   /// Adds what this job's collectives have brought to each link so far.
   void add_link_bytes(std::vector<double>& links) const;
   /// Who waits for what, for the deadlock report.

@@ -184,6 +184,7 @@ JobResult Simulation::job_result(const Job& job) const {
   r.name = job.spec().name;
   r.workers = job.workers().size();
   r.steps = job.spec().steps;
+  r.message_sizes = job.message_sizes();
   r.simulated_steps = log.completed;
   r.measured_from = log.measured_from;
   const auto measured = static_cast<double>(

@@ -48,6 +48,7 @@ struct JobResult {
   double sent_bytes = 0;      ///< per worker and iteration (mean)
   double sent_bytes_max = 0;  ///< of the worker that sends most
   double messages = 0;        ///< per worker and iteration (mean)
+  MessageSizes message_sizes = MessageSizes::fixed;
   double fastest_compute_s =
       0;  ///< floors: least compute of a worker in its measured iterations, per iteration
   double slowest_compute_s = 0;

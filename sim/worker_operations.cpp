@@ -77,9 +77,10 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
   SparseBufferRef sent_values;
   std::function<void()> launch;
   const auto count = std::max<std::int64_t>(1, std::llround(k));
+  const bool by_threshold = selector == Selector::dgc_sample || selector == Selector::gaussian_k;
   if (rest_values) {
     sent_values = new SparseBuffer(*job_.graph_);
-    sent_values->size_known = selector != Selector::dgc_sample && selector != Selector::gaussian_k;
+    sent_values->size_known = !by_threshold;
     launch = values_->select(residual, factor, gradient, count, selector,
                              static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);
   }
@@ -88,7 +89,7 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
                                  {}, reads, std::move(launch));
   const Tensor pairs = result_of(operation, count, gradient.offset(), sent_values);
   const Tensor rest = result_of(operation, gradient.elements(), gradient.offset(), rest_values);
-  return {Sparse(pairs, gradient.elements(), static_cast<double>(count)), rest};
+  return {Sparse(pairs, gradient.elements(), static_cast<double>(count), by_threshold), rest};
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {

@@ -156,6 +156,10 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
   void note_communication() { communicated_ = true; }
+  /// This worker's next collective on the channel that `carry` names.
+  template <class C>
+  C& join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
+          const Carry& carry);
   [[nodiscard]] double bits(const Carry& carry) const {
     return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   }

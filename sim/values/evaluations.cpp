@@ -25,11 +25,10 @@ void Evaluations::passed(std::int64_t step, std::size_t rank, const Tensor& mode
   // The handle keeps these very weights, whatever the worker does next; they may still be under
   // way.
   open.models[rank] = model;
-  open.after.push_back(
-      values.strand().post([&engine = values.engine(), state = open.states[rank]] {
-        state->resize(static_cast<std::size_t>(engine.state_elements()));
-        engine.read_state(*state);
-      }));
+  open.after.push_back(values.strand().post([&engine = values.engine(), state = open.states[rank]] {
+    state->resize(static_cast<std::size_t>(engine.state_elements()));
+    engine.read_state(*state);
+  }));
 }
 
 void Evaluations::all_passed(std::int64_t step, double date_s, const std::vector<Tensor>& served) {

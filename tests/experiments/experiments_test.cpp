@@ -215,6 +215,25 @@ TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   EXPECT_GT(s_max("torch_legacy"), 1.5);
 }
 
+TEST(Result, NamesTheSchedulesOwnSelectorAndWhatMessageSizesAre) {
+  Json json = small();
+  json["schedule"] = {{"name", "slgs-sgd"}, {"selector", "torch_legacy"}};
+  json["top_k"] = "radix_select";
+  json["steps"] = 3;
+  RunResult result = run_alone(read_experiment(json, "test.json"));
+  EXPECT_EQ(result.job.top_k, "torch_legacy");
+  EXPECT_EQ(to_json(result).at("message_sizes"), "fixed");
+  for (const char* selector : {"dgc_sample", "gaussian_k"})
+    for (const char* schedule : {"slgs-sgd", "gtop-k", "dgc"}) {
+      json["schedule"] = {{"name", schedule}, {"selector", selector}};
+      result = run_alone(read_experiment(json, "test.json"));
+      EXPECT_EQ(result.job.top_k, selector);
+      EXPECT_EQ(result.job.message_sizes, "expected") << schedule;
+    }
+  json["schedule"] = "lags-sgd";
+  EXPECT_EQ(run_alone(read_experiment(json, "test.json")).job.top_k, "radix_select");
+}
+
 TEST(Result, TwoJobsShareTheNetwork) {
   Json json = small();
   json["fidelity"] = "auto";

@@ -51,8 +51,7 @@ TEST(ValuesSchedules, EveryOneGivesTheSameBitsOnAnyNumberOfThreads) {
       expect_equal_bits(again.bits(), first.bits());
       EXPECT_EQ(again.computed.evaluated, first.computed.evaluated) << threads << " threads";
       for (std::size_t i = 0; i < first.job.training.evaluations.size(); ++i) {
-        EXPECT_EQ(again.job.training.evaluations[i].loss,
-                  first.job.training.evaluations[i].loss);
+        EXPECT_EQ(again.job.training.evaluations[i].loss, first.job.training.evaluations[i].loss);
         EXPECT_EQ(again.job.training.evaluations[i].spread,
                   first.job.training.evaluations[i].spread);
       }
@@ -152,6 +151,53 @@ TEST(ValuesEvaluation, IsDatedAndOfTheMeanOfTheWorkers) {
     EXPECT_TRUE(all_near(weights, mean_of(run.computed.weights, step), 1e-6));
   }
   EXPECT_EQ(log.evaluations[3].step, 11);
+}
+
+// Its weights are set by an operation that takes a second.
+Program sets_weights_slowly(Worker& w) {
+  for ([[maybe_unused]] const Step step : w.steps()) {
+    w.forward();
+    co_await w.backward();
+    const Tensor weights = w.parameters();
+    const Tensor next = w.op(
+        "slow", Activity::arithmetic, std::span(&weights, 1), weights.elements(), 1.0,
+        [](auto in, std::span<float> out) { std::copy(in[0].begin(), in[0].end(), out.begin()); });
+    w.set_parameters(next);
+  }
+}
+
+// The run is over with the first job, when weights of the second are still to be computed.
+TEST(ValuesEvaluation, IsNotInvented) {
+  Training t;
+  t.program = sets_weights_slowly;
+  t.evaluate_every = 1;
+  t.steps = 5;
+  SimulationSpec simulation;
+  simulation.cluster = build(star_spec(2 * t.workers));
+  JobSpec first = make_job(uniform_model(1, 1000, 0.5, 1.0), first_gpus(4, 4), 1, wait_free);
+  simulation.jobs = {first, job_of(t)};
+  simulation.fidelity = Fidelity::closed;
+  const TrainingLog log = simulate(simulation).jobs[1].training;
+  ASSERT_EQ(log.steps.size(), 2U);  // passed at 9 ms and a second later
+  ASSERT_EQ(log.evaluations.size(), 1U);
+  EXPECT_EQ(log.evaluations[0].step, 1);
+  EXPECT_GT(log.evaluations[0].loss, 0);
+}
+
+TEST(ValuesSizes, OfMessagesAreCountedWhereThereAreValues) {
+  Training t;
+  t.steps = 3;
+  const auto sizes = [&](const char* schedule, const char* selector, bool values) {
+    t.schedule = schedule;
+    t.options = {{"density", 0.1}, {"selector", selector}};
+    t.values = values;
+    return train(t).job.message_sizes;
+  };
+  EXPECT_EQ(sizes("slgs-sgd", "sort", true), MessageSizes::fixed);
+  EXPECT_EQ(sizes("slgs-sgd", "gaussian_k", true), MessageSizes::actual);
+  EXPECT_EQ(sizes("slgs-sgd", "gaussian_k", false), MessageSizes::expected);
+  EXPECT_EQ(sizes("gtop-k", "sort", true), MessageSizes::fixed);
+  EXPECT_EQ(sizes("gtop-k", "dgc_sample", true), MessageSizes::expected);
 }
 
 TEST(ValuesEvaluation, SpreadIsTheDistanceFromTheMean) {
