@@ -97,17 +97,14 @@ Program asynchronous_server(Server& s, Compensation compensation) {
 
 std::vector<PaperBound> asgd_bounds(const BoundInputs& in) {
   const double servers = static_cast<double>(std::max<std::size_t>(1, in.servers));
-  const double port = static_cast<double>(in.workers) * in.message_s(in.model_bytes() / servers);
   const double own = in.forward_s + in.backward_s + in.message_s(in.model_bytes() / servers);
-  return {{"own pull or server port", "max(t_f + t_b + pull, N S / (servers B))",
-           "no barrier: a worker waits only for its own pull [derived]", std::max(own, port), 0,
-           ""}};
+  return {time_bound("own pull or server port", "max(t_f + t_b + pull, N S / (servers B))",
+                     "no barrier: a worker waits only for its own pull [derived]",
+                     std::max(own, server_port_s(in)))};
 }
 
 Schedule make(const std::string& name, ObjectReader& options, const ScheduleContext& context) {
-  ServerOptions o;
-  o.split_above = options.integer_or("split_above", 1'000'000, 1);
-  o.front_layers_first = options.boolean("front_layers_first", false);
+  const ServerOptions o = read_server_options(options, context, name, false);
   Compensation c;
   if (name == "dc-asgd") {
     c.on = true;
@@ -116,8 +113,6 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
     c.decay = options.number("decay", 0, 1, c.decay);
   }
   options.finish();
-  if (context.servers == 0)
-    options.fail("schedule '" + name + "' needs a parameter server: none is given");
   Schedule s;
   s.name = name;
   s.description = c.on ? fmt::format("asynchronous, delay compensation {} lambda {}",

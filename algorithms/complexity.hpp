@@ -14,11 +14,8 @@ double period_rule(double iterations, double workers);
 /// From how many iterations on the rule allows the period k: T >= (k N^(3/4))^4 [derived].
 double iterations_for_period(double period, double workers);
 
-/// Rounds of T iterations: T for S-SGD and Pipe-SGD.
-inline double rounds_every_step(double iterations) {
-  return iterations;
-}
-/// T / k with k from the rule: N^(3/4) T^(3/4) where it does not bind at 1 [paper; derived].
+/// Rounds of T iterations: T / k with k from the rule: N^(3/4) T^(3/4) where it does not bind at 1
+/// [paper; derived].
 double rounds_by_rule(double iterations, double workers);
 
 /// "T/5 at k = 5; with k = T^(1/4)/N^(3/4): O(N^(3/4) T^(3/4)) [paper]".

@@ -71,6 +71,7 @@ Schedule make_dgc(ObjectReader& options, const ScheduleContext& context) {
   s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [derived]";
   s.extra_copies = 2;  // momentum u and residual v (the optimiser's own momentum is not used)
   s.own_update = true;
+  s.selector = o.selector;
   return s;
 }
 

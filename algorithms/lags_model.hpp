@@ -33,12 +33,8 @@ inline double lags_s_max(double forward_s, double backward_s, double t_c_s) {
   return (forward_s + backward_s + t_c_s) / (forward_s + std::max(backward_s, t_c_s));
 }
 
-// Exchanges of k of d elements over P workers, message cost alpha + beta * elements [paper gTop-k,
+// Exchanges of k elements over P workers, message cost alpha + beta * elements [paper gTop-k,
 // Shi et al. 2019]. A sparse element travels with its index: twice the bytes.
-/// Dense ring: 2 alpha (P-1) + 2 (P-1)/P d beta.
-inline double dense_ring_s(double workers, double d, double alpha, double beta) {
-  return 2 * alpha * (workers - 1) + 2 * (workers - 1) / workers * d * beta;
-}
 /// Top-k all-gather: alpha log2 P + 2 (P-1) k beta.
 inline double top_k_all_gather_s(double workers, double k, double alpha, double beta) {
   return alpha * std::log2(workers) + 2 * (workers - 1) * k * beta;

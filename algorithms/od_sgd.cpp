@@ -97,8 +97,8 @@ Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t ste
 
 // An iteration of the warm-up. It leaves the newest weights on the device, and on the host the last
 // two, as the first delayed one expects them.
-Program last_synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
-                                  Tensor gradient) {
+Program synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
+                             Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
   const Carry carry = carry_of(o.server, s->shard.tensor);
   co_await w.push(s->shard, on_host, carry);
@@ -135,7 +135,7 @@ Program od_sgd(Worker& w, OdOptions o) {
       for (ShardState& s : shards[t]) {
         const Tensor part = gradient.slice(s.shard.offset - gradient.offset(), s.shard.elements);
         if (synchronous)
-          ready[t].push_back(w.spawn(last_synchronous_exchange(w, o, &s, step.index, part)));
+          ready[t].push_back(w.spawn(synchronous_exchange(w, o, &s, step.index, part)));
         else
           ready[t].push_back(w.spawn(delayed_exchange(w, o, &s, step.index, part)));
       }
@@ -149,18 +149,15 @@ Program od_sgd(Worker& w, OdOptions o) {
 }
 
 std::vector<PaperBound> od_bounds(const BoundInputs& in) {
-  const double servers = static_cast<double>(std::max<std::size_t>(1, in.servers));
-  const double port = static_cast<double>(in.workers) * in.message_s(in.model_bytes() / servers);
-  return {{"hidden exchange", "max(t_f + t_b + e_local, t_comm), e_local -> 0",
-           "OD-SGD hides push and pull behind one iteration [derived]",
-           std::max(in.forward_s + in.backward_s, port), 0, ""}};
+  return {time_bound("hidden exchange", "max(t_f + t_b + e_local, N S / (servers B)), e_local -> 0",
+                     "OD-SGD hides push and pull behind one iteration [derived]",
+                     std::max(in.forward_s + in.backward_s, server_port_s(in)))};
 }
 
 Schedule make(const std::string& name, ObjectReader& options, const ScheduleContext& context) {
   OdOptions o;
   o.quantize = name == "cd-sgd";
-  o.server.split_above = options.integer_or("split_above", 1'000'000, 1);
-  o.server.front_layers_first = options.boolean("front_layers_first", true);
+  o.server = read_server_options(options, context, name, true);
   o.warm_up = options.integer_or("warm_up", o.quantize ? 1000 : 200, 0);
   o.local_rate = options.number("local_rate", 0, 1e6, o.local_rate);
   o.lambda = options.number("lambda", 0, 1e6, o.quantize ? 0.0 : o.lambda);
@@ -170,8 +167,6 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
     o.full_every = options.integer_or("full_every", 5, 1);
   }
   options.finish();
-  if (context.servers == 0)
-    options.fail("schedule '" + name + "' needs a parameter server: none is given");
   Schedule s;
   s.name = name;
   s.description =

@@ -1,5 +1,6 @@
 #include "algorithms/parameter_server.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace paceline {
@@ -28,6 +29,21 @@ Tensor mean_in_rank_order(Server& s, const std::vector<Request>& pushes) {
 }
 
 }  // namespace
+
+ServerOptions read_server_options(ObjectReader& options, const ScheduleContext& context,
+                                  const std::string& schedule, bool front_layers_first) {
+  ServerOptions o;
+  o.split_above = options.integer_or("split_above", o.split_above, 1);
+  o.front_layers_first = options.boolean("front_layers_first", front_layers_first);
+  if (context.servers == 0)
+    options.fail("schedule '" + schedule + "' needs a parameter server: none is given");
+  return o;
+}
+
+double server_port_s(const BoundInputs& in) {
+  const double share = in.model_bytes() / static_cast<double>(std::max<std::size_t>(1, in.servers));
+  return static_cast<double>(in.workers) * (in.message_s(share) - in.message_s(0));
+}
 
 Program synchronous_server(Server& s) {
   std::map<std::int64_t, ShardState> shards;  // by offset in the model

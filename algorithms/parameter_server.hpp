@@ -1,7 +1,10 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "algorithms/bounds.hpp"
+#include "algorithms/registry.hpp"
 #include "algorithms/server.hpp"
 #include "algorithms/sharding.hpp"
 
@@ -17,6 +20,14 @@ class ServerOptions {
   bool front_layers_first =
       true;  ///< priority = -layer index, so that the next forward can start early
 };
+
+/// Reads split_above and front_layers_first. Throws InputError for them, and if there is no host to
+/// run a server.
+ServerOptions read_server_options(ObjectReader& options, const ScheduleContext& context,
+                                  const std::string& schedule, bool front_layers_first);
+
+/// N S / (servers B): what one server takes or gives, over its port, without latency.
+double server_port_s(const BoundInputs& in);
 
 /// The unmodified synchronous server [code of MXNet's kvstore_dist_server]: waits for the gradients
 /// of all workers, updates once with their mean, acknowledges every push, and answers pulls with

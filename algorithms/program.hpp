@@ -6,8 +6,9 @@
 #include "algorithms/completion.hpp"
 
 // Coroutines in cluster time. House rules (g++ 12 miscompiles other forms; tests/lint checks them):
-// one co_await per statement, never inside a condition or a ?:, awaitables and options have
-// constructors, options by value.
+// one co_await per statement, never inside a condition or a ?:, no braces, lambdas or initialiser
+// lists in a statement that awaits (an aggregate that is built there is destroyed twice: name it
+// first, or give it a constructor), awaitables have constructors, options by value.
 namespace paceline {
 
 /// What a schedule is: a coroutine that runs one worker (or one server, or a part of either).
@@ -62,6 +63,10 @@ class [[nodiscard]] Program {
   Handle handle_;
 };
 
+namespace detail {
+[[noreturn]] void no_value();
+}
+
 /// A value (or just the end) of something under way. `co_await` waits in cluster time; a dropped
 /// Pending still runs. Copies refer to the same operation.
 template <class T = void>
@@ -71,13 +76,18 @@ class Pending {
   explicit Pending(boost::intrusive_ptr<Result<T>> result) : result_(std::move(result)) {}
 
   [[nodiscard]] bool done() const { return !result_ || result_->done(); }
-  [[nodiscard]] T get(TensorDevice& device) const {
-    return result_->value(&device);
-  }  ///< precondition: done
-  [[nodiscard]] std::int64_t elements() const { return result_->elements(); }  ///< known at once
+  /// Precondition: done. Throws std::logic_error for a Pending of nothing, which has no value.
+  [[nodiscard]] T get(TensorDevice& device) const { return known().value(&device); }
+  [[nodiscard]] std::int64_t elements() const { return known().elements(); }  ///< known at once
   [[nodiscard]] Result<T>* completion() const { return result_.get(); }
 
  private:
+  [[nodiscard]] const Result<T>& known() const {
+    if (!result_) [[unlikely]]
+      detail::no_value();
+    return *result_;
+  }
+
   boost::intrusive_ptr<Result<T>> result_;
 };
 

@@ -30,20 +30,15 @@ Program ps_s_sgd(Worker& w, ServerOptions o) {
 }
 
 std::vector<PaperBound> ps_bounds(const BoundInputs& in) {
-  const double servers = static_cast<double>(std::max<std::size_t>(1, in.servers));
-  const double incast = static_cast<double>(in.workers) * in.message_s(in.model_bytes() / servers);
-  return {{"server port", "N S / (servers B)",
-           "all gradients pass the servers' ports once in each direction, full duplex [derived]",
-           std::max(in.forward_s + in.backward_s, incast), 0, ""}};
+  return {time_bound(
+      "server port", "max(t_f + t_b, N S / (servers B))",
+      "all gradients pass the servers' ports once in each direction, full duplex [derived]",
+      std::max(in.forward_s + in.backward_s, server_port_s(in)))};
 }
 
 Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
-  ServerOptions o;
-  o.split_above = options.integer_or("split_above", 1'000'000, 1);
-  o.front_layers_first = options.boolean("front_layers_first", true);
+  const ServerOptions o = read_server_options(options, context, "ps-s-sgd", true);
   options.finish();
-  if (context.servers == 0)
-    options.fail("schedule 'ps-s-sgd' needs a parameter server: none is given");
   Schedule s;
   s.name = "ps-s-sgd";
   s.description = "S-SGD over parameter servers";

@@ -11,8 +11,6 @@ namespace paceline {
 /// What a schedule's factory may look at when it reads its options.
 struct ScheduleContext {
   const ModelShape* model = nullptr;
-  std::size_t workers = 1;
-  std::int64_t steps = 1;
   std::size_t servers = 0;  ///< hosts that may run a parameter server
 };
 

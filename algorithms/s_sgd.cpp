@@ -31,16 +31,12 @@ Program s_sgd(Worker& w, BucketRule rule) {
 
 std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in) {
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
-  PaperBound linear{"linear speedup", "c", "definition: communication is free", c, 0, ""};
-  PaperBound single{"no overlap", "c + m", "S-SGD with one all-reduce after backward [derived]",
-                    c + m,        0,       ""};
-  PaperBound overlap{"perfect overlap",
-                     "max(t_f + t_b, t_f + m) + update",
+  return {time_bound("linear speedup", "c", "definition: communication is free", c),
+          time_bound("no overlap", "c + m", "S-SGD with one all-reduce after backward [derived]",
+                     c + m),
+          time_bound("perfect overlap", "max(t_f + t_b, t_f + m) + update",
                      "everything but forward hidden behind one merged all-reduce [derived]",
-                     in.forward_s + std::max(in.backward_s, m) + in.update_s,
-                     0,
-                     ""};
-  return {linear, single, overlap};
+                     in.forward_s + std::max(in.backward_s, m) + in.update_s)};
 }
 
 Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {

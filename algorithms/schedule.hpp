@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,10 +31,11 @@ struct Schedule {
   std::function<Program(Server&)> server;  ///< empty: runs without parameter servers
   std::function<std::vector<PaperBound>(const BoundInputs&)> bounds;
   std::vector<ChannelOptions> streams{ChannelOptions{}};
-  std::int64_t cycle = 1;      ///< steps after which it repeats itself
-  std::int64_t warm_up = 0;    ///< first steps that are not measured
-  bool synchronous = true;     ///< false: never extrapolated
-  std::string rounds_formula;  ///< communication rounds against T and N, with its source
+  std::int64_t cycle = 1;            ///< steps after which it repeats itself
+  std::int64_t warm_up = 0;          ///< first steps that are not measured
+  bool synchronous = true;           ///< false: never extrapolated
+  std::optional<Selector> selector;  ///< of its own sparsification; none: the run's
+  std::string rounds_formula;        ///< communication rounds against T and N, with its source
   /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 =
   /// one fp32 copy).
   double extra_copies = 0;

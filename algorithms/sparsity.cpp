@@ -90,6 +90,7 @@ Schedule make_sparsified(const SparsifiedForm& form, ObjectReader& options,
   s.warm_up = o.warm_up_end();
   s.rounds_formula = form.rounds_formula;
   s.extra_copies = 1;  // the residual
+  s.selector = o.selector;
   s.own_update = o.scaled;
   return s;
 }

@@ -13,10 +13,10 @@ namespace paceline {
 namespace {
 
 struct StreamingOptions {
-  std::int64_t period = 100;  // H
-  std::int64_t fragments = 3;
-  std::int64_t overlap = 5;  // tau, inner steps
-  double mixing = 0.5;       // alpha: share of the local values in a merge
+  std::int64_t period = 100;   // H
+  std::int64_t fragments = 3;  // at most
+  std::int64_t overlap = 5;    // tau, inner steps
+  double mixing = 0.5;         // alpha: share of the local values in a merge
   double rate = 0.4, momentum = 0.9;
   double bits = 4;
 };
@@ -46,14 +46,13 @@ Tensor quantize(Worker& w, const Tensor& x, double bits) {
               });
 }
 
-Program streaming_diloco(Worker& w, StreamingOptions o) {
+Program streaming_diloco(Worker& w, StreamingOptions o, std::vector<Bucket> cuts) {
   std::vector<Fragment> fragments;
-  const double size = static_cast<double>(w.model().elements) / static_cast<double>(o.fragments);
-  for (const Bucket& bucket : buckets_by_size(w.model(), size, size, 1)) {
+  for (const Bucket& bucket : cuts) {
     Fragment f;
     f.anchor = w.parameters(bucket.range).copy();
     f.velocity = w.zeros(f.anchor.elements(), f.anchor.offset());
-    f.offset = static_cast<std::int64_t>(fragments.size()) * o.period / o.fragments;
+    f.offset = std::ssize(fragments) * o.period / std::ssize(cuts);
     fragments.push_back(f);
   }
   for (const Step step : w.steps()) {
@@ -104,15 +103,21 @@ Schedule make_streaming(ObjectReader& options, const ScheduleContext& context) {
   o.momentum = options.number("outer_momentum", 0, 1, 0.9);
   o.bits = options.number("bits", 2, 32, 4);
   options.finish();
+  // A layer is not cut: where one is larger than its share there are fewer fragments.
+  const double size =
+      static_cast<double>(context.model->elements) / static_cast<double>(o.fragments);
+  const std::vector<Bucket> cuts = buckets_by_size(*context.model, size, size, 1);
+  const std::string asked_for =
+      std::ssize(cuts) < o.fragments ? fmt::format(" ({} asked for)", o.fragments) : "";
   Schedule s;
   s.name = "streaming-diloco";
-  s.description = fmt::format("{} fragments every {} steps, merged {} steps later, {} bits",
-                              o.fragments, o.period, o.overlap, o.bits);
-  s.worker = [o](Worker& w) { return streaming_diloco(w, o); };
+  s.description = fmt::format("{} fragments{} every {} steps, merged {} steps later, {} bits",
+                              cuts.size(), asked_for, o.period, o.overlap, o.bits);
+  s.worker = [o, cuts](Worker& w) { return streaming_diloco(w, o, cuts); };
   s.bounds = [o](const BoundInputs& in) { return streaming_bounds(in, o); };
   s.cycle = o.period;
   s.warm_up = 2 * o.period;  // until every fragment has been merged once
-  s.rounds_formula = fmt::format("{} T/{} messages of a fragment [paper]", o.fragments, o.period);
+  s.rounds_formula = fmt::format("{} T/{} messages of a fragment [paper]", cuts.size(), o.period);
   s.extra_copies = 2;  // anchors and outer velocities
   return s;
 }

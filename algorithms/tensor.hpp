@@ -95,23 +95,29 @@ class Tensor {
   ValuesRef values_;
 };
 
-/// Selected elements of a dense tensor as (index, value) pairs: 8 bytes each on the wire. In
-/// time-only runs with a data-dependent selector `selected` is the expected count.
+/// Selected elements of a dense tensor as (index, value) pairs: 8 bytes each on the wire.
+/// `estimated`: a threshold selects them, so their number depends on the data, and `selected` is
+/// the expected one.
 class Sparse {
  public:
   Sparse() = default;
-  Sparse(Tensor pairs, std::int64_t dense_elements, double selected)
-      : pairs_(std::move(pairs)), dense_elements_(dense_elements), selected_(selected) {}
+  Sparse(Tensor pairs, std::int64_t dense_elements, double selected, bool estimated = false)
+      : pairs_(std::move(pairs)),
+        dense_elements_(dense_elements),
+        selected_(selected),
+        estimated_(estimated) {}
 
   [[nodiscard]] const Tensor& pairs() const { return pairs_; }
   [[nodiscard]] std::int64_t dense_elements() const { return dense_elements_; }
   [[nodiscard]] double selected() const { return selected_; }
   [[nodiscard]] double bytes() const { return 8.0 * selected_; }
+  [[nodiscard]] bool estimated() const { return estimated_; }
 
  private:
   Tensor pairs_;
   std::int64_t dense_elements_ = 0;
   double selected_ = 0;
+  bool estimated_ = false;
 };
 
 /// What an all-gather of sparse blocks brought home: one block per worker (the blocks themselves

@@ -1,6 +1,12 @@
 #include "algorithms/worker.hpp"
 
+#include <stdexcept>
+
 namespace paceline {
+
+void detail::no_value() {
+  throw std::logic_error("the value of a Pending was asked for that stands for nothing");
+}
 
 const char* to_string(Activity activity) {
   switch (activity) {

@@ -147,13 +147,6 @@ class Worker : public TensorDevice {
   [[nodiscard]] virtual std::int64_t step_count() const = 0;
   virtual void step_done() = 0;  ///< called by Steps
   [[nodiscard]] Steps steps() { return {this, 0, step_count()}; }
-  /// Steps [first, step_count()), for schedules that begin with a warm-up.
-  [[nodiscard]] Steps steps_from(std::int64_t first) {
-    return {this, std::min(first, step_count()), step_count()};
-  }
-  [[nodiscard]] Steps steps_until(std::int64_t last) {
-    return {this, 0, std::min(last, step_count())};
-  }
   [[nodiscard]] Rounds rounds(std::int64_t period, std::int64_t first = 0);
   /// The optimiser's learning rate in a step (the run's schedule of rates; 0 in time-only runs).
   [[nodiscard]] virtual double learning_rate(std::int64_t step) const = 0;

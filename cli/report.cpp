@@ -82,9 +82,11 @@ std::string split_table(const JobOutcome& job) {
 std::string traffic_line(const RunResult& result) {
   const JobOutcome& job = result.job;
   std::string text = fmt::format(
-      "  traffic   {} in {:.4g} messages per worker and iteration, {:.4g} rounds in {} "
+      "  traffic   {} in {:.4g} messages per worker and iteration{}, {:.4g} rounds in {} "
       "iterations\n",
-      format_bytes(job.sent_bytes), job.messages, job.rounds, job.steps);
+      format_bytes(job.sent_bytes), job.messages,
+      job.message_sizes == "fixed" ? "" : fmt::format(" ({} sizes)", job.message_sizes), job.rounds,
+      job.steps);
   if (!result.links.empty()) {
     const LinkTotal& link = result.links.front();
     text += fmt::format("            busiest link {}: {:.1f} % of {}\n", link.name,

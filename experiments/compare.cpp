@@ -75,6 +75,14 @@ class Work {
   std::vector<std::function<Json()>> tasks_;
 };
 
+Experiment read_point(const Json& json, const std::string& file, const std::string& label) {
+  try {
+    return read_experiment(json, file);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", label, error.what()));
+  }
+}
+
 struct Planned {
   Point point;
   std::size_t run = 0;
@@ -100,7 +108,7 @@ Comparison compare(const Json& json, const std::string& file, const std::vector<
   for (Point& point : points(json, axes)) {
     const std::string label = fmt::format("{}", fmt::join(point.labels, ", "));
     Planned planned{std::move(point), 0, {}};
-    const Experiment experiment = read_experiment(planned.point.json, file);
+    const Experiment experiment = read_point(planned.point.json, file, label);
     if (std::optional<Experiment> baseline = s_sgd_baseline(experiment))
       planned.baseline = work.add(std::move(*baseline), label);
     planned.run = work.add(experiment, label);

@@ -14,17 +14,14 @@ constexpr double kTolerance = 1e-9;
 
 }  // namespace
 
-std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run,
-                              const Cluster& cluster) {
+std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run) {
   std::vector<Floor> floors{
       {"compute", job.slowest_compute_s, "operations of the slowest worker on its GPU"}};
   if (run.links.empty()) return floors;
   double seconds = 0;
   const LinkUse* busiest = nullptr;
   for (const LinkUse& use : run.links) {
-    const std::vector<LinkId> found = cluster.links_matching(use.name);
-    if (found.empty()) continue;
-    const double needed = use.bytes / cluster.links()[found.front()].bandwidth;
+    const double needed = use.bandwidth > 0 ? use.bytes / use.bandwidth : 0;
     if (needed <= seconds) continue;
     seconds = needed;
     busiest = &use;

@@ -9,9 +9,8 @@
 namespace paceline {
 
 /// What the run's own costs forbid to beat, realised jitter included: the compute of the slowest
-/// worker, and the bytes of the busiest link over its bandwidth.
-std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run,
-                              const Cluster& cluster);
+/// worker, and the bytes of the busiest link over the largest bandwidth it had.
+std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run);
 
 /// The same before any run: the compute of the slowest worker, and what averaging every gradient
 /// (a dense all-reduce) costs without latency.

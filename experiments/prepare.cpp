@@ -63,16 +63,10 @@ void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec&
     throw InputError(fmt::format("job '{}': {} servers were asked for, and {} hosts may be one",
                                  job.name, *job.servers, hosts.size()));
   const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : hosts.size();
-  ScheduleContext context{&spec.model, spec.gpus.size(), job.steps.value_or(kDefaultSteps),
-                          servers};
-  spec.schedule = make_schedule(job, context);
+  spec.schedule = make_schedule(job, {&spec.model, servers});
   const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
   const std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
   spec.steps = job.steps.value_or(enough);
-  if (spec.steps != context.steps) {
-    context.steps = spec.steps;
-    spec.schedule = make_schedule(job, context);
-  }
   if (spec.schedule.server)
     spec.servers.assign(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(servers));
 }

@@ -154,6 +154,7 @@ void fields(V& v, JobOutcome& j) {
   v("rounds", j.rounds);
   v("rounds_formula", j.rounds_formula);
   v("messages", j.messages);
+  v("message_sizes", j.message_sizes);
   v("sent_bytes", j.sent_bytes);
   v("sent_bytes_max", j.sent_bytes_max);
   v("floors", j.floors);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.hpp"
+#include "sim/training_log.hpp"
 
 namespace paceline {
 
@@ -74,22 +75,6 @@ struct ProfileUse {
   double step_s = 0;  ///< forward, backward, host overhead and input of one micro-batch
 };
 
-/// Loss of a step, mean over the workers, and when the last of them had passed it.
-struct LossPoint {
-  std::int64_t step = 0;  ///< 1: after the first
-  double time_s = 0;      ///< of the cluster
-  double loss = 0;
-};
-
-/// An evaluation on the samples for testing.
-struct EvaluationPoint {
-  std::int64_t step = 0;
-  double time_s = 0;
-  double loss = 0;
-  double accuracy = 0;
-  double spread = 0;  ///< mean over the workers of |x_i - mean|^2 / |mean|^2
-};
-
 /// What the workers did not send of one group of tensors in one step; docs/result.md has the
 /// formulas.
 struct CompressionPoint {
@@ -152,6 +137,7 @@ struct JobOutcome {
   double rounds = 0;
   std::string rounds_formula;
   double messages = 0, sent_bytes = 0, sent_bytes_max = 0;
+  std::string message_sizes;  ///< "fixed", "expected" or "actual"
   std::vector<ProfileUse> profiles;
   std::vector<MemoryUse> memory;
   std::vector<Floor> floors;

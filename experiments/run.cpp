@@ -10,6 +10,7 @@
 #include "experiments/prepare.hpp"
 #include "experiments/version.hpp"
 #include "kernels/backend.hpp"
+#include "sim/selectors.hpp"
 
 namespace paceline {
 namespace {
@@ -41,7 +42,8 @@ void describe_job(const JobDescription& description, const PreparedJob& prepared
   outcome.accumulation = description.accumulation;
   outcome.precision = description.payload_bits == 16 ? "fp16" : "fp32";
   outcome.all_reduce = to_string(description.all_reduce.algorithm);
-  outcome.top_k = description.top_k.value_or(to_string(prepared.spec.costs->default_top_k()));
+  const Schedule& schedule = prepared.spec.schedule;
+  outcome.top_k = to_string(top_k_model(schedule.selector.value_or(prepared.spec.selector)));
   outcome.rounds_formula = prepared.spec.schedule.rounds_formula;
   outcome.profiles = prepared.profiles;
   outcome.memory = prepared.memory;
@@ -77,21 +79,20 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   }
   outcome.rounds = job.rounds;
   outcome.messages = job.messages;
+  outcome.message_sizes = to_string(job.message_sizes);
   outcome.sent_bytes = job.sent_bytes;
   outcome.sent_bytes_max = job.sent_bytes_max;
-  outcome.floors = run_floors(job, run, cluster);
+  outcome.floors = run_floors(job, run);
   outcome.bounds = paper_bounds(prepared, cluster);
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
 }
 
-void add_links(const SimulationResult& run, const Cluster& cluster, RunResult& result) {
+void add_links(const SimulationResult& run, RunResult& result) {
   for (const LinkUse& use : run.links) {
     if (result.links.size() == kLinksShown) break;
-    const std::vector<LinkId> found = cluster.links_matching(use.name);
-    const double bandwidth = found.empty() ? 0 : cluster.links()[found.front()].bandwidth;
-    result.links.push_back({use.name, use.bytes, bandwidth, use.utilisation});
+    result.links.push_back({use.name, use.bytes, use.bandwidth, use.utilisation});
   }
 }
 
@@ -165,14 +166,15 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.flow_error_bound = run.flow_error_bound;
   result.ignored_conflicts = run.ignored_conflicts;
   result.events = run.events;
-  add_links(run, cluster, result);
+  add_links(run, result);
   result.seed = experiment.seed;
   result.version = version();
   result.experiment = write_experiment(experiment);
   if (run.ignored_conflicts > 0)
     result.warnings.push_back(
-        fmt::format("closed fidelity was asked for, and transfers shared a link {} times: their "
-                    "times are too short",
+        fmt::format("closed fidelity was asked for, and {} times transfers shared a link or its "
+                    "bandwidth changed under them: their times are too short, or of the old "
+                    "bandwidth",
                     run.ignored_conflicts));
   // Closed forms that are blind to shared links, asked for, can be below the wire's floor.
   if (run.ignored_conflicts == 0)

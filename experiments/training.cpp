@@ -326,8 +326,8 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   const auto sound = [&](std::int64_t step, double loss) {
     return std::isfinite(loss) && (log.diverged_step < 0 || step < log.diverged_step);
   };
-  for (const TrainingLog::Step& step : log.steps)
-    if (sound(step.step, step.loss)) outcome.steps.push_back({step.step, step.date_s, step.loss});
+  for (const LossPoint& point : log.steps)
+    if (sound(point.step, point.loss)) outcome.steps.push_back(point);
   outcome.staleness_mean = log.staleness;
   if (log.staleness) outcome.staleness_max = log.most_stale;
   for (const CompressionSample& sample : log.compression) {
@@ -336,11 +336,8 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
     outcome.compression->push_back({sample.step, sample.label, sample.elements, sample.selected,
                                     sample.residual_norm, sample.error, sample.delta});
   }
-  for (const TrainingLog::Evaluated& point : log.evaluations) {
-    if (!sound(point.step, point.result.loss)) continue;
-    outcome.evaluations.push_back(
-        {point.step, point.date_s, point.result.loss, point.result.accuracy, point.spread});
-  }
+  for (const EvaluationPoint& point : log.evaluations)
+    if (sound(point.step, point.loss)) outcome.evaluations.push_back(point);
   find_target(outcome, training.target);
   if (!outcome.diverged_step && !outcome.steps.empty())
     outcome.final_training_loss = outcome.steps.back().loss;

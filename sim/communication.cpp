@@ -24,6 +24,18 @@ const char* to_string(CollectiveKind kind) {
   return "";
 }
 
+const char* to_string(MessageSizes sizes) {
+  switch (sizes) {
+    case MessageSizes::fixed:
+      return "fixed";
+    case MessageSizes::actual:
+      return "actual";
+    case MessageSizes::expected:
+      return "expected";
+  }
+  return "";
+}
+
 std::string Collective::describe() const {
   return channel.describe(call);
 }
@@ -110,6 +122,7 @@ void Channel::start() {
   for (Collective* collective : batch_) {
     if (values_.graph != nullptr) collective->measure(values_);
     collective->started = clock_.now();
+    sizes_ = std::max(sizes_, collective->sizes);
     bytes += collective->bytes;
   }
   wire_.began(clock_.now());
@@ -192,6 +205,29 @@ void GatherCall::measure(const CollectiveValues& with) {
   }
   selected = actual;
   bytes = 8 * actual;
+  sizes = MessageSizes::actual;
+}
+
+void GatherCall::take(std::uint32_t rank, const Sparse& block) {
+  if (!blocks) blocks = std::make_shared<std::vector<Sparse>>(channel.workers());
+  (*blocks)[rank] = block;
+}
+
+void GatherCall::add(const Sparse& block) {
+  selected += block.selected();
+  bytes += block.bytes();
+  if (block.estimated()) sizes = MessageSizes::expected;
+}
+
+void GlobalTopKCall::take(std::uint32_t rank, const Sparse& block) {
+  blocks.resize(channel.workers());
+  blocks[rank] = block;
+}
+
+void GlobalTopKCall::add(const Sparse& block) {
+  selected = std::max(selected, block.selected());
+  bytes = std::max(bytes, block.bytes());
+  if (block.estimated()) sizes = MessageSizes::expected;
 }
 
 void GlobalTopKCall::finish() {

@@ -27,6 +27,11 @@ struct CollectiveCall {
   bool operator==(const CollectiveCall&) const = default;
 };
 
+/// Where the sizes of messages come from: what is sent says them (a selection of k entries sends
+/// k); the values, counted; or, where those decide, the expectation that the schedule goes by.
+enum class MessageSizes : std::uint8_t { fixed, actual, expected };
+const char* to_string(MessageSizes sizes);
+
 class Channel;
 
 /// What collectives need to compute on values; `graph` is null in time-only runs.
@@ -54,6 +59,7 @@ class Collective {
   std::uint32_t joined = 0;  // workers that have called
   std::uint32_t ready = 0;   // workers whose data are there
   double bytes = 0;          // on the wire, of the whole collective
+  MessageSizes sizes = MessageSizes::fixed;
   double started = 0;
 };
 
@@ -107,6 +113,8 @@ class Channel {
   /// Who waits for whom, one line per open collective, for the deadlock report.
   void describe_open(std::vector<std::string>& lines) const;
   [[nodiscard]] std::size_t open() const { return open_.size(); }
+  /// Of the collectives that have started: `expected` if one was, else `actual` if one was.
+  [[nodiscard]] MessageSizes sizes() const { return sizes_; }
   /// Of the collective on the wire, if it follows this plan: the bytes that are still to pass the
   /// links, as if it went on evenly for as long as it takes alone.
   [[nodiscard]] double unsent_bytes(const PreparedPlan& plan) const;
@@ -145,6 +153,7 @@ class Channel {
   std::vector<Collective*> batch_;    // on the wire now
   std::vector<Collective*> ending_;
   bool considering_ = false;
+  MessageSizes sizes_ = MessageSizes::fixed;
   Collective* last_joined_ = nullptr;
 };
 
@@ -171,7 +180,9 @@ class GatherCall final : public Result<Gathered>, public Collective {
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override { complete(); }
   void measure(const CollectiveValues& values) override;
-  std::shared_ptr<std::vector<Sparse>> blocks;  // by rank; null in time-only runs
+  void take(std::uint32_t rank, const Sparse& block);  // not in time-only runs
+  void add(const Sparse& block);                       // to what travels
+  std::shared_ptr<std::vector<Sparse>> blocks;         // by rank; null in time-only runs
   double selected = 0;
 };
 
@@ -184,7 +195,9 @@ class GlobalTopKCall final : public Result<Sparse>, public Collective {
   }
   [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
   void finish() override;
-  std::vector<Sparse> blocks;  // by rank; empty in time-only runs
+  void take(std::uint32_t rank, const Sparse& block);  // not in time-only runs
+  void add(const Sparse& block);  // to what travels: every message is as large as the largest block
+  std::vector<Sparse> blocks;     // by rank; empty in time-only runs
   ValuesRef values;
   double selected = 0;
 };

@@ -16,7 +16,6 @@ class Connection {
   Connection(Clock& clock, Transport& transport, Endpoint from, Endpoint to, WireTime& wire)
       : clock_(clock), transport_(transport), from_(from), to_(to), wire_(wire) {}
   void send(double bytes, int priority, std::function<void()> arrived);
-  [[nodiscard]] std::size_t queued() const { return queue_.size(); }
 
  private:
   struct Message {

@@ -24,6 +24,8 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
       pass_times_(spec_.model, spec_.accumulation, spec_.step_overhead_s),
       running_(spec_.gpus.size()),
       graph_(spec_.values ? graph : nullptr) {
+  if (spec_.weights.empty())
+    spec_.weights.assign(spec_.gpus.size(), 1.0 / static_cast<double>(spec_.gpus.size()));
   if (graph_ != nullptr) {
     if (spec_.values->micro_batches() != spec_.accumulation)
       throw std::invalid_argument(
@@ -33,6 +35,8 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
     initial_->lineage.version.set_all(0);
     metrics_ = std::make_unique<TrainingMetrics>(*graph_, spec_.gpus.size(), spec_.evaluate_every,
                                                  spec_.steps);
+    evaluations_ = std::make_unique<Evaluations>(*graph_, later_, spec_.values, spec_.weights,
+                                                 spec_.evaluate_every, spec_.steps);
   }
   const std::int64_t cycle = std::max<std::int64_t>(1, spec_.schedule.cycle);
   log_.measured_from =
@@ -42,17 +46,8 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
   if (spec_.schedule.warm_up > 0 && spec_.steps - cycle > log_.measured_from)
     log_.measured_until -= cycle;
 
-  std::vector<std::uint32_t> nodes;
-  for (const Endpoint gpu : spec_.gpus)
-    nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
-  const auto ranks = static_cast<std::uint32_t>(spec_.gpus.size());
-  all_reduce_plan_ =
-      std::make_unique<PreparedPlan>(plan_all_reduce(spec_.all_reduce, nodes), cluster, spec_.gpus);
-  gather_plan_ = std::make_unique<PreparedPlan>(plan_all_gather(ranks), cluster, spec_.gpus);
-  gtop_k_plan_ = std::make_unique<PreparedPlan>(plan_gtop_k(ranks), cluster, spec_.gpus);
-  barrier_plan_ = std::make_unique<PreparedPlan>(plan_barrier(ranks), cluster, spec_.gpus);
-
-  for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+  make_plans();
+  for (std::uint32_t rank = 0; rank < spec_.gpus.size(); ++rank) {
     workers_.push_back(std::make_unique<WorkerRuntime>(*this, rank));
     if (recorder != nullptr)
       recorder->name_worker(spec_.gpus[rank], fmt::format("{} worker {} ({})", spec_.name, rank,
@@ -62,29 +57,47 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
     throw InputError(fmt::format("schedule '{}' needs a parameter server, and this run has none",
                                  spec_.schedule.name));
   if (spec_.schedule.server)
-    for (std::uint32_t server = 0; server < spec_.servers.size(); ++server)
+    for (std::uint32_t server = 0; server < spec_.servers.size(); ++server) {
       servers_.push_back(std::make_unique<ServerRuntime>(*this, server));
+      if (recorder != nullptr)
+        recorder->name_worker(spec_.servers[server],
+                              fmt::format("{} server {} ({})", spec_.name, server,
+                                          cluster.endpoint_name(spec_.servers[server])));
+    }
   if (spec_.slow_while_sending > 0) wire_.listen(this);
+  make_channels();
+}
+
+void Job::make_plans() {
+  std::vector<std::uint32_t> nodes;
+  for (const Endpoint gpu : spec_.gpus)
+    nodes.push_back(static_cast<std::uint32_t>(cluster_.node_of(gpu)));
+  const auto ranks = static_cast<std::uint32_t>(spec_.gpus.size());
+  const auto make = [this](CollectiveKind kind, Plan plan) {
+    plans_[static_cast<std::size_t>(kind)] =
+        std::make_unique<PreparedPlan>(std::move(plan), cluster_, spec_.gpus);
+  };
+  make(CollectiveKind::all_reduce, plan_all_reduce(spec_.all_reduce, nodes));
+  make(CollectiveKind::all_gather, plan_all_gather(ranks));
+  make(CollectiveKind::gtop_k, plan_gtop_k(ranks));
+  make(CollectiveKind::barrier, plan_barrier(ranks));
+}
+
+void Job::make_channels() {
   for (std::size_t s = 0; s < spec_.schedule.streams.size(); ++s) {
     auto channel = std::make_unique<Channel>(
-        clock, transport, wire_, later_, ranks, spec_.schedule.streams[s],
+        clock_, transport_, wire_, later_, spec_.gpus.size(), spec_.schedule.streams[s],
         [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
-    channel->set_plan(CollectiveKind::all_reduce, all_reduce_plan_.get());
-    channel->set_plan(CollectiveKind::all_gather, gather_plan_.get());
-    channel->set_plan(CollectiveKind::gtop_k, gtop_k_plan_.get());
-    channel->set_plan(CollectiveKind::barrier, barrier_plan_.get());
-    if (recorder != nullptr)
+    for (std::size_t kind = 0; kind < plans_.size(); ++kind)
+      channel->set_plan(static_cast<CollectiveKind>(kind), plans_[kind].get());
+    if (recorder_ != nullptr)
       channel->trace([this, s](const Collective& collective) {
         for (const Endpoint gpu : spec_.gpus)
           recorder_->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s),
                           collective.describe(), to_string(collective.call.kind),
                           collective.started, clock_.now());
       });
-    if (graph_ != nullptr) {
-      CollectiveValues values{graph_, spec_.weights};
-      if (values.weights.empty()) values.weights.assign(ranks, 1.0 / ranks);
-      channel->set_values(std::move(values));
-    }
+    if (graph_ != nullptr) channel->set_values({graph_, spec_.weights});
     channels_.push_back(std::move(channel));
   }
 }
@@ -125,34 +138,49 @@ std::string Job::label(std::int64_t offset, std::int64_t elements) const {
 }
 
 void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
-  if (evaluated(completed)) take_model(worker, open_evaluations_[completed]);
+  if (evaluations_ && evaluations_->wanted(completed))
+    evaluations_->passed(completed, worker.rank(), worker.parameters(), worker.values());
   const auto at = static_cast<std::size_t>(completed - passed_base_);
   if (passed_.size() <= at) passed_.resize(at + 1, 0);
   ++passed_[at];
   // Borders are passed in order by every worker, so the oldest open one is the next to be complete.
   std::size_t complete = 0;
   while (complete < passed_.size() && passed_[complete] == workers_.size()) ++complete;
-  for (std::size_t i = 0; i < complete; ++i) {
-    const double now = clock_.now();
-    const std::int64_t border = passed_base_++;
-    if (border == log_.measured_from) log_.first_date = now;
-    if (border > log_.measured_from && border <= log_.measured_until) {
-      log_.last_measured_date = now;
-      if (log_.durations.size() < IterationLog::kKept)
-        log_.durations.push_back(now - log_.last_date);
-      else
-        log_.durations[static_cast<std::size_t>(border) % IterationLog::kKept] =
-            now - log_.last_date;
-    }
-    log_.last_date = now;
-    log_.completed = border;
-    if (graph_ != nullptr) {
-      step_dates_.push_back(now);
-      if (auto open = open_evaluations_.extract(border)) evaluate(std::move(open.mapped()));
-    }
-    listener_.iteration_ended(*this, border);
-  }
+  for (std::size_t i = 0; i < complete; ++i) border_passed(passed_base_++);
   passed_.erase(passed_.begin(), passed_.begin() + static_cast<std::ptrdiff_t>(complete));
+}
+
+void Job::border_passed(std::int64_t border) {
+  const double now = clock_.now();
+  log_.passed(border, now);
+  if (border <= log_.measured_until)
+    for (std::size_t kind = 0; kind < plans_.size(); ++kind)
+      uses_at_last_[kind] = plans_[kind]->uses();
+  if (border == log_.measured_from) uses_at_first_ = uses_at_last_;
+  if (graph_ != nullptr) {
+    step_dates_.push_back(now);
+    if (evaluations_->wanted(border)) {
+      std::vector<Tensor> served;
+      for (const auto& server : servers_)
+        for (const Tensor& shard : server->latest()) served.push_back(shard);
+      evaluations_->all_passed(border, now, served);
+    }
+  }
+  listener_.iteration_ended(*this, border);
+}
+
+void IterationLog::passed(std::int64_t border, double now) {
+  if (border == measured_from) first_date = now;
+  if (border > measured_from && border <= measured_until) {
+    last_measured_date = now;
+    const double duration = now - last_date;
+    if (durations.size() < kKept)
+      durations.push_back(duration);
+    else  // in place of the oldest
+      durations[static_cast<std::size_t>(border - measured_from - 1) % kKept] = duration;
+  }
+  last_date = now;
+  completed = border;
 }
 
 void Job::worker_ended() {
@@ -161,13 +189,28 @@ void Job::worker_ended() {
   listener_.job_ended(*this);
 }
 
-void Job::add_totals(std::vector<double>& sent, std::vector<double>& messages,
-                     std::vector<double>& links) const {
-  for (const PreparedPlan* plan :
-       {all_reduce_plan_.get(), gather_plan_.get(), gtop_k_plan_.get(), barrier_plan_.get()}) {
+Job::Sent Job::sent(std::uint32_t rank) const {
+  Sent sent;
+  for (std::size_t kind = 0; kind < plans_.size(); ++kind) {
+    PreparedPlan::Uses uses = uses_at_last_[kind];
+    uses -= uses_at_first_[kind];
+    sent.bytes += plans_[kind]->sent_bytes(rank, uses);
+    sent.messages += plans_[kind]->sent_messages(rank, uses);
+  }
+  return sent;
+}
+
+MessageSizes Job::message_sizes() const {
+  MessageSizes sizes = MessageSizes::fixed;
+  for (const auto& channel : channels_) sizes = std::max(sizes, channel->sizes());
+  return sizes;
+}
+
+void Job::add_link_bytes(std::vector<double>& links) const {
+  for (const auto& plan : plans_) {
     double unsent = 0;
     for (const auto& channel : channels_) unsent += channel->unsent_bytes(*plan);
-    plan->add_totals(sent, messages, links, unsent);
+    plan->add_link_bytes(links, unsent);
   }
 }
 
@@ -186,87 +229,6 @@ std::size_t Job::open_operations() const {
   return open;
 }
 
-bool Job::evaluated(std::int64_t step) const {
-  return graph_ != nullptr &&
-         (step == spec_.steps || (spec_.evaluate_every > 0 && step % spec_.evaluate_every == 0));
-}
-
-void Job::take_model(WorkerRuntime& worker, Evaluation& evaluation) {
-  if (evaluation.models.empty()) {
-    evaluation.models.resize(workers_.size());
-    for (std::size_t w = 0; w < workers_.size(); ++w)
-      evaluation.states.push_back(graph_->ledger().floats());
-  }
-  // The handle keeps these very weights, whatever the worker does next; they may still be under
-  // way.
-  evaluation.models[worker.rank()] = worker.parameters();
-  WorkerValues& values = worker.values();
-  evaluation.after.push_back(
-      values.strand().post([&engine = values.engine(), state = evaluation.states[worker.rank()]] {
-        state->resize(static_cast<std::size_t>(engine.state_elements()));
-        engine.read_state(*state);
-      }));
-}
-
-void Job::evaluate(Evaluation evaluation) {
-  evaluation.point = graph_->ledger().record(TrainingLog::Evaluated{});
-  evaluation.point->step = log_.completed;
-  evaluation.point->date_s = clock_.now();
-  evaluations_.push_back(evaluation.point);
-  for (const auto& server : servers_)
-    for (const Tensor& shard : server->latest()) evaluation.models.push_back(shard);
-  auto waiting = std::make_shared<Evaluation>(std::move(evaluation));
-  auto missing = std::make_shared<std::size_t>(waiting->models.size());
-  for (const Tensor& model : waiting->models)
-    later_.when_done(model.producer(), [this, waiting, missing] {
-      if (--*missing == 0) post_evaluation(std::move(*waiting));
-    });
-}
-
-void Job::post_evaluation(Evaluation evaluation) {
-  auto& [models, states, after, point] = evaluation;
-  const std::vector<Tensor> served(models.begin() + static_cast<std::ptrdiff_t>(workers_.size()),
-                                   models.end());
-  models.resize(workers_.size());
-  after.push_back(last_evaluation_);
-  for (const Tensor& model : models) after.push_back(buffer_of(model).written);
-  std::vector<double> shares = spec_.weights;
-  if (shares.empty()) shares.assign(models.size(), 1.0 / static_cast<double>(models.size()));
-  const BufferRef mean = reduce_mean(*graph_, models, shares, 32);
-  after.push_back(mean->written);
-  // The weights that a parameter server holds are the model; the workers' are what they compute on.
-  for (const Tensor& shard : served) after.push_back(buffer_of(shard).written);
-  std::vector<View> of_workers, of_servers;
-  for (const Tensor& model : models) of_workers.emplace_back(model);
-  for (const Tensor& shard : served) of_servers.emplace_back(shard);
-  std::vector<std::int64_t> offsets;
-  for (const Tensor& shard : served) offsets.push_back(shard.offset());
-  last_evaluation_ = graph_->post(
-      [engine = spec_.values, point = point, mean = mean->data, of_workers, of_servers, offsets,
-       states = states] {
-        double distance = 0, norm = 0;
-        for (const float x : *mean) norm += static_cast<double>(x) * x;
-        for (const View& view : of_workers)
-          for (std::size_t i = 0; i < mean->size(); ++i) {
-            const double d = static_cast<double>(view.read()[i]) - (*mean)[i];
-            distance += d * d;
-          }
-        point->spread = norm == 0 ? 0 : distance / norm / static_cast<double>(of_workers.size());
-        std::vector<float> weights = *mean;
-        for (std::size_t s = 0; s < of_servers.size(); ++s)
-          std::copy(of_servers[s].read().begin(), of_servers[s].read().end(),
-                    weights.begin() + offsets[s]);
-        std::vector<float> state(states.front()->size(), 0.0F);
-        for (const Floats& own : states)
-          for (std::size_t i = 0; i < state.size(); ++i)
-            state[i] += (*own)[i] / static_cast<float>(states.size());
-        point->result = engine->evaluate(weights, state);
-      },
-      std::move(after));
-  for (std::size_t w = 0; w < workers_.size(); ++w)
-    buffer_of(models[w]).note_reader(nullptr, last_evaluation_);
-}
-
 TrainingProgress Job::training_progress() const {
   TrainingProgress progress;
   progress.step = log_.completed;
@@ -282,7 +244,7 @@ TrainingLog Job::training_log() const {
   graph_->wait_all();
   log.weights = servers_.empty() ? "mean of the workers" : "the servers'";
   for (std::size_t i = 0; i < step_dates_.size(); ++i) {
-    TrainingLog::Step step{static_cast<std::int64_t>(i) + 1, step_dates_[i], 0};
+    LossPoint step{static_cast<std::int64_t>(i) + 1, step_dates_[i], 0};
     for (std::size_t w = 0; w < workers_.size(); ++w) {
       const float loss = workers_[w]->values().losses()[i];
       if (!std::isfinite(loss) && log.diverged_step < 0) {
@@ -298,7 +260,7 @@ TrainingLog Job::training_log() const {
     sample.label = label(sample.offset, sample.elements);
   log.staleness = metrics_->mean_staleness();
   log.most_stale = metrics_->most_stale();
-  for (const auto& evaluation : evaluations_) log.evaluations.push_back(*evaluation);
+  log.evaluations = evaluations_->points();
   return log;
 }
 

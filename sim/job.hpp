@@ -1,7 +1,7 @@
 #pragma once
 
+#include <array>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +14,8 @@
 #include "sim/operation.hpp"
 #include "sim/time_account.hpp"
 #include "sim/trace.hpp"
+#include "sim/training_log.hpp"
+#include "sim/values/evaluations.hpp"
 #include "sim/values/training_metrics.hpp"
 
 namespace paceline {
@@ -28,8 +30,8 @@ struct JobSpec {
   ModelShape model;                             ///< with the profile's times per tensor
   std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
   std::vector<Endpoint> gpus;                   ///< by rank
-  std::vector<Endpoint> servers;    ///< hosts that run the schedule's server; empty: none
-  std::vector<double> weights;      ///< share of each worker in means; empty: equal
+  std::vector<Endpoint> servers;  ///< hosts that run the schedule's server; empty: none
+  std::vector<double> weights;    ///< share of each worker in means; empty: 1/N, which Job fills in
   std::vector<double> batch_share;  ///< compute time relative to the profile's batch; empty: 1
   std::int64_t steps = 1;
   std::int64_t accumulation = 1;  ///< micro-batches per step
@@ -58,29 +60,9 @@ struct IterationLog {
   std::int64_t measured_from = 0;
   std::int64_t measured_until =
       0;  ///< the last border counted: before the drain of a pipelined schedule
-};
 
-/// Losses and evaluations against cluster time.
-struct TrainingLog {
-  struct Step {
-    std::int64_t step = 0;  ///< 1: after the first
-    double date_s = 0;      ///< when the last worker had passed it
-    double loss = 0;        ///< mean over the workers
-  };
-  struct Evaluated {
-    std::int64_t step = 0;
-    double date_s = 0;
-    Evaluation result;
-    double spread = 0;  ///< mean over workers of |x_i - mean|^2 / |mean|^2
-  };
-  std::vector<Step> steps;
-  std::vector<Evaluated> evaluations;
-  std::vector<CompressionSample> compression;
-  std::optional<double> staleness;  ///< mean over the applied gradients, in updates
-  std::int64_t most_stale = 0;
-  std::string weights;  ///< which weights were evaluated
-  std::int64_t diverged_step = -1,
-               diverged_worker = -1;  ///< first loss that is not finite; -1: none
+  /// The last worker has passed the border before step `border` now.
+  void passed(std::int64_t border, double now);
 };
 
 /// The workers of one job, their channels, and what they report.
@@ -114,12 +96,21 @@ class Job final : WireTime::Listener {
   [[nodiscard]] double learning_rate(std::int64_t step) const {
     return spec_.learning_rate ? spec_.learning_rate(step) : 0;
   }
-  [[nodiscard]] double all_reduce_s(double bytes) { return all_reduce_plan_->closed_s(bytes); }
-  [[nodiscard]] double all_gather_s(double bytes) { return gather_plan_->closed_s(bytes); }
+  [[nodiscard]] double all_reduce_s(double bytes) {
+    return plan(CollectiveKind::all_reduce).closed_s(bytes);
+  }
+  [[nodiscard]] double all_gather_s(double bytes) {
+    return plan(CollectiveKind::all_gather).closed_s(bytes);
+  }
   [[nodiscard]] std::string label(std::int64_t offset, std::int64_t elements) const;
-  /// Adds this job's collectives to the totals by endpoint and link.
-  void add_totals(std::vector<double>& sent, std::vector<double>& messages,
-                  std::vector<double>& links) const;
+  /// What a worker sent in this job's collectives between its measured borders.
+  struct Sent {
+    double bytes = 0, messages = 0;
+  };
+  [[nodiscard]] Sent sent(std::uint32_t rank) const;
+  [[nodiscard]] MessageSizes message_sizes() const;
+  /// Adds what this job's collectives have brought to each link so far.
+  void add_link_bytes(std::vector<double>& links) const;
   /// Who waits for what, for the deadlock report.
   [[nodiscard]] std::vector<std::string> describe_waiting() const;
   [[nodiscard]] std::size_t open_operations() const;
@@ -131,22 +122,15 @@ class Job final : WireTime::Listener {
   friend class WorkerRuntime;
   friend class ServerRuntime;
   friend class ServerCalls;
+  void make_plans();
+  void make_channels();
+  [[nodiscard]] PreparedPlan& plan(CollectiveKind kind) {
+    return *plans_[static_cast<std::size_t>(kind)];
+  }
   void step_passed(WorkerRuntime& worker, std::int64_t completed);
+  void border_passed(std::int64_t border);
   void worker_ended();
   void wire_changed(bool on) override;
-
-  /// An evaluation after a step: each worker's weights and state as it passes that border, whatever
-  /// the others do meanwhile. Costs no simulated time.
-  struct Evaluation {
-    std::vector<Tensor> models;  ///< by worker; when all have passed also the servers' shards
-    std::vector<Floats> states;  ///< by worker: batch-norm statistics
-    std::vector<TaskGraph::Ref> after;
-    std::shared_ptr<TrainingLog::Evaluated> point;
-  };
-  [[nodiscard]] bool evaluated(std::int64_t step) const;
-  void take_model(WorkerRuntime& worker, Evaluation& evaluation);
-  void evaluate(Evaluation evaluation);
-  void post_evaluation(Evaluation evaluation);  ///< when all its models are computed
 
   JobSpec spec_;
   const Cluster& cluster_;
@@ -159,10 +143,13 @@ class Job final : WireTime::Listener {
   Continuations later_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::vector<std::unique_ptr<ServerRuntime>> servers_;
-  std::unique_ptr<PreparedPlan> all_reduce_plan_, gather_plan_, gtop_k_plan_, barrier_plan_;
+  static constexpr std::size_t kKinds = 4;
+  std::array<std::unique_ptr<PreparedPlan>, kKinds> plans_;  // by CollectiveKind
+  // At the first and the newest measured border.
+  std::array<PreparedPlan::Uses, kKinds> uses_at_first_, uses_at_last_;
   WireTime wire_;  // of the collectives, which all workers are in together
   std::vector<std::unique_ptr<Channel>> channels_;
-  std::vector<std::uint32_t> passed_;  // ring: how many workers have passed border base + i
+  std::vector<std::uint32_t> passed_;  // how many workers have passed border passed_base_ + i
   std::int64_t passed_base_ = 1;
   IterationLog log_;
   std::size_t running_ = 0;
@@ -173,9 +160,7 @@ class Job final : WireTime::Listener {
   std::unique_ptr<TrainingMetrics> metrics_;  // null in time-only runs
   BufferRef initial_;
   std::vector<double> step_dates_;
-  std::map<std::int64_t, Evaluation> open_evaluations_;  // by step, until the last worker is there
-  std::vector<std::shared_ptr<TrainingLog::Evaluated>> evaluations_;
-  TaskGraph::Ref last_evaluation_;
+  std::unique_ptr<Evaluations> evaluations_;
 };
 
 }  // namespace paceline

@@ -153,13 +153,8 @@ double PreparedPlan::alpha_share(double bytes) {
   return std::min(1.0, latency / total);
 }
 
-void PreparedPlan::add_totals(std::vector<double>& sent_bytes, std::vector<double>& messages,
-                              std::vector<double>& link_bytes, double unsent) const {
-  for (std::uint32_t r = 0; r < plan_.ranks; ++r) {
-    sent_bytes[members_[r]] += sent_share_[r] * bytes_;
-    messages[members_[r]] += message_count_[r] * static_cast<double>(uses_);
-  }
-  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * (bytes_ - unsent);
+void PreparedPlan::add_link_bytes(std::vector<double>& link_bytes, double unsent) const {
+  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * (uses_.bytes - unsent);
 }
 
 }  // namespace paceline

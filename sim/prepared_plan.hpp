@@ -63,16 +63,29 @@ class PreparedPlan {
   /// Share of closed_s(bytes) that is latency: the error bound of flow fidelity under contention.
   double alpha_share(double bytes);
 
-  // Counters: per use they cost two additions; the totals are made on demand.
+  /// Collectives that have followed the plan: per use they cost two additions, and what a rank or a
+  /// link had of them is made on demand. A collective counts from its start on.
+  struct Uses {
+    double count = 0, bytes = 0;
+    Uses& operator-=(const Uses& other) {
+      count -= other.count;
+      bytes -= other.bytes;
+      return *this;
+    }
+  };
   void count(double bytes) {
-    ++uses_;
-    bytes_ += bytes;
+    uses_.count += 1;
+    uses_.bytes += bytes;
   }
-  /// By endpoint, endpoint and link. A collective counts from its start on; of the one under way
-  /// `unsent` bytes have not passed the links yet.
-  void add_totals(std::vector<double>& sent_bytes, std::vector<double>& messages,
-                  std::vector<double>& link_bytes, double unsent) const;
-  void reset_counters() { uses_ = 0, bytes_ = 0; }
+  [[nodiscard]] const Uses& uses() const { return uses_; }
+  [[nodiscard]] double sent_bytes(std::uint32_t rank, const Uses& uses) const {
+    return sent_share_[rank] * uses.bytes;
+  }
+  [[nodiscard]] double sent_messages(std::uint32_t rank, const Uses& uses) const {
+    return message_count_[rank] * uses.count;
+  }
+  /// Of all uses; `unsent` bytes of the one under way have not passed the links yet.
+  void add_link_bytes(std::vector<double>& link_bytes, double unsent) const;
 
  private:
   double longest_chain_s(std::uint32_t first_round, std::uint32_t last_round, double bytes);
@@ -91,8 +104,7 @@ class PreparedPlan {
   std::vector<std::unordered_map<double, double>> fill_cache_;
   std::vector<double> clock_, next_clock_;
   std::vector<double> sent_share_, message_count_, link_share_;
-  std::uint64_t uses_ = 0;
-  double bytes_ = 0;
+  Uses uses_;
 };
 
 }  // namespace paceline

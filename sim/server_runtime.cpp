@@ -196,11 +196,9 @@ Tensor ServerRuntime::copy(const Tensor& x) {
 }
 
 void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
-  const double now = job_.clock_.now();
-  busy_s_ += now - operation.started;
   if (job_.recorder_ != nullptr)
     job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity),
-                         operation.started, now);
+                         operation.started, now());
 }
 
 }  // namespace paceline

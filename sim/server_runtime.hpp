@@ -48,8 +48,6 @@ class ServerRuntime final : public Server, public StreamListener {
 
   /// With values: the newest weights of every shard.
   [[nodiscard]] std::vector<Tensor> latest() const;
-  [[nodiscard]] double busy_s() const { return busy_s_; }
-  [[nodiscard]] std::size_t backlog() const { return inbox_.size(); }
 
  private:
   class Receive;
@@ -66,7 +64,6 @@ class ServerRuntime final : public Server, public StreamListener {
   std::deque<Request> inbox_;
   boost::intrusive_ptr<Receive> receiving_;  // the program waits here for the next request
   std::vector<std::unique_ptr<Connection>> to_worker_;
-  double busy_s_ = 0;
 
   std::unique_ptr<DeviceValues> values_;     // null in time-only runs
   std::map<std::int64_t, Tensor> weights_;   // by offset: the newest

@@ -15,11 +15,6 @@
 namespace paceline {
 namespace {
 
-// Bytes and messages so far, by endpoint and by link.
-struct Traffic {
-  std::vector<double> sent, messages, links;
-};
-
 class Simulation final : Job::Listener {
  public:
   Simulation(const SimulationSpec& spec, Fidelity fidelity, Recorder* recorder,
@@ -31,6 +26,8 @@ class Simulation final : Job::Listener {
                      : nullptr),
         transport_(cluster_, clock_, fidelity, network_.get()),
         graph_(spec.threads) {
+    for (const Link& link : cluster_.links()) bandwidth_.push_back(link.bandwidth);
+    widest_ = bandwidth_;
     for (const JobSpec& job : spec.jobs)
       jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
                                             static_cast<Job::Listener&>(*this), &graph_));
@@ -75,38 +72,39 @@ class Simulation final : Job::Listener {
     if (&job != jobs_.front().get()) return;
     if (spec_.progress && job.spec().values) spec_.progress(job.training_progress());
     if (checkpointer_) checkpointer_->border(completed, clock_.now());
-    if (completed == job.log().measured_from) at_first_ = traffic();
-    if (completed <= job.log().measured_until) {
-      if (completed == job.log().measured_until) at_last_ = traffic();
-      last_border_ = completed;
+    if (completed == job.log().measured_from) {
+      at_first_ = link_bytes();
+      widest_ = bandwidth_;
     }
+    if (completed == job.log().measured_until) at_last_ = link_bytes();
     if (steady_ && steady_->passed(completed, clock_.now())) {
       extrapolated_ = true;
       clock_.stop();
     }
   }
 
-  [[nodiscard]] Traffic traffic() const {
-    Traffic t{transport_.sent_bytes(), transport_.sent_messages(), transport_.link_bytes()};
-    for (const auto& job : jobs_) job->add_totals(t.sent, t.messages, t.links);
-    return t;
+  // So far, of all jobs.
+  [[nodiscard]] std::vector<double> link_bytes() const {
+    std::vector<double> bytes = transport_.link_bytes();
+    for (const auto& job : jobs_) job->add_link_bytes(bytes);
+    return bytes;
   }
 
+  // What a link has when the measured iterations begin is replaced by a change at that very date.
+  void measure_bandwidth(LinkId link) {
+    const IterationLog& log = jobs_.front()->log();
+    if (log.completed >= log.measured_until) return;
+    const bool at_once = clock_.now() == log.first_date;
+    widest_[link] = at_once ? bandwidth_[link] : std::max(widest_[link], bandwidth_[link]);
+  }
   void schedule_disturbances();
   [[noreturn]] void report_deadlock() const;
-  [[nodiscard]] JobResult job_result(const Job& job, const Traffic& now) const;
+  [[nodiscard]] JobResult job_result(const Job& job) const;
 
   // A dated change of a worker's or a link's speed.
-  struct Disturbance {
-    Simulation* simulation;
-    std::function<void()> apply;
-  };
   void at(double date, std::function<void()> apply) {
     if (std::isinf(date)) return;
-    disturbances_.push_back(std::make_unique<Disturbance>(Disturbance{this, std::move(apply)}));
-    clock_.at(
-        date, [](void* self, std::uint64_t) { static_cast<Disturbance*>(self)->apply(); },
-        disturbances_.back().get());
+    clock_.at(date, Continuations::fire, disturbances_.keep(std::move(apply)));
   }
 
   const SimulationSpec& spec_;
@@ -118,10 +116,11 @@ class Simulation final : Job::Listener {
   std::vector<std::unique_ptr<Job>> jobs_;
   std::unique_ptr<Checkpointer> checkpointer_;  // null: none
   std::unique_ptr<SteadyState> steady_;
-  std::vector<std::unique_ptr<Disturbance>> disturbances_;
-  std::vector<double> link_factor_, reserved_;
-  Traffic at_first_, at_last_;
-  std::int64_t last_border_ = 0;
+  Continuations disturbances_;
+  // By link: the cluster's bandwidth times link_factor_ less reserved_ is bandwidth_, the largest
+  // of which in the measured iterations is widest_.
+  std::vector<double> link_factor_, reserved_, bandwidth_, widest_;
+  std::vector<double> at_first_, at_last_;  // bytes by link at the first job's measured borders
   bool extrapolated_ = false;
 };
 
@@ -144,6 +143,8 @@ void Simulation::schedule_disturbances() {
     // us.
     const double left = std::max(0.01 * bandwidth, bandwidth - reserved_[link]);
     transport_.scale_link(link, left / cluster_.links()[link].bandwidth);
+    bandwidth_[link] = left;
+    measure_bandwidth(link);
   };
   for (const LinkEvent& event : cluster.link_events)
     for (const LinkId link : cluster_.links_matching(event.links))
@@ -176,13 +177,14 @@ void Simulation::report_deadlock() const {
   throw InputError(message);
 }
 
-JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
+JobResult Simulation::job_result(const Job& job) const {
   const IterationLog& log = job.log();
   JobResult r;
   r.training = job.training_log();
   r.name = job.spec().name;
   r.workers = job.workers().size();
   r.steps = job.spec().steps;
+  r.message_sizes = job.message_sizes();
   r.simulated_steps = log.completed;
   r.measured_from = log.measured_from;
   const auto measured = static_cast<double>(
@@ -203,7 +205,6 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.p75_s = quantile(log.durations, 0.75);
   }
   r.fastest_compute_s = 1e300;
-  const Traffic& last = at_last_.sent.empty() ? now : at_last_;
   for (const auto& worker : job.workers()) {
     const WorkerRuntime::Measured own = worker->measured();
     const auto steps = static_cast<double>(std::max<std::int64_t>(1, own.steps));
@@ -217,15 +218,12 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
     r.slowest_compute_s = std::max(r.slowest_compute_s, busy / steps);
     r.head_start_s = std::max(r.head_start_s, (log.first_date - own.since_s) / steps);
     r.worker_iteration_s.push_back(own.seconds / steps);
-    const Endpoint gpu = job.spec().gpus[worker->rank()];
-    const bool counted = !at_first_.sent.empty();
-    const double sent =
-        (last.sent[gpu] - (counted ? at_first_.sent[gpu] : 0)) / measured + own.sent.bytes / steps;
+    const Job::Sent together = job.sent(static_cast<std::uint32_t>(worker->rank()));
+    const double sent = together.bytes / measured + own.sent.bytes / steps;
     r.sent_bytes += sent / static_cast<double>(r.workers);
     r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
-    r.messages += ((last.messages[gpu] - (counted ? at_first_.messages[gpu] : 0)) / measured +
-                   own.sent.messages / steps) /
-                  static_cast<double>(r.workers);
+    r.messages +=
+        (together.messages / measured + own.sent.messages / steps) / static_cast<double>(r.workers);
     const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
     r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
                 static_cast<double>(r.workers);
@@ -235,8 +233,7 @@ JobResult Simulation::job_result(const Job& job, const Traffic& now) const {
 
 SimulationResult Simulation::result() const {
   SimulationResult r;
-  const Traffic now = traffic();
-  for (const auto& job : jobs_) r.jobs.push_back(job_result(*job, now));
+  for (const auto& job : jobs_) r.jobs.push_back(job_result(*job));
   r.fidelity = transport_.fidelity();
   r.flow_error_bound = transport_.flow_error_bound();
   r.ignored_conflicts = transport_.ignored_conflicts();
@@ -245,15 +242,15 @@ SimulationResult Simulation::result() const {
   r.end_date_s = clock_.now();
   // Of the measured iterations, like all that is reported per iteration.
   const IterationLog& log = jobs_.front()->log();
-  const Traffic& last = at_last_.links.empty() ? now : at_last_;
+  const std::vector<double> last = at_last_.empty() ? link_bytes() : at_last_;
   const auto iterations = static_cast<double>(
       std::max<std::int64_t>(1, std::min(log.completed, log.measured_until) - log.measured_from));
   const double seconds = log.last_measured_date - log.first_date;
-  for (LinkId link = 0; link < last.links.size(); ++link) {
-    const double before = at_first_.links.empty() ? 0 : at_first_.links[link];
-    if (const double bytes = last.links[link] - before; bytes > 0)
-      r.links.push_back({cluster_.links()[link].name, bytes / iterations,
-                         seconds > 0 ? bytes / (cluster_.links()[link].bandwidth * seconds) : 0});
+  for (LinkId link = 0; link < last.size(); ++link) {
+    const double before = at_first_.empty() ? 0 : at_first_[link];
+    if (const double bytes = last[link] - before; bytes > 0)
+      r.links.push_back({cluster_.links()[link].name, bytes / iterations, widest_[link],
+                         seconds > 0 ? bytes / (widest_[link] * seconds) : 0});
   }
   std::stable_sort(r.links.begin(), r.links.end(), [](const LinkUse& a, const LinkUse& b) {
     return a.utilisation > b.utilisation;

@@ -18,7 +18,7 @@ struct SimulationSpec {
   std::shared_ptr<const Cluster> cluster;
   std::vector<JobSpec> jobs;  ///< all start at date 0; the run ends when the first one has
   Fidelity fidelity = Fidelity::automatic;
-  std::size_t threads = 0;  ///< of the host, for values; 0: the simulation\'s own
+  std::size_t threads = 0;  ///< of the host, for values; 0: the simulation's own
   std::optional<CheckpointOptions> checkpoints;  ///< of a run with values
   bool extrapolate = true;                       ///< stop when a steady state is recognised
   /// With values: called after every iteration of the first job.
@@ -29,6 +29,8 @@ struct SimulationSpec {
 struct LinkUse {
   std::string name;
   double bytes = 0;        ///< per measured iteration of the first job
+  double bandwidth = 0;    ///< the largest it had in the measured iterations, left by background
+                           ///< traffic; what link events did to it included
   double utilisation = 0;  ///< bytes / (bandwidth x time of an iteration)
 };
 
@@ -46,6 +48,7 @@ struct JobResult {
   double sent_bytes = 0;      ///< per worker and iteration (mean)
   double sent_bytes_max = 0;  ///< of the worker that sends most
   double messages = 0;        ///< per worker and iteration (mean)
+  MessageSizes message_sizes = MessageSizes::fixed;
   double fastest_compute_s =
       0;  ///< floors: least compute of a worker in its measured iterations, per iteration
   double slowest_compute_s = 0;
@@ -59,7 +62,8 @@ struct SimulationResult {
   Fidelity fidelity = Fidelity::closed;  ///< the one used
   std::string fidelity_reason;           ///< why `auto` chose it
   double flow_error_bound = 0;           ///< latency share of the collectives carried as flows
-  std::uint64_t ignored_conflicts = 0;   ///< forced closed fidelity: shared links it is blind to
+  std::uint64_t ignored_conflicts = 0;   ///< forced closed fidelity: shared links and changes of
+                                         ///< bandwidth it is blind to
   std::size_t in_flight = 0;             ///< transfers counted in `links` and not over at the end
   std::uint64_t events = 0;              ///< fired by the clock
   std::vector<LinkUse> links;            ///< the most used ones first

@@ -11,8 +11,6 @@
 
 namespace paceline {
 
-Recorder::Recorder(std::size_t limit) : limit_(limit) {}
-
 std::uint32_t Recorder::intern(std::string name) {
   const auto [it, fresh] =
       index_.try_emplace(std::move(name), static_cast<std::uint32_t>(names_.size()));
@@ -22,7 +20,7 @@ std::uint32_t Recorder::intern(std::string name) {
 
 void Recorder::span(std::uint32_t worker, std::uint32_t track, std::string name,
                     std::string_view category, double start_s, double end_s) {
-  if (spans_.size() >= limit_) {
+  if (spans_.size() >= kKept) {
     ++dropped_;
     return;
   }

@@ -13,9 +13,9 @@ namespace paceline {
 /// stream.
 class Recorder {
  public:
-  /// Keeps at most `limit` events; what comes later is counted, not kept.
-  explicit Recorder(std::size_t limit = 2'000'000);
+  static constexpr std::size_t kKept = 2'000'000;  ///< spans; what comes later is only counted
 
+  /// Streams of a worker or server.
   enum Track : std::uint32_t {
     compute = 0,
     copy_in = 1,
@@ -26,7 +26,7 @@ class Recorder {
   /// `track` of communication stream i is communication + i.
   void span(std::uint32_t worker, std::uint32_t track, std::string name, std::string_view category,
             double start_s, double end_s);
-  void name_worker(std::uint32_t worker, std::string name);
+  void name_worker(std::uint32_t worker, std::string name);  ///< or a server's host
   [[nodiscard]] std::size_t size() const { return spans_.size(); }
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
@@ -42,7 +42,6 @@ class Recorder {
   };
   std::uint32_t intern(std::string name);
 
-  std::size_t limit_;
   std::vector<Span> spans_;
   std::vector<std::string> names_;
   std::vector<std::pair<std::uint32_t, std::string>> workers_;

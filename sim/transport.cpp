@@ -50,6 +50,12 @@ struct Transport::MessageRun {
   Endpoint from = 0, to = 0;
   double bytes = 0;
   Transport* transport = nullptr;
+
+  static void arrived(void* record, std::uint64_t) {
+    auto* message = static_cast<MessageRun*>(record);
+    message->transport->free_message_runs_.push_back(message);
+    message->transport->finish(Done(message->done));
+  }
 };
 
 // Flow fidelity: stage by stage, every hop waits for its latency and then moves its bytes.
@@ -206,8 +212,6 @@ Transport::Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, Fl
       network_(network),
       busy_until_(cluster.links().size(), -1),
       link_factor_(cluster.links().size(), 1),
-      sent_bytes_(cluster.endpoints(), 0),
-      sent_messages_(cluster.endpoints(), 0),
       link_bytes_(cluster.links().size(), 0) {}
 
 Transport::~Transport() = default;
@@ -270,37 +274,24 @@ void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire,
                      std::uint64_t argument) {
   ++in_flight_;
   const double seconds = message_s(from, to, bytes);  // leaves the route in route_
-  sent_bytes_[from] += bytes;
-  sent_messages_[from] += 1;
   for (const LinkId link : route_.links) link_bytes_[link] += bytes;
   MessageRun* run = take(message_runs_, free_message_runs_);
   *run = {{fire, self, argument}, from, to, bytes, this};
-  const Clock::Fire arrived = [](void* record, std::uint64_t) {
-    auto* message = static_cast<MessageRun*>(record);
-    message->transport->free_message_runs_.push_back(message);
-    message->transport->finish(Done(message->done));
-  };
   if (guarded()) {
     if (bytes > 0) {
       settle();
       check_free(route_.links);
       occupy(route_.links, clock_.now() + seconds);
     }
-    clock_.after(seconds, arrived, run);
+    clock_.after(seconds, MessageRun::arrived, run);
     return;
   }
   clock_.after(
       route_.latency,
       [](void* record, std::uint64_t) {
         auto* message = static_cast<MessageRun*>(record);
-        message->transport->network_->transfer(
-            message->from, message->to, message->bytes,
-            [](void* r, std::uint64_t) {
-              auto* m = static_cast<MessageRun*>(r);
-              m->transport->free_message_runs_.push_back(m);
-              m->transport->finish(Done(m->done));
-            },
-            message, 0);
+        message->transport->network_->transfer(message->from, message->to, message->bytes,
+                                               MessageRun::arrived, message, 0);
       },
       run);
 }
@@ -316,22 +307,14 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
     return;
   }
   if (guarded()) {
-    if (degraded_ && !plan.links().empty())
-      report_contention(plan.links().front(), "a changed bandwidth");
+    if (changed_) check_unchanged(plan.links());
     if (plan.contended_link() >= 0)
       report_contention(static_cast<LinkId>(plan.contended_link()), "two hops of one collective");
     const double seconds = plan.closed_s(bytes);
     occupy(plan, clock_.now() + seconds);
     MessageRun* run = take(message_runs_, free_message_runs_);
     *run = {done, 0, 0, bytes, this};
-    clock_.after(
-        seconds,
-        [](void* record, std::uint64_t) {
-          auto* message = static_cast<MessageRun*>(record);
-          message->transport->free_message_runs_.push_back(message);
-          message->transport->finish(Done(message->done));
-        },
-        run);
+    clock_.after(seconds, MessageRun::arrived, run);
     return;
   }
   if (fidelity_ == Fidelity::flow) {
@@ -342,9 +325,20 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
   }
 }
 
+void Transport::check_unchanged(const std::vector<LinkId>& links) {
+  const auto changed = std::find_if(links.begin(), links.end(),
+                                    [this](LinkId link) { return link_factor_[link] != 1; });
+  if (changed != links.end()) report_contention(*changed, "a changed bandwidth");
+}
+
 void Transport::scale_link(LinkId link, double factor) {
+  if (factor == link_factor_[link]) return;
   link_factor_[link] = factor;
-  degraded_ = true;
+  changed_ = true;
+  if (guarded()) {
+    settle();
+    if (busy_until_[link] > just_after_now()) report_contention(link, "a changed bandwidth");
+  }
   if (network_ != nullptr) network_->set_bandwidth(link, cluster_.links()[link].bandwidth * factor);
 }
 

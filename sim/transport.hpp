@@ -18,7 +18,7 @@ enum class Fidelity : std::uint8_t { closed, flow, step, automatic };
 Fidelity fidelity_from_name(std::string_view name);  ///< throws InputError
 const char* to_string(Fidelity fidelity);
 
-/// Carries messages between endpoints and runs prepared collectives; counts bytes and messages.
+/// Carries messages between endpoints and runs prepared collectives; counts the bytes of messages.
 class Transport {
  public:
   /// `network` may be null at closed and automatic fidelity.
@@ -35,22 +35,22 @@ class Transport {
   /// Time of one message alone on the network.
   [[nodiscard]] double message_s(Endpoint from, Endpoint to, double bytes);
 
-  /// A link changes to `factor` times its bandwidth from now on (closed: for transfers that start
-  /// later).
+  /// A link changes to `factor` times its bandwidth from now on. Closed forms know only of messages
+  /// that start later: `automatic` leaves them for traffic under way on the link, and for a later
+  /// collective over it.
   void scale_link(LinkId link, double factor);
 
   /// Why `automatic` must leave closed form ("" while it need not), with the link and date.
   [[nodiscard]] const std::string& contention() const { return contention_; }
-  /// Times two transfers shared a link at closed fidelity, where that is not accounted for.
+  /// Times two transfers shared a link at closed fidelity, or its bandwidth was not that which they
+  /// were dated with, where that is not accounted for.
   [[nodiscard]] std::uint64_t ignored_conflicts() const { return ignored_conflicts_; }
   /// Largest latency share of a collective carried as flows: what contention may be wrong by.
   [[nodiscard]] double flow_error_bound() const { return flow_error_bound_; }
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] Fidelity fidelity() const { return fidelity_; }
-  // Messages outside of collectives, by endpoint and by link.
-  [[nodiscard]] const std::vector<double>& sent_bytes() const { return sent_bytes_; }
-  [[nodiscard]] const std::vector<double>& sent_messages() const { return sent_messages_; }
+  /// Of messages outside of collectives.
   [[nodiscard]] const std::vector<double>& link_bytes() const { return link_bytes_; }
   [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
 
@@ -71,6 +71,7 @@ class Transport {
   bool check_free(const std::vector<LinkId>& links);  // reports those that are not
   void occupy(const std::vector<LinkId>& links, double until);
   void occupy(const PreparedPlan& plan, double until);
+  void check_unchanged(const std::vector<LinkId>& links);  // reports the first that is not
   void settle();
   void report_contention(LinkId link, const char* why);
   void finish(const Done& done) {
@@ -88,11 +89,11 @@ class Transport {
   const PreparedPlan* occupant_ = nullptr;
   double occupant_until_ = 0;
   std::vector<double> link_factor_;  // current share of each link's bandwidth
-  bool degraded_ = false;
+  bool changed_ = false;             // one of them has been
   std::string contention_;
   std::uint64_t ignored_conflicts_ = 0;
   double flow_error_bound_ = 0;
-  std::vector<double> sent_bytes_, sent_messages_, link_bytes_;
+  std::vector<double> link_bytes_;
   std::size_t in_flight_ = 0;
   Route route_;
 

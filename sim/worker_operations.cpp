@@ -77,9 +77,10 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
   SparseBufferRef sent_values;
   std::function<void()> launch;
   const auto count = std::max<std::int64_t>(1, std::llround(k));
+  const bool by_threshold = selector == Selector::dgc_sample || selector == Selector::gaussian_k;
   if (rest_values) {
     sent_values = new SparseBuffer(*job_.graph_);
-    sent_values->size_known = selector != Selector::dgc_sample && selector != Selector::gaussian_k;
+    sent_values->size_known = !by_threshold;
     launch = values_->select(residual, factor, gradient, count, selector,
                              static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);
   }
@@ -88,18 +89,14 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
                                  {}, reads, std::move(launch));
   const Tensor pairs = result_of(operation, count, gradient.offset(), sent_values);
   const Tensor rest = result_of(operation, gradient.elements(), gradient.offset(), rest_values);
-  return {Sparse(pairs, gradient.elements(), static_cast<double>(count)), rest};
+  return {Sparse(pairs, gradient.elements(), static_cast<double>(count), by_threshold), rest};
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
   const double seconds = job_.spec().costs->scatter_add(blocks.selected());
   const BufferRef buffer = new_buffer(blocks.dense_elements());
   std::function<void()> launch;
-  if (buffer) {
-    std::vector<double> weights = job_.spec().weights;
-    if (weights.empty()) weights.assign(world_size(), 1.0 / static_cast<double>(world_size()));
-    launch = values_->scatter(*blocks.blocks(), std::move(weights), buffer);
-  }
+  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec().weights, buffer);
   return result_of(
       enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
       blocks.dense_elements(), blocks.offset(), buffer);

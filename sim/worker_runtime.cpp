@@ -37,16 +37,16 @@ class Delay final : public Completion {
 WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
     : job_(job),
       clock_(job.clock_),
-      compute_(clock_, *this, kCompute),
+      compute_(clock_, *this, Recorder::compute),
       time_(job.wire_),
       passes_(job.pass_times_),
       rank_(rank),
       gpu_(job.spec().gpus[rank]),
       node_host_(job.cluster_.host_of(job.cluster_.node_of(gpu_))),
       speed_(job.cluster_.device(gpu_).speed),
-      copy_in_(clock_, *this, kCopyIn),
-      copy_out_(clock_, *this, kCopyOut),
-      host_(clock_, *this, kHost),
+      copy_in_(clock_, *this, Recorder::copy_in),
+      copy_out_(clock_, *this, Recorder::copy_out),
+      host_(clock_, *this, Recorder::host),
       server_calls_(job, rank, node_host_, time_.messages) {
   if (job.spec().slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
@@ -127,8 +127,7 @@ void WorkerRuntime::maybe_ended() {
 // -----------------------------------------------------------------------------------------------
 
 double WorkerRuntime::weight() const {
-  const auto& weights = job_.spec().weights;
-  return weights.empty() ? 1.0 / static_cast<double>(world_size()) : weights[rank_];
+  return job_.spec().weights[rank_];
 }
 
 double WorkerRuntime::sample_step_factor() {

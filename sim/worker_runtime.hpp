@@ -125,7 +125,6 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void wire_changed(
       bool on) override;  ///< of this worker's own messages, or of all workers' collectives
   [[nodiscard]] std::string describe_waiting() const;
-  [[nodiscard]] std::size_t open_programs() const { return children_.size() + (ended_ ? 0 : 1); }
   void set_straggling(double slowdown);
   /// Sum of end dates of operations since the last call, relative to `origin`: equal sums in two
   /// cycles mean equal relative event times.
@@ -133,7 +132,6 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
  private:
   struct Child;
-  enum StreamId : std::uint32_t { kCompute, kCopyIn, kCopyOut, kHost };
 
   boost::intrusive_ptr<TimedOperation> enqueue(Stream& stream, const char* name, Activity activity,
                                                std::int32_t tag, double seconds, Range result,
@@ -158,6 +156,10 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
   void note_communication() { communicated_ = true; }
+  /// This worker's next collective on the channel that `carry` names.
+  template <class C>
+  C& join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
+          const Carry& carry);
   [[nodiscard]] double bits(const Carry& carry) const {
     return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
   }

@@ -56,16 +56,6 @@ Feed Feed::in_order(const Dataset& data, Split split, std::int64_t batch) {
   return {data, std::move(all), {.batch = batch, .split = split, .shuffle = false}};
 }
 
-std::int64_t Feed::steps_per_epoch() const {
-  return std::max<std::int64_t>(size() / options_.batch, 1);
-}
-
-double Feed::epoch(std::int64_t step) const {
-  if (data_->sequential())
-    return static_cast<double>(step) / static_cast<double>(size() / options_.batch);
-  return static_cast<double>(step * options_.batch) / static_cast<double>(size());
-}
-
 void Feed::load_order(std::int64_t epoch) {
   if (epoch == order_epoch_) return;
   order_ = samples_;

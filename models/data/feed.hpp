@@ -32,9 +32,6 @@ class Feed {
   /// Each batch of the split once, in order, but for the last incomplete one.
   static Feed in_order(const Dataset& data, Split split, std::int64_t batch);
 
-  [[nodiscard]] std::int64_t steps_per_epoch() const;  ///< rounded down, at least 1
-  /// Epochs done before this step, as a fraction.
-  [[nodiscard]] double epoch(std::int64_t step) const;
   void fill(std::int64_t step, Batch& batch);
   /// The samples of this step, indices into the split.
   const std::vector<std::int64_t>& samples_of(std::int64_t step);

@@ -166,45 +166,4 @@ Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uin
   return plan_hierarchical(ranks / per_node, per_node);
 }
 
-double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes,
-                     AlphaBeta network, std::uint32_t ranks_per_node, AlphaBeta intra) {
-  if (ranks < 2) return 0;
-  const double n = ranks, alpha = network.alpha, transfer = bytes / network.bandwidth;
-  switch (options.algorithm) {
-    case AllReduce::ring:
-      return 2 * (n - 1) * (alpha + transfer / n);
-    case AllReduce::double_binary_tree:
-      return static_cast<double>(
-                 depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
-             (alpha + transfer / (2.0 * static_cast<double>(options.chunks)));
-    case AllReduce::halving_doubling: {
-      const double p = std::bit_floor(ranks);
-      const double core = 2 * std::log2(p) * alpha + 2 * (p - 1) / p * transfer;
-      return p < n ? core + 2 * (alpha + transfer) : core;
-    }
-    case AllReduce::hierarchical: {
-      const double g = ranks_per_node, nodes = n / g;
-      const double inside = g > 1 ? 2 * (g - 1) * (intra.alpha + bytes / (g * intra.bandwidth)) : 0;
-      const double between = nodes > 1 ? 2 * (nodes - 1) * (alpha + transfer / nodes) : 0;
-      return inside + between;
-    }
-  }
-  return 0;
-}
-
-std::int64_t depth_in_messages(const Plan& plan) {
-  std::vector<std::int64_t> depth(plan.ranks, 0), next;
-  for (const PlanRound& round : plan.rounds)
-    for (std::int64_t i = 0; i < round.repeat; ++i) {
-      next = depth;
-      for (const PlanMessage& m : round.messages) {
-        const std::int64_t end = std::max(depth[m.from], depth[m.to]) + 1;
-        next[m.from] = std::max(next[m.from], end);
-        next[m.to] = std::max(next[m.to], end);
-      }
-      depth.swap(next);
-    }
-  return depth.empty() ? 0 : *std::max_element(depth.begin(), depth.end());
-}
-
 }  // namespace paceline

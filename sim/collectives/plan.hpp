@@ -33,12 +33,6 @@ struct Plan {
   std::vector<PlanRound> rounds;
 };
 
-/// Sizes alpha (s per message) and B (bytes/s) of an un-contended star.
-struct AlphaBeta {
-  double alpha = 0;
-  double bandwidth = 0;
-};
-
 /// ring | double_binary_tree | halving_doubling | hierarchical
 enum class AllReduce : std::uint8_t { ring, double_binary_tree, halving_doubling, hierarchical };
 AllReduce all_reduce_from_name(std::string_view name);  ///< throws InputError
@@ -74,18 +68,5 @@ Plan plan_all_gather(std::uint32_t ranks);
 Plan plan_gtop_k(std::uint32_t ranks);
 /// Dissemination barrier: ceil(log2 N) rounds of empty messages (Hensgen, Finkel, Manber 1988).
 Plan plan_barrier(std::uint32_t ranks);
-
-/// The textbook cost on an un-contended star, written independently of the plans: the oracle of the
-/// tests and the figure that bounds print. S in bytes. `double_binary_tree`: depth of the message
-/// graph in unit messages times (alpha + S/(2 chunks B)); `hierarchical`: `intra` for the links
-/// inside a node.
-///   ring               2(N-1) (alpha + S/(N B))
-///   halving_doubling   2 log2(p) alpha + 2 (p-1)/p S/B, p = 2^floor(log2 N); + 2 (alpha + S/B) if
-///   p < N hierarchical       2(g-1)(alpha_i + S/(g B_i)) + 2(n-1)(alpha + S/(n B))
-double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks, double bytes,
-                     AlphaBeta network, std::uint32_t ranks_per_node = 1, AlphaBeta intra = {});
-
-/// Longest chain of messages in a plan, counted in messages (repeats included).
-std::int64_t depth_in_messages(const Plan& plan);
 
 }  // namespace paceline

@@ -83,6 +83,22 @@ TEST(DescendantsIdentity, StreamingDilocoWithoutOverlapPaysForEveryFragment) {
   EXPECT_NEAR(r.iteration_time_s * 8, cycle, kTight * cycle);
 }
 
+TEST(DescendantsIdentity, StreamingDilocoNamesTheFragmentsItHas) {
+  ModelShape model = random_model(64, 4, 1e-3);
+  model.elements = 0;
+  for (const std::size_t i : {0U, 1U, 2U, 3U}) {  // two thirds of it are one layer
+    model.tensors[i].elements = i == 2 ? 600000 : 100000;
+    model.tensors[i].offset = model.elements;
+    model.elements += model.tensors[i].elements;
+  }
+  const Json options{{"period", 8}, {"fragments", 3}, {"overlap", 0}, {"bits", 32}};
+  const Schedule schedule = make_schedule("streaming-diloco", options, model);
+  EXPECT_EQ(schedule.description.rfind("2 fragments (3 asked for)", 0), 0U) << schedule.description;
+  EXPECT_EQ(schedule.rounds_formula.rfind("2 T/8", 0), 0U) << schedule.rounds_formula;
+  const JobResult r = run("streaming-diloco", options, model, Star(), 48);
+  EXPECT_NEAR(r.messages, 2 * 6 / 8.0, 1e-9);  // two rings over four workers in eight steps
+}
+
 TEST(DescendantsIdentity, PowerSgdSendsItsFactors) {
   ModelShape model = random_model(65, 6);
   const std::int64_t rows[] = {64, 1, 128, 1, 10, 1}, cols[] = {576, 64, 1152, 128, 512, 10};

@@ -116,7 +116,7 @@ TEST(EverySchedule, HasADescriptionBoundsAndRounds) {
   };
   in.selector = Selector::torch_legacy;
   for (const Case& c : cases()) {
-    const Schedule s = make_schedule(c.name, c.options, model, star.workers);
+    const Schedule s = make_schedule(c.name, c.options, model);
     EXPECT_EQ(s.name, c.name);
     EXPECT_FALSE(s.description.empty()) << c.name;
     EXPECT_FALSE(s.rounds_formula.empty()) << c.name;
@@ -136,7 +136,7 @@ TEST(EverySchedule, HasADescriptionBoundsAndRounds) {
 void expect_refused(const std::string& schedule, const Json& options, const std::string& named) {
   const ModelShape model = matrices();
   try {
-    make_schedule(schedule, options, model, 4);
+    make_schedule(schedule, options, model);
     ADD_FAILURE() << schedule << " took " << options;
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr(named)) << schedule;
@@ -176,12 +176,32 @@ TEST(EverySchedule, RefusesDensitiesAndRatiosThatMeanNothing) {
   expect_refused("dgc", {{"error_feedback", "raw"}}, "error_feedback");
 }
 
+// A port passes N gradients an iteration; their latencies overlap.
+TEST(EverySchedule, ServerPortHasNoLatencyInItsBound) {
+  const ModelShape model = matrices();
+  BoundInputs in;
+  in.model = &model;
+  in.workers = 4;
+  in.servers = 2;
+  in.message_s = [](double bytes) { return 100 + bytes / 1e3; };
+  const double port = 4 * in.model_bytes() / (2 * 1e3);
+  for (const char* name : {"ps-s-sgd", "od-sgd", "cd-sgd"}) {
+    const Json none = Json::object();
+    ObjectReader options(none, "test", "schedule");
+    const auto bounds = find_schedule(name).make(options, {&model, 2}).bounds(in);
+    ASSERT_EQ(bounds.size(), 1U);
+    EXPECT_NEAR(bounds[0].iteration_s, port, 1e-9 * port) << name;
+    EXPECT_THAT(bounds[0].formula, HasSubstr("max(t_f + t_b")) << name;
+    EXPECT_THAT(bounds[0].formula, HasSubstr("N S / (servers B)")) << name;
+  }
+}
+
 TEST(EverySchedule, RefusesServersThatAreNotThere) {
   const ModelShape model = matrices();
   for (const char* name : {"ps-s-sgd", "asgd", "dc-asgd", "od-sgd", "cd-sgd"}) {
     const Json none = Json::object();
     ObjectReader options(none, "test", "schedule");
-    const ScheduleContext context{&model, 4, 10, 0};
+    const ScheduleContext context{&model, 0};
     try {
       (void)find_schedule(name).make(options, context);
       ADD_FAILURE() << name << " runs without a server";

@@ -62,7 +62,7 @@ JobResult simulated_run(const Setting& s, const ModelShape& model, const Costs& 
   for (std::size_t i = 0; i < s.workers; ++i) job.gpus.push_back(static_cast<Endpoint>(i));
   job.servers = {cluster->host_of(s.workers)};
   ObjectReader reader(s.options, "test", "$.schedule.options");
-  const ScheduleContext context{&model, s.workers, s.steps, 1};
+  const ScheduleContext context{&model, 1};
   job.schedule = find_schedule(s.schedule).make(reader, context);
   SimulationSpec spec;
   spec.cluster = cluster;

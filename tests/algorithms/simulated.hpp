@@ -98,10 +98,10 @@ inline std::shared_ptr<const OperationCosts> free_operations(double top_k_cost =
   return std::make_shared<OperationCosts>(m, "free");
 }
 
-inline Schedule make_schedule(const std::string& name, const Json& options, const ModelShape& model,
-                              std::size_t workers, std::int64_t steps = 100) {
+inline Schedule make_schedule(const std::string& name, const Json& options,
+                              const ModelShape& model) {
   ObjectReader reader(options, "test", "$.schedule.options");
-  const ScheduleContext context{&model, workers, steps, 0};
+  const ScheduleContext context{&model, 0};
   return find_schedule(name).make(reader, context);
 }
 
@@ -113,7 +113,7 @@ inline JobSpec job(const std::string& name, const Json& options, const ModelShap
   job.selector = Selector::torch_legacy;
   job.steps = steps;
   for (std::size_t i = 0; i < workers; ++i) job.gpus.push_back(static_cast<Endpoint>(i));
-  job.schedule = make_schedule(name, options, model, workers, steps);
+  job.schedule = make_schedule(name, options, model);
   return job;
 }
 

@@ -117,7 +117,7 @@ TEST(SparseIdentity, ItsOwnBoundIsTheRecursion) {
   in.all_gather_s = [&](double bytes) {
     return star.all_gather_s(bytes / static_cast<double>(star.workers));
   };
-  const Schedule schedule = make_schedule("lags-sgd", {{"density", 0.02}}, model, star.workers);
+  const Schedule schedule = make_schedule("lags-sgd", {{"density", 0.02}}, model);
   const auto bounds = schedule.bounds(in);
   ASSERT_EQ(bounds.size(), 4u);
   const double time = run("lags-sgd", {{"density", 0.02}}, model, star, 3).iteration_time_s;
@@ -184,7 +184,7 @@ TEST(SparseIdentity, DgcPaysOneTopKPerLayer) {
 
 SparsifyOptions read(const Json& json, const ModelShape& model) {
   ObjectReader reader(json, "test");
-  return read_sparsify_options(reader, {&model, 4, 10, 0}, true);
+  return read_sparsify_options(reader, {&model, 0}, true);
 }
 
 SparsifyCosts star_costs(const Star& star) {

@@ -183,6 +183,23 @@ TEST(Result, PlatformFileGivesItsLinksTimes) {
   EXPECT_EQ(write_experiment(read_experiment(again, "result.json")).dump(), again.dump());
 }
 
+// Its bytes need less time than the bandwidth in the cluster's file would allow.
+TEST(Result, AFasterLinkIsNotHeldAgainstTheTime) {
+  Json json = small();
+  json["cluster"] = Json::parse(R"({"format": "paceline-cluster-1", "name": "sped up",
+      "nodes": [{"count": 4, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
+      "network": {"bandwidth": "1Gbps", "latency": "10us"},
+      "link_events": [{"links": "*", "at": "0s", "factor": 2}]})");
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "none"}};
+  json["steps"] = 5;
+  const RunResult result = run_alone(read_experiment(json, "test.json"));
+  ASSERT_FALSE(result.links.empty());
+  EXPECT_EQ(result.links.front().bandwidth, 2 * 125e6);
+  EXPECT_LE(result.links.front().utilisation, 1);
+  ASSERT_EQ(result.job.floors.back().name, "wire");
+  EXPECT_LT(result.job.floors.back().iteration_s, result.job.iteration_time_s);
+}
+
 TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   const auto s_max = [](const char* top_k) {
     Json json = small();
@@ -196,6 +213,25 @@ TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   };
   EXPECT_LT(s_max("radix_select"), 1.1);
   EXPECT_GT(s_max("torch_legacy"), 1.5);
+}
+
+TEST(Result, NamesTheSchedulesOwnSelectorAndWhatMessageSizesAre) {
+  Json json = small();
+  json["schedule"] = {{"name", "slgs-sgd"}, {"selector", "torch_legacy"}};
+  json["top_k"] = "radix_select";
+  json["steps"] = 3;
+  RunResult result = run_alone(read_experiment(json, "test.json"));
+  EXPECT_EQ(result.job.top_k, "torch_legacy");
+  EXPECT_EQ(to_json(result).at("message_sizes"), "fixed");
+  for (const char* selector : {"dgc_sample", "gaussian_k"})
+    for (const char* schedule : {"slgs-sgd", "gtop-k", "dgc"}) {
+      json["schedule"] = {{"name", schedule}, {"selector", selector}};
+      result = run_alone(read_experiment(json, "test.json"));
+      EXPECT_EQ(result.job.top_k, selector);
+      EXPECT_EQ(result.job.message_sizes, "expected") << schedule;
+    }
+  json["schedule"] = "lags-sgd";
+  EXPECT_EQ(run_alone(read_experiment(json, "test.json")).job.top_k, "radix_select");
 }
 
 TEST(Result, TwoJobsShareTheNetwork) {
@@ -273,6 +309,16 @@ TEST(Compare, WrongPointIsNamed) {
     FAIL();
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("overlap=nnone"));
+  }
+}
+
+TEST(Compare, PointThatCannotBeReadIsNamed) {
+  try {
+    (void)compare(small(), "test.json",
+                  {axis_from_option("batch=32,0"), axis_from_option("schedule=s-sgd,pipe-sgd")});
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("0, s-sgd: "));
   }
 }
 

@@ -1,4 +1,5 @@
 // `auto` leaves closed form when, and only when, transfers would share a link.
+#include "algorithms/server.hpp"
 #include "tests/sim/in_child.hpp"
 #include "tests/sim/scenario.hpp"
 
@@ -112,6 +113,47 @@ TEST(Auto, LeavesForALinkEvent) {
   EXPECT_TRUE(close_to(result.jobs[0].total_time_s, all_reduce + second + third, 1e-6));
 }
 
+// No later collective starts on the slower link.
+TEST(Auto, LeavesForALinkEventDuringTheLastAllReduce) {
+  ClusterSpec spec = star_spec(4);
+  const double all_reduce = 6 * (kAlpha + 2.5e7 / kBandwidth);
+  spec.link_events = {{"*node2*", 2.5 * all_reduce, 0.5}};
+  const SimulationResult result =
+      run(build(spec), {all_reduce_job(first_gpus(4))}, Fidelity::automatic);
+  EXPECT_EQ(result.fidelity, Fidelity::flow) << result.fidelity_reason;
+  EXPECT_NE(result.fidelity_reason.find("a changed bandwidth on link node2"), std::string::npos)
+      << result.fidelity_reason;
+  const double fast = (0.5 * all_reduce - 6 * kAlpha) * kBandwidth;
+  const double last = 0.5 * all_reduce + (6 * 2.5e7 - fast) / (kBandwidth / 2);
+  EXPECT_TRUE(close_to(result.jobs[0].total_time_s, 2 * all_reduce + last, 1e-6));
+}
+
+TEST(Auto, NamesTheChangedLinkOfALaterCollective) {
+  ClusterSpec spec = star_spec(4);
+  spec.link_events = {{"node3-*", 1e-3, 2}};
+  JobSpec job = make_job(uniform_model(1, 1'000'000, 0.04, 0.06), first_gpus(4), 3, wait_free);
+  const SimulationResult result = run(build(spec), {job}, Fidelity::automatic);
+  EXPECT_EQ(result.fidelity, Fidelity::flow);
+  EXPECT_NE(result.fidelity_reason.find("a changed bandwidth on link node3"), std::string::npos)
+      << result.fidelity_reason;
+}
+
+TEST(Auto, StaysClosedForALinkEventElsewhereOrUndone) {
+  ClusterSpec spec = star_spec(6);
+  spec.link_events = {{"node5-*", 0.01, 0.5}, {"node2-*", 0, 0.5}, {"node2-*", 1e-3, 1}};
+  JobSpec job = make_job(uniform_model(1, 1'000'000, 0.04, 0.06), first_gpus(4), 3, wait_free);
+  const SimulationResult result = run(build(spec), {job}, Fidelity::automatic);
+  EXPECT_EQ(result.fidelity, Fidelity::closed) << result.fidelity_reason;
+}
+
+TEST(Auto, ForcedClosedCountsALinkEventUnderWay) {
+  ClusterSpec spec = star_spec(4);
+  spec.link_events = {{"node2-*", 2.5 * 6 * (kAlpha + 2.5e7 / kBandwidth), 0.5}};
+  const SimulationResult result =
+      run(build(spec), {all_reduce_job(first_gpus(4))}, Fidelity::closed);
+  EXPECT_GT(result.ignored_conflicts, 0U);
+}
+
 TEST(Auto, StaysClosedForALinkEventAfterTheEnd) {
   ClusterSpec spec = star_spec(4);
   spec.link_events = {{"*node2*", 1000.0, 0.5}};
@@ -168,6 +210,54 @@ TEST(Auto, StaysForMessagesOneAfterTheOther) {
               wire.at(one * 0.999, [&] { wire.send(0, 1, 1e6); });
             }),
             "");
+}
+
+TEST(Auto, LeavesForALinkEventDuringAMessage) {
+  const double one = kAlpha + 1e6 / kBandwidth;
+  const auto change_at = [&](double date) {
+    const auto cluster = build(star_spec(4));
+    const LinkId link = cluster->links_matching("node1-*").front();
+    Wire wire(*cluster, Fidelity::automatic);
+    wire.send(0, 1, 1e6);
+    wire.send(1, 0, 1e6);
+    wire.at(date, [&] { wire.transport.scale_link(link, 0.5); });
+    wire.run();
+    return wire.transport.contention();
+  };
+  EXPECT_NE(change_at(0.5 * one).find("a changed bandwidth on link node1"), std::string::npos);
+  EXPECT_EQ(change_at(one), "");
+}
+
+// The worker waits for its gradient to arrive when the port of its node slows down.
+Program one_push(Worker& w) {
+  for ([[maybe_unused]] const Step step : w.steps()) {
+    const Tensor gradient = w.zeros(w.model().elements);
+    const Shard whole{0, 0, 0, w.model().elements};
+    co_await w.push(whole, gradient);
+  }
+}
+Program acknowledges(Server& s) {
+  for (;;) {
+    const Request request = co_await s.receive();
+    s.acknowledge(request);
+  }
+}
+
+TEST(Auto, LeavesForALinkEventDuringAPush) {
+  ClusterSpec spec = star_spec(2);
+  const double push = kAlpha + 1e8 / kBandwidth;
+  spec.link_events = {{"*node0*", 0.5 * push, 0.5}};
+  const auto cluster = build(spec);
+  JobSpec job = make_job(uniform_model(1, 25'000'000, 0, 0), first_gpus(1), 1, one_push);
+  job.schedule.server = acknowledges;
+  job.servers = {cluster->host_of(1)};
+  const SimulationResult result = run(cluster, {job}, Fidelity::automatic);
+  EXPECT_EQ(result.fidelity, Fidelity::flow) << result.fidelity_reason;
+  EXPECT_NE(result.fidelity_reason.find("a changed bandwidth on link node0"), std::string::npos)
+      << result.fidelity_reason;
+  const double left = 1e8 - (0.5 * push - kAlpha) * kBandwidth;
+  EXPECT_TRUE(
+      close_to(result.jobs[0].total_time_s, 0.5 * push + left / (kBandwidth / 2) + kAlpha, 1e-6));
 }
 
 TEST(Auto, StaysForEmptyMessages) {

@@ -70,6 +70,23 @@ Program rank_dependent_order(Worker& w) {
   co_await w.all_reduce_mean(w.gradient({second, second}));
 }
 
+Program awaits_nothing(Worker&) {
+  const Pending<Tensor> never_called;
+  const Tensor mean = co_await never_called;
+}
+Program sizes_of_nothing(Worker&) {
+  const Pending<Tensor> never_called;
+  (void)never_called.elements();
+  co_return;
+}
+
+TEST(EmptyPending, HasNoValueAndNoSize) {
+  for (Program (*program)(Worker&) : {awaits_nothing, sizes_of_nothing}) {
+    const JobSpec job = make_job(uniform_model(1, 10, 0, 0), first_gpus(2), 1, program);
+    EXPECT_THROW(run(build(star_spec(2)), {job}, Fidelity::closed), std::logic_error);
+  }
+}
+
 TEST(Mismatch, NamesBothCollectivesAndBothWorkers) {
   EXPECT_THAT(
       refusal(3, rank_dependent_order),

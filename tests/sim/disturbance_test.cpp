@@ -63,6 +63,35 @@ TEST(Devices, ASlowerGpuTakesLongerAndASmallerBatchShareLess) {
   EXPECT_NEAR(even.per_iteration.waiting, 0, 1e-12);
 }
 
+// ---- bandwidths that change
+
+// 100 MB over 4 workers, again and again; the first of four steps is not measured.
+SimulationResult with_changes(std::vector<LinkEvent> events) {
+  ClusterSpec spec = star_spec(4);
+  spec.link_events = std::move(events);
+  JobSpec job = make_job(uniform_model(1, 25'000'000, 0, 0), first_gpus(4), 4, wait_free);
+  job.schedule.warm_up = 1;
+  return run(build(spec), {job}, Fidelity::flow);
+}
+constexpr double kRing = 6 * (kAlpha + 2.5e7 / kBandwidth);
+
+TEST(LinkUse, HasTheLargestBandwidthOfTheMeasuredIterations) {
+  for (const LinkUse& use : with_changes({{"*", 1.5 * kRing, 2}, {"*", 1.8 * kRing, 0.5}}).links) {
+    EXPECT_EQ(use.bandwidth, 2 * kBandwidth) << use.name;
+    EXPECT_LT(use.utilisation, 1);
+  }
+}
+
+TEST(LinkUse, ForgetsWhatWasBeforeAndAfterTheMeasuredIterations) {
+  const SimulationResult result = with_changes({{"*", 0, 3}, {"*", 0.2 * kRing, 0.5}});
+  ASSERT_FALSE(result.links.empty());
+  for (const LinkUse& use : result.links) {
+    EXPECT_EQ(use.bandwidth, kBandwidth / 2) << use.name;
+    EXPECT_GT(use.utilisation, 0.99);
+    EXPECT_LE(use.utilisation, 1);
+  }
+}
+
 // ---- jitter
 
 double factor(const Jitter& jitter, std::uint64_t seed, std::uint64_t worker, std::uint64_t step) {

@@ -144,8 +144,6 @@ JobSpec registered_job(const ScheduleEntry& entry, const Cluster& cluster, std::
   ObjectReader reader(no_options, "options");
   ScheduleContext context;
   context.model = &job.model;
-  context.workers = job.gpus.size();
-  context.steps = steps;
   context.servers = job.servers.size();
   job.schedule = entry.make(reader, context);
   if (!job.schedule.server) job.servers.clear();

@@ -35,11 +35,10 @@ ModelShape random_model(std::mt19937& random) {
   return model;
 }
 
-Schedule s_sgd(const ModelShape& model, std::size_t workers, std::int64_t steps,
-               const std::string& overlap) {
+Schedule s_sgd(const ModelShape& model, const std::string& overlap) {
   const Json options{{"overlap", overlap}};
   ObjectReader reader(options, "options");
-  return find_schedule("s-sgd").make(reader, {&model, workers, steps, 0});
+  return find_schedule("s-sgd").make(reader, {&model, 0});
 }
 
 TEST(WaitFree, EqualsTheRecursionOnRandomModels) {
@@ -49,7 +48,7 @@ TEST(WaitFree, EqualsTheRecursionOnRandomModels) {
     const double bandwidth = std::uniform_real_distribution<double>(1e8, 1e10)(random);
     const double alpha = std::uniform_real_distribution<double>(0, 1e-4)(random);
     JobSpec job = make_job(random_model(random), first_gpus(n), 5, nullptr);
-    job.schedule = s_sgd(job.model, n, job.steps, "wfbp");
+    job.schedule = s_sgd(job.model, "wfbp");
     OperationModel operations = free_operations()->model();
     operations.launch_s = 7e-6;
     operations.memory_bandwidth = 3e11;
@@ -88,7 +87,7 @@ TEST(WaitFree, EqualsTheRecursionAtFlowAndStep) {
 TEST(WaitFree, WithoutOverlapIsComputeAndOneAllReduce) {
   std::mt19937 random(3);
   JobSpec job = make_job(random_model(random), first_gpus(8), 3, nullptr);
-  job.schedule = s_sgd(job.model, 8, job.steps, "none");
+  job.schedule = s_sgd(job.model, "none");
   double compute = 0;
   for (const ModelShape::Item& tensor : job.model.tensors)
     compute += tensor.forward_s + tensor.backward_s;

@@ -234,7 +234,7 @@ struct Trained {
 
   [[nodiscard]] std::vector<double> losses() const {
     std::vector<double> all;
-    for (const TrainingLog::Step& step : job.training.steps) all.push_back(step.loss);
+    for (const LossPoint& step : job.training.steps) all.push_back(step.loss);
     return all;
   }
   /// Weights at the end (mean of the workers, or the servers').
@@ -259,7 +259,7 @@ struct Trained {
 inline JobSpec job_of(const Training& t, std::shared_ptr<Regression>* engine = nullptr) {
   JobSpec job = make_job(t.model, first_gpus(t.workers), t.steps, t.program);
   if (!t.program) {
-    const ScheduleContext context{&job.model, t.workers, t.steps, t.servers};
+    const ScheduleContext context{&job.model, t.servers};
     ObjectReader reader(t.options, "test");
     job.schedule = find_schedule(t.schedule).make(reader, context);
   }

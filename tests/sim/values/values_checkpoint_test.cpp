@@ -71,13 +71,13 @@ void expect_same_run(const Trained& resumed, const Trained& whole) {
   ASSERT_EQ(a.steps.size(), b.steps.size());
   for (std::size_t i = 0; i < a.steps.size(); ++i) {
     ASSERT_EQ(a.steps[i].loss, b.steps[i].loss) << i;
-    EXPECT_EQ(a.steps[i].date_s, b.steps[i].date_s) << i;
+    EXPECT_EQ(a.steps[i].time_s, b.steps[i].time_s) << i;
   }
   ASSERT_EQ(a.evaluations.size(), b.evaluations.size());
   for (std::size_t i = 0; i < a.evaluations.size(); ++i) {
     EXPECT_EQ(a.evaluations[i].step, b.evaluations[i].step);
-    EXPECT_EQ(a.evaluations[i].date_s, b.evaluations[i].date_s);
-    EXPECT_EQ(a.evaluations[i].result.loss, b.evaluations[i].result.loss) << i;
+    EXPECT_EQ(a.evaluations[i].time_s, b.evaluations[i].time_s);
+    EXPECT_EQ(a.evaluations[i].loss, b.evaluations[i].loss) << i;
     EXPECT_EQ(a.evaluations[i].spread, b.evaluations[i].spread) << i;
   }
   EXPECT_EQ(resumed.job.total_time_s, whole.job.total_time_s);

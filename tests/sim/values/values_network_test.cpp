@@ -53,8 +53,7 @@ std::vector<double> curve(const NetworkRun& run) {
   for (std::size_t s = 0; s < run.servers; ++s)
     job.servers.push_back(cluster->host_of(run.workers + s));
   ObjectReader reader(run.options, "test");
-  job.schedule =
-      find_schedule(run.schedule).make(reader, {&job.model, run.workers, run.steps, run.servers});
+  job.schedule = find_schedule(run.schedule).make(reader, {&job.model, run.servers});
   job.accumulation = run.micro_batches;
   job.learning_rate = [rate = run.rate](std::int64_t) { return rate; };
   job.values = make_network_engine(model, open_dataset(data), training);
@@ -66,9 +65,9 @@ std::vector<double> curve(const NetworkRun& run) {
   simulation.threads = run.threads;
   const TrainingLog log = simulate(simulation).jobs[0].training;
   std::vector<double> numbers;
-  for (const TrainingLog::Step& step : log.steps) numbers.push_back(step.loss);
-  for (const TrainingLog::Evaluated& e : log.evaluations)
-    numbers.insert(numbers.end(), {e.result.loss, e.result.accuracy, e.spread});
+  for (const LossPoint& step : log.steps) numbers.push_back(step.loss);
+  for (const EvaluationPoint& e : log.evaluations)
+    numbers.insert(numbers.end(), {e.loss, e.accuracy, e.spread});
   return numbers;
 }
 

@@ -34,8 +34,8 @@ TEST(ValuesSchedules, EveryOneLearns) {
     Training start = t;
     start.steps = 1;
     start.rate = [](std::int64_t) { return 1e-6; };
-    EXPECT_LT(run.job.training.evaluations.back().result.loss,
-              0.3 * train(start).job.training.evaluations.back().result.loss);
+    EXPECT_LT(run.job.training.evaluations.back().loss,
+              0.3 * train(start).job.training.evaluations.back().loss);
   }
 }
 
@@ -51,8 +51,7 @@ TEST(ValuesSchedules, EveryOneGivesTheSameBitsOnAnyNumberOfThreads) {
       expect_equal_bits(again.bits(), first.bits());
       EXPECT_EQ(again.computed.evaluated, first.computed.evaluated) << threads << " threads";
       for (std::size_t i = 0; i < first.job.training.evaluations.size(); ++i) {
-        EXPECT_EQ(again.job.training.evaluations[i].result.loss,
-                  first.job.training.evaluations[i].result.loss);
+        EXPECT_EQ(again.job.training.evaluations[i].loss, first.job.training.evaluations[i].loss);
         EXPECT_EQ(again.job.training.evaluations[i].spread,
                   first.job.training.evaluations[i].spread);
       }
@@ -146,12 +145,59 @@ TEST(ValuesEvaluation, IsDatedAndOfTheMeanOfTheWorkers) {
   for (std::size_t e = 0; e < 3; ++e) {
     const std::size_t step = 3 * (e + 1);
     EXPECT_EQ(log.evaluations[e].step, static_cast<std::int64_t>(step));
-    EXPECT_EQ(log.evaluations[e].date_s, log.steps[step - 1].date_s);
+    EXPECT_EQ(log.evaluations[e].time_s, log.steps[step - 1].time_s);
     std::vector<float> weights = run.computed.evaluated[e];
     weights.pop_back();
     EXPECT_TRUE(all_near(weights, mean_of(run.computed.weights, step), 1e-6));
   }
   EXPECT_EQ(log.evaluations[3].step, 11);
+}
+
+// Its weights are set by an operation that takes a second.
+Program sets_weights_slowly(Worker& w) {
+  for ([[maybe_unused]] const Step step : w.steps()) {
+    w.forward();
+    co_await w.backward();
+    const Tensor weights = w.parameters();
+    const Tensor next = w.op(
+        "slow", Activity::arithmetic, std::span(&weights, 1), weights.elements(), 1.0,
+        [](auto in, std::span<float> out) { std::copy(in[0].begin(), in[0].end(), out.begin()); });
+    w.set_parameters(next);
+  }
+}
+
+// The run is over with the first job, when weights of the second are still to be computed.
+TEST(ValuesEvaluation, IsNotInvented) {
+  Training t;
+  t.program = sets_weights_slowly;
+  t.evaluate_every = 1;
+  t.steps = 5;
+  SimulationSpec simulation;
+  simulation.cluster = build(star_spec(2 * t.workers));
+  JobSpec first = make_job(uniform_model(1, 1000, 0.5, 1.0), first_gpus(4, 4), 1, wait_free);
+  simulation.jobs = {first, job_of(t)};
+  simulation.fidelity = Fidelity::closed;
+  const TrainingLog log = simulate(simulation).jobs[1].training;
+  ASSERT_EQ(log.steps.size(), 2U);  // passed at 9 ms and a second later
+  ASSERT_EQ(log.evaluations.size(), 1U);
+  EXPECT_EQ(log.evaluations[0].step, 1);
+  EXPECT_GT(log.evaluations[0].loss, 0);
+}
+
+TEST(ValuesSizes, OfMessagesAreCountedWhereThereAreValues) {
+  Training t;
+  t.steps = 3;
+  const auto sizes = [&](const char* schedule, const char* selector, bool values) {
+    t.schedule = schedule;
+    t.options = {{"density", 0.1}, {"selector", selector}};
+    t.values = values;
+    return train(t).job.message_sizes;
+  };
+  EXPECT_EQ(sizes("slgs-sgd", "sort", true), MessageSizes::fixed);
+  EXPECT_EQ(sizes("slgs-sgd", "gaussian_k", true), MessageSizes::actual);
+  EXPECT_EQ(sizes("slgs-sgd", "gaussian_k", false), MessageSizes::expected);
+  EXPECT_EQ(sizes("gtop-k", "sort", true), MessageSizes::fixed);
+  EXPECT_EQ(sizes("gtop-k", "dgc_sample", true), MessageSizes::expected);
 }
 
 TEST(ValuesEvaluation, SpreadIsTheDistanceFromTheMean) {
@@ -161,7 +207,7 @@ TEST(ValuesEvaluation, SpreadIsTheDistanceFromTheMean) {
   for (const std::size_t workers : {3U, 4U}) {
     t.workers = workers;
     const Trained run = train(t);
-    for (const TrainingLog::Evaluated& e : run.job.training.evaluations) EXPECT_LT(e.spread, 1e-13);
+    for (const EvaluationPoint& e : run.job.training.evaluations) EXPECT_LT(e.spread, 1e-13);
   }
   t.schedule = "local-sgd";
   t.options = {{"period", 4}};
@@ -208,7 +254,7 @@ TEST(ValuesFailure, DivergenceIsReportedWithItsFirstStepAndWorker) {
     EXPECT_EQ(run.job.training.diverged_worker, 2);
     EXPECT_TRUE(std::isfinite(run.job.training.steps[4].loss));
     EXPECT_FALSE(std::isfinite(run.job.training.steps[5].loss));
-    EXPECT_FALSE(std::isfinite(run.job.training.evaluations.back().result.loss));
+    EXPECT_FALSE(std::isfinite(run.job.training.evaluations.back().loss));
   }
 }
 
