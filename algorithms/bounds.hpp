@@ -19,11 +19,17 @@ struct PaperBound {
   double iteration_s = 0;  ///< as time of one iteration
   double speedup = 0;      ///< or as a speedup over `over`; 0: not one
   std::string over;        ///< "S-SGD", "SLGS-SGD", "one GPU"
+  bool reference = false;  ///< of another way to run it: to look at, never exceeded
 };
 
 inline PaperBound time_bound(std::string name, std::string formula, std::string source,
                              double iteration_s) {
   return {std::move(name), std::move(formula), std::move(source), iteration_s, 0, ""};
+}
+/// What the same work costs another way, which this schedule may beat.
+inline PaperBound time_reference(std::string name, std::string formula, std::string source,
+                                 double iteration_s) {
+  return {std::move(name), std::move(formula), std::move(source), iteration_s, 0, "", true};
 }
 inline PaperBound speedup_bound(std::string name, std::string formula, std::string source,
                                 double speedup, std::string over) {
@@ -43,13 +49,19 @@ struct BoundInputs {
   std::function<double(double bytes)> all_gather_s;  ///< bytes of all blocks together
   std::function<double(double bytes)> message_s;     ///< one message worker to server
   std::function<double(double elements, double k, Selector selector)> select_s;  ///< sparsification
-  Selector selector = Selector::radix_select;                                    ///< the run's
+  /// What "weights - tensor" costs, by which a schedule updates that does it itself.
+  std::function<double(double elements)> subtract_s = [](double) { return 0.0; };
+  Selector selector = Selector::radix_select;  ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
 
   [[nodiscard]] double compute_s() const { return forward_s + backward_s + update_s; }  ///< c
   [[nodiscard]] double model_bytes() const {
     return payload_bytes_per_element * static_cast<double>(model->elements);
+  }
+  /// Least time on the wire of one average of the whole model: without latency.
+  [[nodiscard]] double dense_wire_s() const {
+    return all_reduce_s(model_bytes()) - all_reduce_s(0);
   }
 };
 

@@ -43,6 +43,9 @@ Schedule make_cocod_sgd(ObjectReader& options, const ScheduleContext&) {
   s.description = fmt::format("average of the models every {} steps, hidden behind them", period);
   s.worker = [period](Worker& w) { return cocod_sgd(w, period); };
   s.bounds = [period](const BoundInputs& in) { return cocod_sgd_bounds(in, period); };
+  s.wire_s = [period](const BoundInputs& in) {
+    return in.dense_wire_s() / static_cast<double>(period);
+  };
   s.cycle = s.warm_up = period;
   s.rounds_formula = local_rounds_formula(period);
   s.extra_copies = 2;  // the snapshot, and the progress beside it

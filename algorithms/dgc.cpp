@@ -67,6 +67,7 @@ Schedule make_dgc(ObjectReader& options, const ScheduleContext& context) {
       fmt::format("layer-wise top-k with momentum correction {}, {}", momentum, o.describe());
   s.worker = [o, momentum](Worker& w) { return dgc(w, o, momentum); };
   s.bounds = dgc_bounds;
+  s.wire_s = [o](const BoundInputs& in) { return sparse_wire_s(in, o); };
   s.warm_up = o.warm_up_end();
   s.rounds_formula = "T (every iteration), 8 bytes per selected element and worker [derived]";
   s.extra_copies = 2;  // momentum u and residual v (the optimiser's own momentum is not used)

@@ -49,6 +49,9 @@ Schedule make_diloco(ObjectReader& options, const ScheduleContext&) {
                               o.momentum, o.period);
   s.worker = [o](Worker& w) { return diloco(w, o); };
   s.bounds = [o](const BoundInputs& in) { return diloco_bounds(in, o.period); };
+  s.wire_s = [o](const BoundInputs& in) {
+    return in.dense_wire_s() / static_cast<double>(o.period);
+  };
   s.cycle = s.warm_up = o.period;
   s.rounds_formula = fmt::format("T/{} [paper]", o.period);
   s.extra_copies = 2;  // anchor and outer velocity

@@ -33,6 +33,9 @@ Schedule make_local_sgd(ObjectReader& options, const ScheduleContext&) {
   s.description = fmt::format("average of the models every {} steps", period);
   s.worker = [period](Worker& w) { return local_sgd(w, period); };
   s.bounds = [period](const BoundInputs& in) { return local_sgd_bounds(in, period); };
+  s.wire_s = [period](const BoundInputs& in) {
+    return in.dense_wire_s() / static_cast<double>(period);
+  };
   s.cycle = s.warm_up = period;
   s.rounds_formula = local_rounds_formula(period);
   return s;

@@ -54,6 +54,9 @@ Schedule make_overlap(ObjectReader& options, const ScheduleContext&) {
                               o.period, o.pull, o.momentum);
   s.worker = [o](Worker& w) { return overlap_local_sgd(w, o); };
   s.bounds = [o](const BoundInputs& in) { return overlap_bounds(in, o.period); };
+  s.wire_s = [o](const BoundInputs& in) {
+    return in.dense_wire_s() / static_cast<double>(o.period);
+  };
   s.cycle = s.warm_up = o.period;
   s.rounds_formula = fmt::format("T/{} [derived]", o.period);
   s.extra_copies = 2;  // anchor and its velocity

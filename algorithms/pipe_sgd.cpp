@@ -37,6 +37,7 @@ Schedule make_pipe_sgd(ObjectReader& options, const ScheduleContext&) {
   s.description = "gradients averaged during the next iteration";
   s.worker = [](Worker& w) { return pipe_sgd(w); };
   s.bounds = pipe_sgd_bounds;
+  s.wire_s = [](const BoundInputs& in) { return in.dense_wire_s(); };
   s.warm_up = 2;  // the pipeline fills
   s.rounds_formula = "T (every iteration) [paper]";
   s.extra_copies = 1;  // the gradient on the wire while the next one is made

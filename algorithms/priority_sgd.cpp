@@ -68,6 +68,7 @@ Schedule make_priority(ObjectReader& options, const ScheduleContext&) {
                               credit > 0 ? "credit " + format_bytes(credit) : "one at a time");
   s.worker = [elements](Worker& w) { return priority_sgd(w, elements); };
   s.bounds = priority_bounds;
+  s.wire_s = [](const BoundInputs& in) { return in.dense_wire_s(); };
   s.streams.front().coordinated = true;
   s.streams.front().fusion_bytes = credit;
   s.streams.front().negotiation_s = negotiation;

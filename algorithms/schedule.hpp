@@ -30,6 +30,8 @@ struct Schedule {
   std::function<Program(Worker&)> worker;
   std::function<Program(Server&)> server;  ///< empty: runs without parameter servers
   std::function<std::vector<PaperBound>(const BoundInputs&)> bounds;
+  /// Least time on the wire of one iteration, without latency; empty: not known before the run.
+  std::function<double(const BoundInputs&)> wire_s;
   std::vector<ChannelOptions> streams{ChannelOptions{}};
   std::int64_t cycle = 1;            ///< steps after which it repeats itself
   std::int64_t warm_up = 0;          ///< first steps that are not measured

@@ -29,8 +29,9 @@ Program slgs_sgd(Worker& w, SparsifyOptions o) {
 
 std::vector<PaperBound> slgs_bounds(const BoundInputs& in, const SparsifyOptions& o) {
   const SparsifyCosts costs(in, o);
-  const SparseGroup all = sparse_groups(*in.model, o, costs).front();
-  const double c = in.compute_s();
+  const std::vector<SparseGroup> groups = sparse_groups(*in.model, o, costs);
+  const SparseGroup& all = groups.front();
+  const double c = in.forward_s + in.backward_s + sparse_update_s(in, o, groups);
   return {time_bound("linear speedup", "c", "definition: nothing but computation", c),
           time_bound("compute, select, exchange", "t_f + t_b + t_spar + t_comm + update",
                      "SLGS-SGD: nothing overlaps [paper]",

@@ -87,6 +87,7 @@ Schedule make_sparsified(const SparsifiedForm& form, ObjectReader& options,
   s.description = fmt::format("{}, {}", form.how, o.describe());
   s.worker = [o, worker = form.worker](Worker& w) { return worker(w, o); };
   s.bounds = [o, bounds = form.bounds](const BoundInputs& in) { return bounds(in, o); };
+  if (form.gathers) s.wire_s = [o](const BoundInputs& in) { return sparse_wire_s(in, o); };
   s.warm_up = o.warm_up_end();
   s.rounds_formula = form.rounds_formula;
   s.extra_copies = 1;  // the residual
@@ -181,6 +182,23 @@ std::vector<SparseGroup> sparse_groups(const ModelShape& model, const SparsifyOp
     groups.push_back(group);
   }
   return groups;
+}
+
+double sparse_update_s(const BoundInputs& in, const SparsifyOptions& options,
+                       const std::vector<SparseGroup>& groups) {
+  if (!options.scaled) return in.update_s;
+  double seconds = 0;
+  for (const SparseGroup& group : groups)
+    seconds += in.subtract_s(static_cast<double>(group.elements));
+  return seconds;
+}
+
+double sparse_wire_s(const BoundInputs& in, const SparsifyOptions& options) {
+  const SparsifyCosts costs(in, options);
+  double seconds = 0;
+  for (const SparseGroup& group : sparse_groups(*in.model, options, costs))
+    seconds += costs.wire_s(group.k);
+  return seconds;
 }
 
 Program apply_sparse_means(Worker& w, SparsifyOptions options, std::vector<Tensor> means) {

@@ -57,6 +57,7 @@ struct SparsifiedForm {
   Program (*worker)(Worker&, SparsifyOptions);
   std::vector<PaperBound> (*bounds)(const BoundInputs&, const SparsifyOptions&);
   const char* rounds_formula;
+  bool gathers = true;  ///< an all-gather per group is all it sends
 };
 /// Throws InputError for its options.
 Schedule make_sparsified(const SparsifiedForm& form, ObjectReader& options,
@@ -94,11 +95,19 @@ struct SparsifyCosts {
   SparsifyCosts(const BoundInputs& in, const SparsifyOptions& options);
   /// The exchange of k entries (4 bytes of value, 4 of index) from every worker.
   [[nodiscard]] double exchange_s(double k) const { return all_gather_s(8 * k * workers); }
+  /// The same without latency.
+  [[nodiscard]] double wire_s(double k) const { return exchange_s(k) - exchange_s(0); }
 };
 
 /// In the order of backward; together they hold every tensor once.
 std::vector<SparseGroup> sparse_groups(const ModelShape& model, const SparsifyOptions& options,
                                        const SparsifyCosts& costs);
+
+/// What apply_sparse_means costs.
+double sparse_update_s(const BoundInputs& in, const SparsifyOptions& options,
+                       const std::vector<SparseGroup>& groups);
+/// Least time on the wire of one all-gather per group.
+double sparse_wire_s(const BoundInputs& in, const SparsifyOptions& options);
 
 /// LAGS' adaptive ratio [recalled; same structure in code]: the largest density (smallest c = d/k)
 /// whose exchange and selection fit beside `compute_s` of backward of the next group, at least

@@ -38,6 +38,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best;
+  std::size_t begins = 0;
+  for (const std::string& candidate : candidates)  // "cocod" for "cocod-sgd"
+    if (name.size() >= 2 && candidate.size() > name.size() &&
+        std::equal(name.begin(), name.end(), candidate.begin(),
+                   [](char a, char b) { return lower(a) == lower(b); }) &&
+        begins++ == 0)
+      best = candidate;
+  if (begins == 1) return best;
+  best.clear();
   std::size_t best_distance = std::max<std::size_t>(1, name.size() / 2) + 1;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(name, candidate);
@@ -52,6 +61,10 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 std::string unknown_name(std::string_view what, std::string_view name,
                          const std::vector<std::string>& candidates) {
   const std::string near = nearest_name(name, candidates);
+  constexpr std::size_t kFew = 3;  // rather all of them
+  if (!near.empty() && candidates.size() > 1 && candidates.size() <= kFew)
+    return fmt::format("unknown {} '{}'; did you mean '{}'? Known: {}", what, name, near,
+                       fmt::join(candidates, ", "));
   if (!near.empty()) return fmt::format("unknown {} '{}'; did you mean '{}'?", what, name, near);
   return fmt::format("unknown {} '{}'; known: {}", what, name, fmt::join(candidates, ", "));
 }

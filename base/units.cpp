@@ -20,14 +20,15 @@ struct Unit {
 
 constexpr double kKi = 1024.0, kMi = kKi * kKi, kGi = kMi * kKi, kTi = kGi * kKi;
 
-constexpr std::array<Unit, 26> kBandwidth{{
-    {"bps", 1 / 8.0},   {"kbps", 1e3 / 8},  {"Mbps", 1e6 / 8},  {"Gbps", 1e9 / 8},
-    {"Tbps", 1e12 / 8}, {"b/s", 1 / 8.0},   {"kb/s", 1e3 / 8},  {"Mb/s", 1e6 / 8},
-    {"Gb/s", 1e9 / 8},  {"Tb/s", 1e12 / 8}, {"Kibps", kKi / 8}, {"Mibps", kMi / 8},
-    {"Gibps", kGi / 8}, {"B/s", 1},         {"kB/s", 1e3},      {"MB/s", 1e6},
-    {"GB/s", 1e9},      {"TB/s", 1e12},     {"KiB/s", kKi},     {"MiB/s", kMi},
-    {"GiB/s", kGi},     {"TiB/s", kTi},     {"Bps", 1},         {"MBps", 1e6},
-    {"GBps", 1e9},      {"GiBps", kGi},
+constexpr std::array<Unit, 30> kBandwidth{{
+    {"bps", 1 / 8.0},    {"kbps", 1e3 / 8},    {"Mbps", 1e6 / 8},   {"Gbps", 1e9 / 8},
+    {"Tbps", 1e12 / 8},  {"b/s", 1 / 8.0},     {"kb/s", 1e3 / 8},   {"Mb/s", 1e6 / 8},
+    {"Gb/s", 1e9 / 8},   {"Tb/s", 1e12 / 8},   {"Kibps", kKi / 8},  {"Mibps", kMi / 8},
+    {"Gibps", kGi / 8},  {"B/s", 1},           {"kB/s", 1e3},       {"MB/s", 1e6},
+    {"GB/s", 1e9},       {"TB/s", 1e12},       {"KiB/s", kKi},      {"MiB/s", kMi},
+    {"GiB/s", kGi},      {"TiB/s", kTi},       {"Bps", 1},          {"MBps", 1e6},
+    {"GBps", 1e9},       {"GiBps", kGi},       {"kbit/s", 1e3 / 8}, {"Mbit/s", 1e6 / 8},
+    {"Gbit/s", 1e9 / 8}, {"Tbit/s", 1e12 / 8},
 }};
 constexpr std::array<Unit, 7> kDuration{
     {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}}};

@@ -19,18 +19,22 @@ struct BoundsOptions {
 };
 
 Json bounds_json(const PreparedJob& job, const std::vector<Floor>& floors,
-                 const std::vector<EvaluatedBound>& bounds) {
+                 const std::vector<EvaluatedBound>& bounds, const std::optional<Floor>& reference) {
   Json json{
       {"format", "paceline-bounds-1"},        {"model", job.model_name},
       {"schedule", job.spec.schedule.name},   {"workers", job.spec.gpus.size()},
       {"one_gpu_time_s", job.one_gpu_time_s}, {"rounds_formula", job.spec.schedule.rounds_formula}};
   json["floors"] = Json::array();
-  for (const Floor& floor : floors)
-    json["floors"].push_back(
-        {{"name", floor.name}, {"iteration_s", floor.iteration_s}, {"made_of", floor.made_of}});
+  const auto row_of = [](const Floor& floor) {
+    return Json{
+        {"name", floor.name}, {"iteration_s", floor.iteration_s}, {"made_of", floor.made_of}};
+  };
+  for (const Floor& floor : floors) json["floors"].push_back(row_of(floor));
+  if (reference) json["reference"] = row_of(*reference);
   json["bounds"] = Json::array();
   for (const EvaluatedBound& bound : bounds) {
     Json row{{"name", bound.name}, {"formula", bound.formula}, {"source", bound.source}};
+    if (bound.reference) row["reference"] = true;
     if (bound.iteration_s) row["iteration_s"] = *bound.iteration_s;
     if (bound.speedup) {
       row["speedup"] = *bound.speedup;
@@ -48,13 +52,15 @@ void run(const BoundsOptions& options) {
   const Cluster& cluster = *prepared.simulation.cluster;
   const std::vector<Floor> floors = expected_floors(job, cluster);
   const std::vector<EvaluatedBound> bounds = paper_bounds(job, cluster);
+  const std::optional<Floor> reference = dense_reference(job, cluster);
   if (options.output.json) {
-    std::cout << bounds_json(job, floors, bounds).dump(2) << '\n';
+    std::cout << bounds_json(job, floors, bounds, reference).dump(2) << '\n';
     return;
   }
-  std::cout << fmt::format("{}, {} workers on {}\n{}: {}\n\n{}", job.model_name,
-                           job.spec.gpus.size(), cluster.name(), job.spec.schedule.name,
-                           job.spec.schedule.description, bounds_report(floors, bounds, 0));
+  std::cout << fmt::format(
+      "{}, {} workers on {}\n{}: {}\n\n{}", job.model_name, job.spec.gpus.size(), cluster.name(),
+      job.spec.schedule.name, job.spec.schedule.description,
+      bounds_report(floors, bounds, nullptr, reference ? &*reference : nullptr));
   if (!job.spec.schedule.rounds_formula.empty())
     std::cout << fmt::format("\n  communication rounds in T iterations on N workers: {}\n",
                              job.spec.schedule.rounds_formula);

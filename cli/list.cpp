@@ -76,16 +76,25 @@ Listing list_experiments() {
   return list;
 }
 
+std::string with_commas(std::string_view bars) {
+  std::string text;
+  for (const char c : bars) text += c == '|' ? std::string(", ") : std::string(1, c);
+  return text;
+}
+
 Listing list_gpus() {
-  Listing list{{"name", "compute", "fp32", "memory", "bandwidth", "PCIe"}, {}};
+  Listing list{{"name", "compute", "fp32", "memory", "bandwidth", "PCIe", "also called"}, {}};
   for (const GpuSpec& gpu : gpus())
     list.rows.push_back({std::string(gpu.name), fmt::format("{}.{}", gpu.cc_major, gpu.cc_minor),
                          fmt::format("{:.4g} TFLOP/s", gpu.fp32_flops / 1e12),
                          fmt::format("{:.4g} GiB", gpu.memory_bytes / (1 << 30)),
                          fmt::format("{:.4g} GB/s", gpu.memory_bandwidth / 1e9),
-                         fmt::format("{}.0 x{}", gpu.pcie_generation, gpu.pcie_lanes)});
+                         fmt::format("{}.0 x{}", gpu.pcie_generation, gpu.pcie_lanes),
+                         with_commas(gpu.aliases)});
   return list;
 }
+
+constexpr std::size_t kWidthOfAPipe = 100;
 
 struct Kind {
   const char* name;
@@ -129,7 +138,14 @@ void run(const ListOptions& options) {
   Table table;
   for (const std::string& key : list.keys) table.column(key);
   for (const auto& row : list.rows) table.row(row);
-  std::cout << table.text();
+  const std::size_t width =
+      terminal().width > 0 ? static_cast<std::size_t>(terminal().width) : kWidthOfAPipe;
+  const std::string whole = table.text(), cut = table.text(0, width);
+  std::cout << cut;
+  if (cut != whole)
+    std::cout << fmt::format(
+        "\nshortened to {} columns: --json and --csv give all of it, 'paceline show NAME' one\n",
+        width);
 }
 
 }  // namespace

@@ -16,27 +16,6 @@ void put(Json& json, const char* key, const std::optional<T>& value) {
   if (value) json[key] = *value;
 }
 
-// "lognormal:0.1" or "profile".
-Json jitter_from_option(const std::string& text) {
-  const auto colon = text.find(':');
-  Json jitter{{"distribution", text.substr(0, colon)}};
-  if (colon == std::string::npos) return jitter;
-  const Json cv = Json::parse(text.substr(colon + 1), nullptr, false);
-  if (!cv.is_number())
-    throw InputError(fmt::format("--jitter {}: expected e.g. lognormal:0.1", text));
-  jitter["cv"] = cv;
-  return jitter;
-}
-
-// "ring" or "double_binary_tree:chunks=16".
-Json all_reduce_from_option(const std::string& text) {
-  Json options = schedule_from_option(text);
-  Json json{{"algorithm", options.at("name")}};
-  options.erase("name");
-  json.update(options);
-  return json;
-}
-
 }  // namespace
 
 ExperimentOptions::ExperimentOptions(CLI::App& command) {

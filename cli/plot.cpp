@@ -17,6 +17,7 @@
 #include "experiments/svg_plot.hpp"
 #include "experiments/training.hpp"
 #include "output_file.hpp"
+#include "report.hpp"
 #include "training_report.hpp"
 
 namespace paceline {
@@ -27,7 +28,7 @@ struct PlotCommand {
   std::string out, x = "time", y = "loss", title;
   std::int64_t smooth = 1;
   bool log = false;
-  std::optional<double> target;
+  std::optional<double> target, y_from;
 };
 
 // A result is a comparison of one row.
@@ -56,8 +57,9 @@ Comparison comparison_of(const std::string& file, bool several_files) {
   return comparison;
 }
 
-// "data=IID": keeps the rows with that label, and drops the axis.
-void keep_only(Comparison& comparison, const std::string& choice) {
+// "data=IID" as axis and label, both of which there must be.
+std::pair<std::string, std::string> choice_of(const Comparison& comparison,
+                                              const std::string& choice) {
   const auto equals = choice.find('=');
   if (equals == std::string::npos)
     throw InputError(fmt::format("--only {}: expected AXIS=LABEL", choice));
@@ -74,11 +76,33 @@ void keep_only(Comparison& comparison, const std::string& choice) {
       labels.push_back(own);
   if (std::find(labels.begin(), labels.end(), label) == labels.end())
     throw InputError(fmt::format("--only {}: {}", choice, unknown_name("label", label, labels)));
-  std::erase_if(comparison.rows, [&](const ComparedRow& row) {
-    return row.labels[static_cast<std::size_t>(at)] != label;
-  });
-  comparison.axes.erase(comparison.axes.begin() + at);
-  for (ComparedRow& row : comparison.rows) row.labels.erase(row.labels.begin() + at);
+  return {axis, label};
+}
+
+// "data=IID": keeps the rows with that label, and drops the axis unless it has several choices.
+void keep_only(Comparison& comparison, const std::vector<std::string>& choices) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> by_axis;
+  for (const std::string& choice : choices) {
+    const auto [axis, label] = choice_of(comparison, choice);
+    const auto found =
+        std::find_if(by_axis.begin(), by_axis.end(),
+                     [&, &name = axis](const auto& known) { return known.first == name; });
+    if (found != by_axis.end())
+      found->second.push_back(label);
+    else
+      by_axis.push_back({axis, {label}});
+  }
+  for (const auto& [axis, labels] : by_axis) {
+    const auto at =
+        std::find(comparison.axes.begin(), comparison.axes.end(), axis) - comparison.axes.begin();
+    std::erase_if(comparison.rows, [at, &wanted = labels](const ComparedRow& row) {
+      return std::find(wanted.begin(), wanted.end(), row.labels[static_cast<std::size_t>(at)]) ==
+             wanted.end();
+    });
+    if (labels.size() > 1) continue;
+    comparison.axes.erase(comparison.axes.begin() + at);
+    for (ComparedRow& row : comparison.rows) row.labels.erase(row.labels.begin() + at);
+  }
 }
 
 // Each point the mean of the last `window` ones.
@@ -152,15 +176,66 @@ void save_png(const std::string& file, const std::string& svg) {
   if (status != 0) throw std::runtime_error(fmt::format("{}: rsvg-convert failed", file));
 }
 
+void save_picture(const std::string& file, const std::string& svg) {
+  if (file.ends_with(".png"))
+    save_png(file, svg);
+  else
+    save_text(file, svg);
+}
+
+void check_ending(const std::string& file) {
+  if (!file.ends_with(".svg") && !file.ends_with(".png"))
+    throw InputError(fmt::format("--out {}: expected a name that ends in .svg or .png", file));
+}
+
+// A comparison without trainings: where the time goes, as stacked bars. False if it has some.
+bool plot_of_times(const PlotCommand& command) {
+  const Json json = load_json(command.files.front());
+  if (!json.is_object() || json.value("format", Json()) != "paceline-comparison-1") return false;
+  Comparison comparison = comparison_from_json(json, command.files.front());
+  if (comparison.rows.empty() ||
+      std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                  [](const ComparedRow& row) { return row.result.job.training.has_value(); }))
+    return false;
+  keep_only(comparison, command.only);
+  BarChart chart{
+      command.title.empty() ? comparison.name : command.title,
+      "time of an iteration (ms)",
+      {"compute", "update, sparsification and arithmetic", "exposed communication", "waiting"},
+      {}};
+  for (const ComparedRow& row : comparison.rows) {
+    const JobOutcome& job = row.result.job;
+    BarRow bar;
+    bar.group = row.labels.size() > 1
+                    ? fmt::format("{}", fmt::join(row.labels.begin(), row.labels.end() - 1, ", "))
+                    : "";
+    bar.name = row.labels.empty() ? job.schedule : row.labels.back();
+    for (const double seconds :
+         {job.time.compute_s(),
+          job.time.update_s + job.time.sparsification_s + job.time.arithmetic_s,
+          job.time.exposed_communication_s + job.time.exposed_copies_s, job.time.waiting_s})
+      bar.parts.push_back(1e3 * seconds);
+    bar.value = fmt::format("{}, {:.0f} % efficiency",
+                            seconds_like(job.iteration_time_s, job.iteration_time_s),
+                            100 * job.scaling_efficiency);
+    chart.rows.push_back(std::move(bar));
+  }
+  save_picture(command.out, svg_bar_chart(chart));
+  fmt::print("written {}\n", command.out);
+  return true;
+}
+
 void plot(const PlotCommand& command) {
+  check_ending(command.out);
   check_writable("--out", command.out);
+  if (command.files.size() == 1 && plot_of_times(command)) return;
   std::vector<PlotSeries> series;
   std::set<std::string> titles;
   std::string tables;
   bool spread = false;
   for (const std::string& file : command.files) {
     Comparison comparison = comparison_of(file, command.files.size() > 1);
-    for (const std::string& choice : command.only) keep_only(comparison, choice);
+    keep_only(comparison, command.only);
     for (ComparedRow& row : comparison.rows) {
       JobOutcome& job = row.result.job;
       titles.insert(fmt::format("{} on {}, {} workers, {}", job.model, job.training->data,
@@ -170,7 +245,8 @@ void plot(const PlotCommand& command) {
     const OverSeeds groups = over_seeds(comparison);
     spread = spread || groups.seeds > 1;
     for (const SeedGroup& group : groups.groups) series.push_back(series_of(group, command));
-    tables += seeds_report(comparison);
+    const std::string seeds = seeds_report(comparison);
+    tables += seeds.empty() && command.target ? targets_report(comparison) : seeds;
   }
   PlotOptions options;
   options.title =
@@ -184,23 +260,24 @@ void plot(const PlotCommand& command) {
   if (spread) options.y_label += "; mean and range over seeds";
   options.markers = command.y != "loss";
   options.log_x = command.log;
-  const std::string svg = svg_line_chart(series, options);
-  if (command.out.ends_with(".png"))
-    save_png(command.out, svg);
-  else
-    save_text(command.out, svg);
+  options.y_from = command.y_from;
+  save_picture(command.out, svg_line_chart(series, options));
   std::cout << tables;
+  fmt::print("written {}\n", command.out);
 }
 
 }  // namespace
 
 void add_plot(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "plot", "Draw loss or accuracy of trainings against simulated time or iterations");
+      "plot",
+      "Draw trainings' loss or accuracy against simulated time, or where a comparison's time goes");
   command->footer(
       "Runs that differ in the axis \"seed\" alone become one line with a band from the least to\n"
       "the most, and a table of their times to the target.\n\n"
       "Examples:\n"
+      "  paceline compare first-question --json > times.json\n"
+      "  paceline plot times.json --out times.svg\n"
       "  paceline run -m lenet5 -b 16 -c 16x1-1080ti-10gbe --numerics --json > run.json\n"
       "  paceline plot run.json --out loss.svg\n"
       "  paceline compare loss-vs-time-short --json > all.json\n"
@@ -218,7 +295,9 @@ void add_plot(CLI::App& app) {
       ->check(CLI::IsMember({"loss", "accuracy", "test-loss"}));
   command->add_flag("--log", options->log, "logarithmic x axis");
   command->add_option("--only", options->only,
-                      "AXIS=LABEL: the rows of a comparison that have this label");
+                      "AXIS=LABEL: the rows of a comparison that have this label (or these, if "
+                      "given several times)");
+  command->add_option("--y-from", options->y_from, "where the y axis begins: 80 (all is shown)");
   command->add_option("--target", options->target, "accuracy whose date the table tells")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--smooth", options->smooth, "mean of so many steps' losses (1: none)")

@@ -36,8 +36,23 @@ std::string heading(const JobOutcome& job, const std::string& cluster) {
   if (job.accumulation > 1) text += fmt::format(" x {} micro-batches", job.accumulation);
   text += fmt::format(", {}, {} worker{} on {}\n", job.precision, job.workers,
                       job.workers == 1 ? "" : "s", cluster);
-  return text + fmt::format("{}: {}; {} all-reduce\n", job.schedule, job.schedule_description,
-                            job.all_reduce);
+  const std::string over = job.servers > 0 ? fmt::format("{} parameter server{}", job.servers,
+                                                         job.servers == 1 ? "" : "s")
+                                           : job.all_reduce + " all-reduce";
+  return text + fmt::format("{}: {}; {}\n", job.schedule, job.schedule_description, over);
+}
+
+constexpr const char* kAboveAll =
+    "one GPU's time has the optimiser's update, which a schedule may leave to servers or do "
+    "cheaper";
+
+bool above_all(const JobOutcome& job) {
+  return job.scaling_efficiency > 1.0005;
+}
+
+// Of something that is counted: no exponents.
+std::string count_text(double count) {
+  return count >= 100 ? fmt::format("{:.0f}", count) : fmt::format("{:.4g}", count);
 }
 
 std::string answer(const JobOutcome& job) {
@@ -46,7 +61,7 @@ std::string answer(const JobOutcome& job) {
   table.column("");
   std::string time = seconds_like(job.iteration_time_s, job.iteration_time_s);
   if (job.uncertainty_s > 0)
-    time += fmt::format("  +- {} at most, from the profile",
+    time += fmt::format("  +- {}, 1 sigma of the profile, if compute is all on the critical path",
                         seconds_like(job.uncertainty_s, job.iteration_time_s));
   table.row({"iteration", time});
   if (job.spread)
@@ -58,6 +73,7 @@ std::string answer(const JobOutcome& job) {
                                   job.speedup_over_one_gpu, 100 * job.scaling_efficiency);
   if (job.speedup_over_s_sgd) speed += fmt::format(", {:.2f} x S-SGD", *job.speedup_over_s_sgd);
   table.row({"speedup", speed});
+  if (above_all(job)) table.row({"", "above 100 %: " + std::string(kAboveAll)});
   if (job.samples_per_s)
     table.row({"throughput", fmt::format("{:.1f} samples/s", *job.samples_per_s)});
   return table.text(2);
@@ -82,15 +98,15 @@ std::string split_table(const JobOutcome& job) {
 std::string traffic_line(const RunResult& result) {
   const JobOutcome& job = result.job;
   std::string text = fmt::format(
-      "  traffic   {} in {:.4g} messages per worker and iteration{}, {:.4g} rounds in {} "
-      "iterations\n",
-      format_bytes(job.sent_bytes), job.messages,
-      job.message_sizes == "fixed" ? "" : fmt::format(" ({} sizes)", job.message_sizes), job.rounds,
-      job.steps);
+      "  traffic   {} in {} messages per worker and iteration{}, {} rounds in {} iterations\n",
+      format_bytes(job.sent_bytes), count_text(job.messages),
+      job.message_sizes == "fixed" ? "" : fmt::format(" ({} sizes)", job.message_sizes),
+      count_text(job.rounds), job.steps);
   if (!result.links.empty()) {
     const LinkTotal& link = result.links.front();
-    text += fmt::format("            busiest link {}: {:.1f} % of {}\n", link.name,
-                        100 * link.utilisation, format_bandwidth(link.bandwidth));
+    text += fmt::format("            busiest link {}: {:.1f} % of {}{}\n", link.name,
+                        100 * link.utilisation, format_bandwidth(link.bandwidth),
+                        result.other_jobs.empty() ? "" : ", traffic of all jobs");
   }
   return text;
 }
@@ -106,12 +122,19 @@ std::string memory_lines(const JobOutcome& job) {
   return text;
 }
 
+constexpr double kMuchOfFlow = 0.1;
+
+std::string percent_text(double share) {
+  return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
+}
+
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
   std::string text =
       fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
   if (result.flow_error_bound > 0)
-    text += fmt::format("; off by {:.2g} % at most", 100 * result.flow_error_bound);
+    text += fmt::format("; off by {} % at most{}", percent_text(result.flow_error_bound),
+                        result.flow_error_bound > kMuchOfFlow ? " (--fidelity step is exact)" : "");
   text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
                       job.extrapolated_steps);
   for (const ProfileUse& profile : job.profiles)
@@ -128,6 +151,21 @@ std::vector<double> shares_of(const TimeSplit& time) {
   return {time.compute_s() / whole,
           (time.update_s + time.sparsification_s + time.arithmetic_s) / whole, 0,
           (time.exposed_communication_s + time.exposed_copies_s) / whole, time.waiting_s / whole};
+}
+
+// "no", "YES, by 3.2 %", or "?" for a bound over something that this run is not compared with.
+std::string exceeded_by(const EvaluatedBound& bound, const JobOutcome& job) {
+  if (bound.reference.value_or(false)) return "-";
+  if (!bound.exceeded) return "?";
+  if (!*bound.exceeded) return "no";
+  double share = 0;
+  if (bound.iteration_s)
+    share = 1 - job.iteration_time_s / *bound.iteration_s;
+  else if (bound.over == "one GPU")
+    share = job.speedup_over_one_gpu / *bound.speedup - 1;
+  else if (job.speedup_over_s_sgd)
+    share = *job.speedup_over_s_sgd / *bound.speedup - 1;
+  return fmt::format("YES, by {:.2g} %", 100 * share);
 }
 
 // What all rows have in common is said once.
@@ -167,33 +205,88 @@ std::string schedules_table(const Comparison& comparison) {
     const JobOutcome& job = row.result.job;
     std::vector<std::string> cells = row.labels;
     cells.push_back(fmt::format("{:.3g}", job.rounds / static_cast<double>(job.steps)));
-    cells.push_back(fmt::format("{:.4g}", job.messages));
+    cells.push_back(count_text(job.messages));
     cells.push_back(format_bytes(job.sent_bytes));
     cells.push_back(fmt::format("{:.1f}", 1e3 * job.iteration_time_s));
     // The tightest one that says something of the schedule; "linear speedup" holds for all.
     const EvaluatedBound* tightest = nullptr;
     for (const EvaluatedBound& bound : job.bounds)
-      if (bound.iteration_s && (tightest == nullptr || *bound.iteration_s > *tightest->iteration_s))
+      if (bound.iteration_s && !bound.reference.value_or(false) &&
+          (tightest == nullptr || *bound.iteration_s > *tightest->iteration_s))
         tightest = &bound;
     cells.push_back(tightest != nullptr ? fmt::format("{:.1f}", 1e3 * *tightest->iteration_s) : "");
-    cells.push_back(tightest == nullptr ? "" : tightest->exceeded.value_or(false) ? "YES" : "no");
+    cells.push_back(tightest != nullptr ? exceeded_by(*tightest, job) : "");
     cells.push_back(tightest != nullptr ? tightest->formula : "");
     table.row(std::move(cells));
   }
   return table.text() + "per worker and iteration; bound: the largest of the paper's times\n\n";
 }
 
+std::string label_of(const ComparedRow& row) {
+  return fmt::format("{}", fmt::join(row.labels, ", "));
+}
+
+// Each with the rows that it is about.
+std::string warnings_text(const Comparison& comparison) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> warnings;
+  for (const ComparedRow& row : comparison.rows)
+    for (const std::string& warning : row.result.warnings) {
+      const auto found = std::find_if(warnings.begin(), warnings.end(),
+                                      [&](const auto& known) { return known.first == warning; });
+      if (found != warnings.end())
+        found->second.push_back(label_of(row));
+      else
+        warnings.push_back({warning, {label_of(row)}});
+    }
+  std::string text;
+  for (const auto& [warning, rows] : warnings)
+    text += rows.size() == comparison.rows.size()
+                ? fmt::format("WARNING (all rows): {}\n", warning)
+                : fmt::format("WARNING (!) {}: {}\n", fmt::join(rows, "; "), warning);
+  return text;
+}
+
 std::string common_notes(const Comparison& comparison) {
-  std::set<std::string> profiles, fidelities, warnings;
+  std::set<std::string> profiles, fidelities;
+  double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
     fidelities.insert(row.result.fidelity);
-    warnings.insert(row.result.warnings.begin(), row.result.warnings.end());
+    flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
-  std::string text = fmt::format("network fidelity: {}\n", fmt::join(fidelities, ", "));
+  std::string text = fmt::format("network fidelity: {}", fmt::join(fidelities, ", "));
+  if (flow_error > 0)
+    text += fmt::format("; flow is off by {} % at most{}", percent_text(flow_error),
+                        flow_error > kMuchOfFlow ? " (--fidelity step is exact)" : "");
+  text += "\n";
   for (const std::string& profile : profiles) text += fmt::format("profile: {}\n", profile);
-  for (const std::string& warning : warnings) text += fmt::format("WARNING: {}\n", warning);
+  return text + warnings_text(comparison);
+}
+
+// Of the columns of the comparison.
+std::string footnotes(const Comparison& comparison) {
+  std::string text =
+      "x S-SGD: over s-sgd with its defaults (wait-free back-propagation, one all-reduce per "
+      "tensor)\n";
+  for (const ComparedRow& row : comparison.rows)
+    if (above_all(row.result.job))
+      return text + fmt::format("efficiency above 100 %: {}\n", kAboveAll);
   return text;
+}
+
+// Of a training, for CSV; empty where there is nothing.
+void training_cells(const JobOutcome& job, std::vector<std::string>& cells) {
+  const TrainingOutcome training = job.training.value_or(TrainingOutcome{});
+  const auto add = [&](const auto& value) {
+    cells.push_back(value ? fmt::format("{}", *value) : std::string());
+  };
+  add(training.final_training_loss);
+  add(training.final_loss);
+  add(training.final_accuracy);
+  add(training.target);
+  add(training.time_to_target_s);
+  add(training.steps_to_target);
+  add(training.diverged_step);
 }
 
 }  // namespace
@@ -205,48 +298,50 @@ std::string seconds_like(double seconds, double scale_s) {
 }
 
 std::string bounds_report(const std::vector<Floor>& floors,
-                          const std::vector<EvaluatedBound>& bounds, double simulated_s) {
+                          const std::vector<EvaluatedBound>& bounds, const JobOutcome* run,
+                          const Floor* reference) {
   Table table;
   table.column("bounds");
   table.column("iteration", Align::right);
   table.column("speedup", Align::right);
-  if (simulated_s > 0) table.column("exceeded");
+  if (run != nullptr) table.column("exceeded");
   table.column("from");
   const auto row = [&](const std::string& name, std::string time, std::string speedup,
                        const std::string& exceeded, const std::string& from) {
     std::vector<std::string> cells{name, std::move(time), std::move(speedup)};
-    if (simulated_s > 0) cells.push_back(exceeded);
+    if (run != nullptr) cells.push_back(exceeded);
     cells.push_back(from);
     table.row(std::move(cells));
   };
-  double scale = simulated_s;
+  double scale = run != nullptr ? run->iteration_time_s : 0;
   for (const Floor& floor : floors) scale = std::max(scale, floor.iteration_s);
   for (const Floor& floor : floors)
     row(fmt::format("floor: {}", floor.name), seconds_like(floor.iteration_s, scale), "", "no",
         floor.made_of);
+  if (reference)
+    row(fmt::format("reference: {}", reference->name), seconds_like(reference->iteration_s, scale),
+        "", "", reference->made_of);
   for (const EvaluatedBound& bound : bounds)
-    row(fmt::format("paper: {}", bound.name),
+    row(fmt::format("{}: {}", bound.reference.value_or(false) ? "reference" : "paper", bound.name),
         bound.iteration_s ? seconds_like(*bound.iteration_s, scale) : "",
         bound.speedup ? fmt::format("{:.3f} x {}", *bound.speedup, bound.over) : "",
-        !bound.exceeded   ? "?"
-        : *bound.exceeded ? "YES"
-                          : "no",
+        run != nullptr ? exceeded_by(bound, *run) : "",
         fmt::format("{}; {}", bound.formula, bound.source));
   return table.text(2);
 }
 
-std::string run_report(const RunResult& result) {
+std::string run_report(const RunResult& result, const std::vector<std::string>& disturbed) {
   const JobOutcome& job = result.job;
-  std::string text =
-      fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(job), split_table(job),
-                  bounds_report(job.floors, job.bounds, job.iteration_time_s));
+  std::string text = fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(job),
+                                 split_table(job), bounds_report(job.floors, job.bounds, &job));
   for (const JobOutcome& other : result.other_jobs)
     text += fmt::format("\n  beside it, {}: {} on {} workers, {}, {} an iteration\n", other.name,
                         other.model, other.workers, other.schedule,
                         seconds_like(other.iteration_time_s, other.iteration_time_s));
   if (job.training) text += fmt::format("\n{}", training_report(job));
-  return fmt::format("{}\n{}{}{}", text, traffic_line(result), memory_lines(job),
-                     provenance(result));
+  text += "\n" + traffic_line(result) + memory_lines(job);
+  for (const std::string& line : disturbed) text += fmt::format("  disturbed {}\n", line);
+  return text + provenance(result);
 }
 
 std::string comparison_report(const Comparison& comparison) {
@@ -261,6 +356,7 @@ std::string comparison_report(const Comparison& comparison) {
   for (const ComparedRow& row : comparison.rows) {
     const JobOutcome& job = row.result.job;
     std::vector<std::string> cells = row.labels;
+    if (!row.result.warnings.empty()) cells.back() += " !";
     if (comparison.axes.size() > 1) {
       if (!group.empty() && group != cells.front()) table.gap();
       if (group == cells.front())
@@ -285,8 +381,8 @@ std::string comparison_report(const Comparison& comparison) {
              "\n{} compute  {} update and the schedule's operations  {} exposed "
              "communication  {} waiting\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
-         "\n" + schedules_table(comparison) + training_comparison(comparison) +
-         common_notes(comparison);
+         footnotes(comparison) + "\n" + schedules_table(comparison) +
+         training_comparison(comparison) + common_notes(comparison);
 }
 
 std::string comparison_csv(const Comparison& comparison) {
@@ -314,6 +410,13 @@ std::string comparison_csv(const Comparison& comparison) {
                            "fidelity",
                            "profile_source"})
     header.emplace_back(name);
+  const bool trained =
+      std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                  [](const ComparedRow& row) { return row.result.job.training.has_value(); });
+  if (trained)
+    for (const char* name : {"final_training_loss", "final_loss", "final_accuracy", "target",
+                             "time_to_target_s", "steps_to_target", "diverged_step"})
+      header.emplace_back(name);
   std::string text = csv_line(header);
   for (const ComparedRow& row : comparison.rows) {
     const JobOutcome& job = row.result.job;
@@ -330,6 +433,7 @@ std::string comparison_csv(const Comparison& comparison) {
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
     cells.push_back(job.profiles.front().source);
+    if (trained) training_cells(job, cells);
     text += csv_line(cells);
   }
   return text;

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "commands.hpp"
+#include "disturbances.hpp"
 #include "experiments/run.hpp"
 #include "options.hpp"
 #include "output_file.hpp"
@@ -98,7 +99,9 @@ void run(const RunOptions& options) {
                  recorder->size(), recorder->dropped());
   }
   if (!options.metrics.empty()) save_text(options.metrics, metrics_csv(result));
-  std::cout << (options.output.json ? to_json(result).dump(2) + "\n" : run_report(result));
+  std::cout << (options.output.json
+                    ? to_json(result).dump(2) + "\n"
+                    : run_report(result, disturbances(experiment.cluster, experiment.jitter)));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -12,6 +13,7 @@
 #include "calibrate/profile.hpp"
 #include "calibrate/step_costs.hpp"
 #include "commands.hpp"
+#include "disturbances.hpp"
 #include "experiments/shipped.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
@@ -95,6 +97,17 @@ Table ways(const Cluster& cluster) {
   return table;
 }
 
+// A platform file brings links of its own: there is no port, and no bisection is computed.
+std::string network_text(const ClusterSpec& spec, const Cluster& cluster) {
+  std::string text;
+  if (spec.network.topology.kind == TopologyKind::xml)
+    return fmt::format(" {}: {} links", spec.network.topology.file, cluster.links().size());
+  text += fmt::format(", {} per port", format_bandwidth(spec.network.bandwidth));
+  if (const double bisection = cluster.bisection_bandwidth(); std::isfinite(bisection))
+    text += fmt::format(", bisection {}", format_bandwidth(bisection));
+  return text;
+}
+
 void show_cluster(const ShowOptions& options) {
   const ClusterSpec spec = load_cluster_spec(options.name, options.set);
   if (options.output.json) {
@@ -102,10 +115,13 @@ void show_cluster(const ShowOptions& options) {
     return;
   }
   const Cluster cluster = build_cluster(spec);
-  std::cout << fmt::format(
-      "{}: {}\n{} GPUs in {} nodes, {}, {} per port, bisection {}\n\n", spec.name, spec.description,
-      cluster.gpus(), cluster.nodes(), topology_name(spec.network.topology.kind),
-      format_bandwidth(spec.network.bandwidth), format_bandwidth(cluster.bisection_bandwidth()));
+  std::cout << fmt::format("{}{}\n{} GPUs in {} nodes, {}{}\n", spec.name,
+                           spec.description.empty() ? "" : ": " + spec.description, cluster.gpus(),
+                           cluster.nodes(), topology_name(spec.network.topology.kind),
+                           network_text(spec, cluster));
+  for (const std::string& line : disturbances(spec, spec.jitter))
+    std::cout << "disturbed: " << line << '\n';
+  std::cout << '\n';
   Table groups;
   for (const char* header : {"nodes", "count", "GPUs each", "GPU", "speed", "memory"})
     groups.column(header);
@@ -116,7 +132,8 @@ void show_cluster(const ShowOptions& options) {
                 group.gpus > 0 ? format_bytes(cluster.device(gpu).memory_bytes) : ""});
     gpu += group.count * group.gpus;
   }
-  std::cout << groups.text() << '\n' << ways(cluster).text() << "\nsources\n";
+  std::cout << groups.text() << '\n' << ways(cluster).text();
+  if (!spec.sources.empty()) std::cout << "\nsources\n";
   for (const auto& [subject, source] : spec.sources)
     std::cout << fmt::format("  {}: {}\n", subject, source);
 }
@@ -169,6 +186,7 @@ void show_experiment(const ShowOptions& options) {
 void show_gpu(const ShowOptions& options) {
   const GpuSpec& gpu = find_gpu(options.name);
   const Json json{{"name", gpu.name},
+                  {"aliases", gpu.aliases},
                   {"compute_capability", fmt::format("{}.{}", gpu.cc_major, gpu.cc_minor)},
                   {"sms", gpu.sms},
                   {"boost_hz", gpu.boost_hz},
@@ -207,7 +225,14 @@ const Kind kKinds[] = {
      }},
     {"experiment", show_experiment,
      [](const std::string& n) { return shipped_experiments().contains(n); }},
-    {"gpu", show_gpu, [](const std::string& n) { return contains(gpu_names(), n); }}};
+    {"gpu", show_gpu, [](const std::string& n) {
+       try {
+         (void)find_gpu(n);  // in any case, and by its aliases
+         return true;
+       } catch (const InputError&) {
+         return false;
+       }
+     }}};
 
 // The kind of a file, from its "format".
 std::string format_kind(const std::string& path) {

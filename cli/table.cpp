@@ -38,6 +38,34 @@ Terminal look() {
 constexpr std::array<const char*, 6> kUnicodeSymbols{"█", "▓", "▒", "░", "∙", " "};
 constexpr std::array<const char*, 6> kPlainSymbols{"#", "+", "=", "-", ".", " "};
 
+constexpr std::string_view kDots = "...";
+constexpr std::size_t kNarrowest = 12;
+
+// The first characters of a UTF-8 text.
+std::string cut(const std::string& text, std::size_t width) {
+  if (display_width(text) <= width) return text;
+  std::string result;
+  std::size_t taken = 0;
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80 && ++taken > width - kDots.size()) break;
+    result += c;
+  }
+  result.erase(result.find_last_not_of(' ') + 1);
+  return result.append(kDots);
+}
+
+// The widest column first, until all fit.
+void narrow(std::vector<std::size_t>& widths, std::size_t indent, std::size_t most) {
+  std::size_t sum = indent + 2 * (widths.size() - 1);
+  for (const std::size_t width : widths) sum += width;
+  while (sum > most) {
+    const auto widest = std::max_element(widths.begin(), widths.end());
+    if (*widest <= kNarrowest) return;
+    --*widest;
+    --sum;
+  }
+}
+
 }  // namespace
 
 const Terminal& terminal() {
@@ -64,7 +92,7 @@ void Table::gap() {
   rows_.emplace_back();
 }
 
-std::string Table::text(std::size_t indent) const {
+std::string Table::text(std::size_t indent, std::size_t most) const {
   std::vector<std::size_t> widths;
   bool headed = false;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
@@ -74,11 +102,12 @@ std::string Table::text(std::size_t indent) const {
       if (!row.empty()) width = std::max(width, display_width(row[c]));
     widths.push_back(width);
   }
+  if (most > 0) narrow(widths, indent, most);
   std::string result;
   const auto line = [&](const auto& cell) {
     std::string text(indent, ' ');
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-      const std::string& content = cell(c);
+      const std::string content = cut(cell(c), widths[c]);
       const std::string pad(widths[c] - display_width(content), ' ');
       if (c > 0) text += "  ";
       text += columns_[c].align == Align::right ? pad + content : content + pad;

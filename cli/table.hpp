@@ -24,8 +24,9 @@ class Table {
   void row(std::vector<std::string> cells);
   /// An empty line in the table; not in CSV.
   void gap();
-  /// Each line indented by `indent` blanks.
-  [[nodiscard]] std::string text(std::size_t indent = 0) const;
+  /// Each line indented by `indent` blanks, and at most `most` columns wide (0: as wide as it
+  /// gets): the widest columns are cut, and "..." says so.
+  [[nodiscard]] std::string text(std::size_t indent = 0, std::size_t most = 0) const;
 
  private:
   struct Column {

@@ -166,6 +166,27 @@ std::string training_comparison(const Comparison& comparison) {
   return any ? fmt::format("\n{}{}", table.text(), seeds_report(comparison)) : std::string();
 }
 
+std::string targets_report(const Comparison& comparison) {
+  Table table;
+  for (const std::string& axis : comparison.axes) table.column(axis);
+  for (const char* header : {"target %", "to target s", "steps", "accuracy %"})
+    table.column(header, Align::right);
+  bool any = false;
+  for (const ComparedRow& row : comparison.rows) {
+    if (!row.result.job.training || !row.result.job.training->target) continue;
+    any = true;
+    const TrainingOutcome& training = *row.result.job.training;
+    std::vector<std::string> cells = row.labels;
+    cells.push_back(percent(*training.target));
+    cells.push_back(training.time_to_target_s ? fmt::format("{:.4g}", *training.time_to_target_s)
+                                              : "not reached");
+    cells.push_back(training.steps_to_target ? std::to_string(*training.steps_to_target) : "");
+    cells.push_back(training.final_accuracy ? percent(*training.final_accuracy) : "");
+    table.row(std::move(cells));
+  }
+  return any ? table.text() : "";
+}
+
 std::string seeds_report(const Comparison& comparison) {
   const OverSeeds all = over_seeds(comparison);
   if (all.seeds < 2) return "";

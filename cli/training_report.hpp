@@ -14,6 +14,8 @@ std::string training_comparison(const Comparison& comparison);
 /// Over the seeds of a comparison: accuracy and time to the target, mean [least, most], and what
 /// can be said against its first row. Empty if no two runs differ in the seed alone.
 std::string seeds_report(const Comparison& comparison);
+/// When each row reached its target accuracy; empty if none has a target.
+std::string targets_report(const Comparison& comparison);
 /// Every step and evaluation of every job that trained, as comma-separated values.
 std::string metrics_csv(const RunResult& result);
 

@@ -50,6 +50,18 @@ Json nested(const std::string& path, Json value) {
   return value;
 }
 
+// A value of the experiment's key as the flag of that name takes it.
+Json value_from_option(const std::string& key, const std::string& text) {
+  static const std::vector<std::string> kTexts{"model",   "precision",   "cluster",
+                                               "profile", "fidelity",    "optimizer",
+                                               "top_k",   "batch_split", "gpus"};
+  if (text.starts_with('{') || text.starts_with('[')) return value_of(text);
+  if (key == "schedule") return schedule_from_option(text);
+  if (key == "jitter") return jitter_from_option(text);
+  if (key == "all_reduce") return all_reduce_from_option(text);
+  return std::find(kTexts.begin(), kTexts.end(), key) != kTexts.end() ? Json(text) : value_of(text);
+}
+
 }  // namespace
 
 std::vector<Axis> read_axes(const Json& json, const std::string& file) {
@@ -78,7 +90,9 @@ Axis axis_from_option(const std::string& option) {
   if (equals == std::string::npos || equals == 0 || equals + 1 == option.size())
     throw InputError(
         fmt::format("--vary {}: expected KEY=VALUE,VALUE,... (e.g. cluster=a,b)", option));
-  const std::string key = option.substr(0, equals);
+  std::string key = option.substr(0, equals);
+  if (key.find('.') == std::string::npos)
+    std::replace(key.begin(), key.end(), '-', '_');  // as the flag has it
   const auto& keys = experiment_keys();
   const bool of_training = key.starts_with("training.");
   const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
@@ -98,10 +112,8 @@ Axis axis_from_option(const std::string& option) {
       variant.keys = nested(key, value_of(text));
     else if (!ours)
       variant.keys["set"] = Json::array({key + "=" + text});
-    else if (key == "schedule")
-      variant.keys[key] = schedule_from_option(text);
     else
-      variant.keys[key] = value_of(text);
+      variant.keys[key] = value_from_option(key, text);
     axis.variants.push_back(std::move(variant));
   }
   return axis;
@@ -118,6 +130,25 @@ Json schedule_from_option(const std::string& option) {
     schedule[parts[i].substr(0, equals)] = value_of(parts[i].substr(equals + 1));
   }
   return schedule;
+}
+
+Json jitter_from_option(const std::string& text) {
+  const auto colon = text.find(':');
+  Json jitter{{"distribution", text.substr(0, colon)}};
+  if (colon == std::string::npos) return jitter;
+  const Json cv = Json::parse(text.substr(colon + 1), nullptr, false);
+  if (!cv.is_number())
+    throw InputError(fmt::format("jitter '{}': expected e.g. lognormal:0.1", text));
+  jitter["cv"] = cv;
+  return jitter;
+}
+
+Json all_reduce_from_option(const std::string& text) {
+  Json options = schedule_from_option(text);
+  Json json{{"algorithm", options.at("name")}};
+  options.erase("name");
+  json.update(options);
+  return json;
 }
 
 std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {

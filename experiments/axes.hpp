@@ -39,6 +39,12 @@ Axis axis_from_option(const std::string& option);
 /// name, and options that are JSON where they can be and strings otherwise.
 Json schedule_from_option(const std::string& option);
 
+/// "lognormal:0.1" or "profile", as an experiment's "jitter". Throws InputError.
+Json jitter_from_option(const std::string& text);
+
+/// "ring" or "double_binary_tree:chunks=16", as an experiment's "all_reduce". Throws InputError.
+Json all_reduce_from_option(const std::string& text);
+
 /// Every combination, the last axis varying fastest. `json` may have "vary", which is dropped.
 std::vector<Point> points(const Json& json, const std::vector<Axis>& axes);
 

@@ -26,15 +26,14 @@ Json choice_for(const JobDescription& job, const std::string& gpu) {
   if (job.profile.contains(gpu)) return job.profile.at(gpu);
   std::vector<std::string> names;
   for (const auto& [name, value] : job.profile.items()) names.push_back(name);
-  throw InputError(
-      fmt::format("job '{}': no profile for the cluster's GPU '{}'; there is one for: {}", job.name,
-                  gpu, fmt::join(names, ", ")));
+  throw InputError(fmt::format("{}: no profile for the cluster's GPU '{}'; there is one for: {}",
+                               who(job), gpu, fmt::join(names, ", ")));
 }
 
 Profile profile_of(const Json& choice, const JobDescription& job, const std::string& gpu) {
   if (choice == "analytic") {
     if (!job.batch)
-      throw InputError(fmt::format("job '{}': missing key 'batch' (samples per GPU)", job.name));
+      throw InputError(fmt::format("{}: missing key 'batch' (samples per GPU)", who(job)));
     return analytic_profile(*job.model, find_gpu(gpu), *job.batch);
   }
   if (choice.is_string()) return load_profile(choice.get<std::string>());
@@ -44,7 +43,7 @@ Profile profile_of(const Json& choice, const JobDescription& job, const std::str
 std::int64_t batch_of(const JobDescription& job, const Profile& profile) {
   if (job.batch) return *job.batch;
   if (profile.batches.size() == 1) return profile.batches.front().batch.value_or(1);
-  throw InputError(fmt::format("job '{}': missing key 'batch': the profile has several", job.name));
+  throw InputError(fmt::format("{}: missing key 'batch': the profile has several", who(job)));
 }
 
 ModelShape shape_of(const StepCosts& costs, const Model& model) {

@@ -224,6 +224,10 @@ Json write_job(const JobDescription& job) {
 
 }  // namespace
 
+std::string who(const JobDescription& job) {
+  return job.name == JobDescription{}.name ? "experiment" : fmt::format("job '{}'", job.name);
+}
+
 const std::vector<std::string>& experiment_keys() {
   static const std::vector<std::string> keys{"model",
                                              "batch",
@@ -249,6 +253,35 @@ const std::vector<std::string>& experiment_keys() {
   return keys;
 }
 
+namespace {
+
+// What an experiment cannot do without, all at once.
+void need_all(ObjectReader& r, const Json& json, const std::string& file) {
+  const bool one_job = !json.contains("jobs");
+  const bool analytic = !json.contains("profile") || json["profile"] == "analytic";
+  std::string keys, flags;
+  std::size_t missing = 0;
+  for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),
+                                    std::pair("batch", one_job && analytic)}) {
+    if (!wanted || json.contains(key)) continue;
+    keys += fmt::format("{}'{}'", missing > 0 ? ", " : "", key);
+    flags += fmt::format("{}--{}", missing > 0 ? " " : "", key);
+    ++missing;
+  }
+  if (missing == 0) return;
+  for (const auto& item : json.items()) {  // or misspelt: the readers of single keys say so
+    std::vector<std::string> known{"model", "cluster", "batch"};
+    const std::string near = nearest_name(item.key(), known);
+    if (!near.empty() && near != item.key() && !json.contains(near)) return;
+  }
+  if (file == "command line")
+    throw InputError(
+        fmt::format("give {} ('paceline list models', 'paceline list clusters')", flags));
+  r.fail(fmt::format("missing key{} {} (or {})", missing > 1 ? "s" : "", keys, flags));
+}
+
+}  // namespace
+
 Experiment read_experiment(const Json& json, const std::string& file) {
   ObjectReader r(json, file);
   const std::string format = r.string("format");
@@ -259,6 +292,7 @@ Experiment read_experiment(const Json& json, const std::string& file) {
   experiment.description = r.string("description", "");
   if (json.contains("vary"))
     r.fail_at("vary", "this experiment is a comparison: use 'paceline compare'");
+  need_all(r, json, file);
   experiment.cluster = read_cluster_choice(r);
   const std::size_t available = experiment.cluster.gpu_count();
   experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));

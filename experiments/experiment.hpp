@@ -43,6 +43,9 @@ struct JobDescription {
   std::optional<TrainingDescription> training;  ///< on real values; absent: time only
 };
 
+/// For messages: "job 'two'", or "experiment" where there is but one that has no name.
+std::string who(const JobDescription& job);
+
 /// A question to the simulator: jobs on a cluster. "format": "paceline-experiment-1";
 /// docs/experiment.md says what the keys mean.
 struct Experiment {

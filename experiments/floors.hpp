@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "experiments/prepare.hpp"
@@ -12,9 +13,13 @@ namespace paceline {
 /// worker, and the bytes of the busiest link over the largest bandwidth it had.
 std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run);
 
-/// The same before any run: the compute of the slowest worker, and what averaging every gradient
-/// (a dense all-reduce) costs without latency.
+/// The same before any run, jitter aside: the compute of the slowest worker, and where it is known
+/// what the schedule sends, without latency.
 std::vector<Floor> expected_floors(const PreparedJob& job, const Cluster& cluster);
+
+/// The wire time of S-SGD's dense average, for a schedule that sends less or otherwise: to look at,
+/// and no floor.
+std::optional<Floor> dense_reference(const PreparedJob& job, const Cluster& cluster);
 
 /// Throws CheckFailed if `iteration_s` is below one of them by more than 1e-9.
 void check_floors(const std::vector<Floor>& floors, double iteration_s, const std::string& what);

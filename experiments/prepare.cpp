@@ -51,7 +51,7 @@ void deal_batches(const std::map<std::string, DeviceCosts>& by_gpu, const JobDes
 }
 
 Schedule make_schedule(const JobDescription& job, const ScheduleContext& context) {
-  ObjectReader options(job.schedule, fmt::format("job '{}'", job.name), "schedule");
+  ObjectReader options(job.schedule, who(job), "schedule");
   const std::string name = options.string("name");
   return find_schedule(name).make(options, context);
 }
@@ -60,8 +60,8 @@ Schedule make_schedule(const JobDescription& job, const ScheduleContext& context
 void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec& spec) {
   const std::vector<Endpoint>& hosts = cluster.servers();
   if (job.servers && static_cast<std::size_t>(*job.servers) > hosts.size())
-    throw InputError(fmt::format("job '{}': {} servers were asked for, and {} hosts may be one",
-                                 job.name, *job.servers, hosts.size()));
+    throw InputError(fmt::format("{}: {} servers were asked for, and {} hosts may be one", who(job),
+                                 *job.servers, hosts.size()));
   const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : hosts.size();
   spec.schedule = make_schedule(job, {&spec.model, servers});
   const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
@@ -147,7 +147,11 @@ Prepared prepare(const Experiment& experiment) {
 
 BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   const JobSpec& spec = job.spec;
-  const double slowest = *std::max_element(job.slowness.begin(), job.slowness.end());
+  const auto slowest_rank = std::max_element(job.slowness.begin(), job.slowness.end());
+  const double slowest = *slowest_rank;
+  // Of host overhead and operations of the optimiser, which are not of the batch.
+  const auto rank = static_cast<std::size_t>(slowest_rank - job.slowness.begin());
+  const double slowdown = 1 / cluster.device(spec.gpus[rank]).speed;
   BoundInputs in;
   in.model = &spec.model;
   in.workers = spec.gpus.size();
@@ -158,12 +162,15 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   // All micro-batches but the last are over before the first gradient is wanted: they count as
   // forward.
   const auto earlier = static_cast<double>(spec.accumulation - 1);
-  in.forward_s += earlier * (in.forward_s + in.backward_s) + spec.step_overhead_s;
-  in.forward_s *= slowest;
+  in.forward_s += earlier * (in.forward_s + in.backward_s);
+  in.forward_s = slowest * in.forward_s + slowdown * spec.step_overhead_s;
   in.backward_s *= slowest;
   const std::shared_ptr<const OperationCosts> costs = spec.costs;
   in.update_s =
-      slowest * costs->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+      slowdown * costs->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+  in.subtract_s = [costs, slowdown](double elements) {
+    return slowdown * costs->elementwise(3 * 4 * elements);
+  };
   in.compute_while_sending = 1 - spec.slow_while_sending;
   in.payload_bytes_per_element = spec.payload_bits / 8;
 

@@ -39,6 +39,7 @@ void fields(V& v, EvaluatedBound& b) {
   v("speedup", b.speedup);
   v("over", b.over);
   v("exceeded", b.exceeded);
+  v("reference", b.reference);
 }
 
 template <class V>

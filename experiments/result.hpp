@@ -40,8 +40,9 @@ struct EvaluatedBound {
   std::string name, formula, source;
   std::optional<double> iteration_s;
   std::optional<double> speedup;
-  std::string over;              ///< what `speedup` refers to
-  std::optional<bool> exceeded;  ///< absent: not compared
+  std::string over;               ///< what `speedup` refers to
+  std::optional<bool> exceeded;   ///< absent: not compared
+  std::optional<bool> reference;  ///< true: of another way to run it, never exceeded
 };
 
 struct LinkTotal {

@@ -150,7 +150,6 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
-    if (i > 0) outcome.floors.clear();  // the links are everybody's
     compare_bounds(outcome);
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(

@@ -202,7 +202,7 @@ std::vector<double> label_heights(const std::vector<double>& wanted, double most
 std::string labels(const std::vector<PlotSeries>& series, const Frame& frame) {
   std::vector<double> ends;
   for (const PlotSeries& one : series)
-    ends.push_back(one.y.empty() ? frame.bottom : frame.at_y(one.y.back()));
+    ends.push_back(one.y.empty() ? frame.bottom : std::min(frame.bottom, frame.at_y(one.y.back())));
   const std::vector<double> heights = label_heights(ends, frame.bottom);
   std::string svg;
   for (std::size_t i = 0; i < series.size(); ++i) {
@@ -231,6 +231,15 @@ PlotSeries positive(const PlotSeries& series) {
   return kept;
 }
 
+// The x of what is not below the drawing.
+std::vector<double> shown(const PlotSeries& series, const std::optional<double>& y_from) {
+  std::vector<double> xs;
+  const std::vector<double>& top = series.most.empty() ? series.y : series.most;
+  for (std::size_t i = 0; i < series.x.size(); ++i)
+    if (!y_from || top[i] >= *y_from) xs.push_back(series.x[i]);
+  return xs;
+}
+
 }  // namespace
 
 std::string svg_line_chart(const std::vector<PlotSeries>& given, const PlotOptions& options) {
@@ -239,7 +248,7 @@ std::string svg_line_chart(const std::vector<PlotSeries>& given, const PlotOptio
   Range xs, ys;
   std::size_t letters = 0;
   for (const PlotSeries& one : series) {
-    xs.take(one.x);
+    xs.take(shown(one, options.y_from));
     for (const std::vector<double>* values : {&one.y, &one.least, &one.most}) ys.take(*values);
     letters = std::max(letters, one.name.size());
   }
@@ -250,17 +259,105 @@ std::string svg_line_chart(const std::vector<PlotSeries>& given, const PlotOptio
       std::max(kPlotHeight, kLabelRow * static_cast<double>(series.size())) + kTop + kBottom;
   const Frame frame{
       Axis(options.log_x ? xs.least : std::min(0.0, xs.least), xs.most, 8, options.log_x),
-      Axis(ys.least, ys.most, 6), kWidth - 20 - names, height - kBottom};
+      Axis(std::min(options.y_from.value_or(ys.least), ys.most), ys.most, 6), kWidth - 20 - names,
+      height - kBottom};
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
       "{1}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"13\">\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#fff\"/>\n",
       kWidth, height);
   svg += axes(frame, options);
+  const std::string inside = " clip-path=\"url(#inside)\"";
+  if (options.y_from)
+    svg += fmt::format(
+        "<clipPath id=\"inside\"><rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
+        "height=\"{:.1f}\"/></clipPath>\n",
+        kLeft, kTop - 3, frame.right - kLeft + 3, frame.bottom - kTop + 3);
+  const std::string group = fmt::format("<g{}>\n", options.y_from ? inside : "");
+  svg += group;
   for (std::size_t i = 0; i < series.size(); ++i) svg += band(series[i], i, frame);
-  svg += labels(series, frame);
+  svg += "</g>\n" + labels(series, frame) + group;
   for (std::size_t i = 0; i < series.size(); ++i) svg += line(series[i], i, frame, options.markers);
+  svg += "</g>\n";
   return svg + "</svg>\n";
+}
+
+namespace {
+
+constexpr double kBarRow = 22, kGroupGap = 26, kBarsWide = 470, kMostNames = 300, kValues = 190;
+const std::vector<std::string> kBarColours{"#2b6cb0", "#63b3ed", "#dd6b20", "#a0aec0"};
+
+std::string rectangle(double x, double y, double width, double height, const std::string& colour) {
+  return fmt::format(
+      "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\"/>\n", x, y,
+      width, height, colour);
+}
+
+std::string bar_legend(const BarChart& chart, double left, double top) {
+  std::string svg;
+  double x = left;
+  for (std::size_t i = 0; i < chart.parts.size(); ++i) {
+    svg += rectangle(x, top, 12, 12, kBarColours[i % kBarColours.size()]);
+    svg += text_at(x + 17, top + 11, "start", chart.parts[i]);
+    x += 42 + kLabelLetter * static_cast<double>(chart.parts[i].size());
+  }
+  return svg;
+}
+
+}  // namespace
+
+std::string svg_bar_chart(const BarChart& chart) {
+  if (chart.rows.empty()) throw InputError("nothing to plot: no row");
+  double most = 0;
+  std::size_t letters = 0, groups = 0;
+  std::string group;
+  for (const BarRow& row : chart.rows) {
+    most = std::max(most, std::accumulate(row.parts.begin(), row.parts.end(), 0.0));
+    letters = std::max(letters, row.name.size());
+    if (!row.group.empty() && row.group != group) ++groups;
+    group = row.group;
+  }
+  const double names = 24 + std::min(kMostNames, kLabelLetter * static_cast<double>(letters));
+  const Axis scale(0, most, 8);
+  const auto at = [&](double value) { return names + scale.share(value) * kBarsWide; };
+  const double top = 76, bottom = top + kBarRow * static_cast<double>(chart.rows.size()) +
+                                  kGroupGap * static_cast<double>(groups) + 6;
+  std::string svg;
+  for (const double tick : scale.ticks()) {
+    svg += fmt::format(
+        "<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#e4e4e4\"/>\n",
+        at(tick), top, bottom);
+    svg += text_at(at(tick), bottom + 17, "middle", scale.label(tick));
+  }
+  svg += text_at(names + kBarsWide / 2, bottom + 38, "middle", chart.axis);
+  svg += text_at(16, 24, "start", chart.title, " font-size=\"16\" font-weight=\"600\"");
+  svg += bar_legend(chart, 16, 40);
+  double y = top;
+  group.clear();
+  for (const BarRow& row : chart.rows) {
+    if (!row.group.empty() && row.group != group) {
+      svg += text_at(16, y + 17, "start", row.group, " font-weight=\"600\"");
+      y += kGroupGap;
+    }
+    group = row.group;
+    svg += text_at(names - 8, y + 15, "end", row.name);
+    double sum = 0;
+    for (std::size_t i = 0; i < row.parts.size(); ++i) {
+      const double width = at(sum + row.parts[i]) - at(sum);
+      if (width > 0.05)
+        svg += rectangle(at(sum), y + 2, width, kBarRow - 6, kBarColours[i % kBarColours.size()]);
+      sum += row.parts[i];
+    }
+    svg += text_at(at(sum) + 6, y + 15, "start", row.value);
+    y += kBarRow;
+  }
+  const double width = std::max(names + kBarsWide + kValues, 860.0), height = bottom + 50;
+  return fmt::format(
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+             "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" "
+             "font-size=\"13\">\n<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"#fff\"/>\n",
+             width, height) +
+         svg + "</svg>\n";
 }
 
 }  // namespace paceline

@@ -50,6 +50,10 @@ void assign(Json& json, std::span<const Step> steps, const Json& value,
   if (step.index.empty()) {
     if (json.is_null()) json = Json::object();
     if (json.is_string()) json = Json{{"bandwidth", json}};
+    if (json.is_array())
+      fail(assignment,
+           fmt::format("'{0}' is of an element of an array: write [0].{0}, or [*].{0} for all",
+                       step.key));
     if (!json.is_object()) fail(assignment, fmt::format("nothing has a key '{}' there", step.key));
     assign(json[step.key], steps.subspan(1), value, assignment);
     return;

@@ -7,6 +7,7 @@ PassTimes::PassTimes(const ModelShape& model, std::int64_t accumulation, double 
       backward_s{0},
       backward_position(model.tensors.size()),
       backward_order(model.backward_order),
+      earlier(accumulation - 1),
       overhead_s(overhead) {
   for (const ModelShape::Item& tensor : model.tensors)
     forward_s.push_back(forward_s.back() + tensor.forward_s);
@@ -14,7 +15,6 @@ PassTimes::PassTimes(const ModelShape& model, std::int64_t accumulation, double 
     backward_position[backward_order[i]] = i;
     backward_s.push_back(backward_s.back() + model.tensors[backward_order[i]].backward_s);
   }
-  earlier_s = static_cast<double>(accumulation - 1) * (forward_s.back() + backward_s.back());
 }
 
 ModelPasses::Piece ModelPasses::forward_to(std::uint32_t position) {
@@ -22,7 +22,7 @@ ModelPasses::Piece ModelPasses::forward_to(std::uint32_t position) {
   Piece piece{(times_.forward_s[position] - times_.forward_s[forward_]) * factor_, -1, forward_,
               position};
   if (forward_ == 0 && position > 0) {
-    piece.seconds += times_.earlier_s * factor_;
+    piece.earlier = times_.earlier;
     piece.seconds += times_.overhead_s;
   }
   if (position - forward_ == 1) piece.tensor = static_cast<std::int32_t>(forward_);

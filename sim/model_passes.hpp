@@ -16,7 +16,7 @@ struct PassTimes {
   std::vector<double> backward_s;                ///< [i]: through the first i of backward_order
   std::vector<std::uint32_t> backward_position;  ///< of each tensor in backward_order
   const std::vector<TensorId>& backward_order;
-  double earlier_s;  ///< of the micro-batches whose gradient nobody waits for: in one piece
+  std::int64_t earlier;  ///< micro-batches before the last one, whose gradient nobody waits for
   double overhead_s;
 };
 
@@ -26,8 +26,9 @@ class ModelPasses {
   /// A piece of a pass, from where the last one ended.
   struct Piece {
     double seconds = 0;
-    std::int32_t tensor = -1;                                ///< if it is that of a single one
-    std::uint32_t from = 0, to = 0;                          ///< positions
+    std::int32_t tensor = -1;        ///< if it is that of a single one
+    std::uint32_t from = 0, to = 0;  ///< positions
+    std::int64_t earlier = 0;  ///< whole micro-batches, forward and backward, that come before it
     [[nodiscard]] bool empty() const { return from == to; }  ///< enqueued already
   };
 
@@ -38,6 +39,8 @@ class ModelPasses {
     factor_ = factor;
   }
   [[nodiscard]] double factor() const { return factor_; }
+  [[nodiscard]] double whole_forward_s() const { return times_.forward_s.back() * factor_; }
+  [[nodiscard]] double whole_backward_s() const { return times_.backward_s.back() * factor_; }
   /// The forward pass as far as `position` tensors.
   [[nodiscard]] Piece forward_to(std::uint32_t position);
   /// The backward pass as far as the first `position` tensors of its order.

@@ -20,9 +20,13 @@ Pending<> WorkerRuntime::forward_piece(const ModelPasses::Piece& piece) {
       values_->forward(piece.from, piece.to, step, parameters_);
     };
   const Tensor weights(this, 0, 0, parameters_.producer());  // waits for whatever writes them
-  return Pending<>(
-      CompletionRef(enqueue(compute_, "forward", Activity::forward, piece.tensor, piece.seconds, {},
-                            std::span(&weights, 1), std::move(launch))));
+  const std::span<const Tensor> reads(&weights, 1);
+  for (std::int64_t i = 0; i < piece.earlier; ++i) {
+    enqueue(compute_, "forward", Activity::forward, -1, passes_.whole_forward_s(), {}, reads);
+    enqueue(compute_, "backward", Activity::backward, -1, passes_.whole_backward_s(), {}, reads);
+  }
+  return Pending<>(CompletionRef(enqueue(compute_, "forward", Activity::forward, piece.tensor,
+                                         piece.seconds, {}, reads, std::move(launch))));
 }
 
 inline Pending<Tensor> WorkerRuntime::backward_piece(const ModelPasses::Piece& piece,

@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 struct Outcome {
   int code = -1;
@@ -117,6 +118,92 @@ TEST_F(Cli, BadArguments) {
   refuses("compare reference-wfbp --vary shedule=s-sgd", "did you mean 'schedule'");
   refuses("show resnet51", "did you mean 'resnet50'");
   refuses("list modles", "did you mean 'models'");
+}
+
+TEST_F(Cli, HintsSayWhatToWrite) {
+  refuses("run -m resnet50 -b 32 -s cocod", "give --cluster");
+  refuses("run", "give --model --cluster --batch");
+  refuses(base_ + "-s cocod", "did you mean 'cocod-sgd'");
+  refuses(base_ + "-s lags", "did you mean 'lags-sgd'");
+  refuses(base_ + "--precision bf16", "Known: fp32, fp16");
+  refuses(base_ + "--set nodes.count=64", "write [0].count");
+  refuses(base_ + "-s s-sgd:overlap=nothing", "experiment: $.schedule.overlap");
+  write("partial.json", R"({"format": "paceline-experiment-1", "batch": 32})");
+  refuses("run partial.json", "missing keys 'model', 'cluster'");
+  EXPECT_EQ(paceline("show 16x1-1080ti-10gbe --set network.bandwidth=10Gbit/s").code, 0);
+  EXPECT_THAT(paceline("show h100").out, HasSubstr("H100 SXM"));
+  EXPECT_THAT(paceline("list gpus --csv").out, HasSubstr("\"V100, V100 SXM, V100 SXM2 16GB\""));
+}
+
+TEST_F(Cli, AnAxisTakesWhatItsFlagTakes) {
+  const std::string compare = "compare -m lenet5 -b 32 -c 16x1-1080ti-10gbe --steps 10 --csv ";
+  for (const char* axis : {"jitter=none,lognormal:0.1", "gpus=0,0-1,0-3",
+                           "all-reduce=ring,"
+                           "double_binary_tree:chunks=16",
+                           "precision=fp32,fp16", "seed=1,2"}) {
+    const Outcome outcome = paceline(compare + "--vary " + axis);
+    EXPECT_EQ(outcome.code, 0) << axis << outcome.err;
+  }
+}
+
+TEST_F(Cli, DisturbancesAreShown) {
+  const std::string set =
+      "--set 'stragglers=[{\"worker\":3,\"slowdown\":2}]' --set "
+      "'background=[{\"from\":\"gpu0\",\"to\":\"gpu1\",\"rate\":\"1Gbps\",\"until\":\"2s\"}]'";
+  for (const std::string& command : {"show 16x1-1080ti-10gbe " + set, base_ + "--steps 2 " + set}) {
+    const std::string out = paceline(command).out;
+    EXPECT_THAT(out, HasSubstr("worker 3 slowed x2 from 0 s")) << command;
+    EXPECT_THAT(out, HasSubstr("1 Gb/s from gpu0 to gpu1, from 0 s to 2 s")) << command;
+  }
+  EXPECT_THAT(paceline(base_ + "--jitter lognormal:0.1 --steps 5").out,
+              HasSubstr("jitter lognormal, cv 0.1"));
+}
+
+TEST_F(Cli, APlatformFileIsShownWithoutNan) {
+  const std::string out =
+      paceline("show " PACELINE_SOURCE_DIR "/platforms/examples/two-sites.json").out;
+  EXPECT_THAT(out, HasSubstr("two-sites"));
+  EXPECT_THAT(out, Not(HasSubstr("nan")));
+  EXPECT_THAT(out, Not(HasSubstr("infinite")));
+}
+
+TEST_F(Cli, BoundsSayWhatDoesNotBind) {
+  const std::string out =
+      paceline("bounds -m resnet50 -b 32 -c 16x1-1080ti-1gbe --gpus 0-7 -s lags-sgd").out;
+  EXPECT_THAT(out, HasSubstr("reference: dense wire time"));
+  EXPECT_THAT(out, HasSubstr("does not bind lags-sgd"));
+  EXPECT_THAT(out, HasSubstr("floor: wire "));
+}
+
+TEST_F(Cli, ListsFitAPipe) {
+  for (const char* kind : {"models", "clusters", "profiles", "algorithms", "experiments", "gpus"}) {
+    std::istringstream lines(paceline(std::string("list ") + kind).out);
+    std::string line;
+    while (std::getline(lines, line)) EXPECT_LE(line.size(), 110U) << line;
+  }
+}
+
+TEST_F(Cli, WarningsNameTheirRows) {
+  const std::string out =
+      paceline("compare -m resnet50 -c 16x1-1080ti-10gbe --steps 5 --vary batch=32,512").out;
+  EXPECT_THAT(out, HasSubstr("512 !"));
+  EXPECT_THAT(out, HasSubstr("WARNING (!) 512: "));
+}
+
+TEST_F(Cli, PlotsTimesOfAnyNumberOfAxes) {
+  const std::string compare = "compare -m lenet5 -b 32 -c 16x1-1080ti-10gbe --steps 10 --json ";
+  const std::string axes[] = {"--vary schedule=s-sgd,local-sgd", "--vary precision=fp32,fp16",
+                              "--vary all_reduce=ring,halving_doubling"};
+  std::string given;
+  for (const std::string& axis : axes) {
+    given += axis + " ";
+    const Outcome outcome =
+        shell("paceline " + compare + given + "> c.json && paceline plot c.json --out c.svg");
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("written c.svg"));
+    EXPECT_THAT(slurp(folder_ / "c.svg"), HasSubstr("time of an iteration (ms)"));
+  }
+  refuses("plot c.json --out c.jpg", ".svg or .png");
 }
 
 TEST_F(Cli, BadFiles) {

@@ -95,6 +95,17 @@ TEST_F(TrainingCli, SeedsBecomeOneLineAndATable) {
   EXPECT_THAT(svg, ::testing::Not(HasSubstr("s-sgd, 2")));
   ASSERT_EQ(paceline("plot all --only schedule=s-sgd --out one.svg"), 0) << read("err");
   EXPECT_THAT(read("one.svg"), ::testing::Not(HasSubstr("lags")));
+  EXPECT_THAT(read("out"), HasSubstr("written one.svg"));
+  ASSERT_EQ(paceline("plot all --only schedule=s-sgd --only schedule=lags-sgd:density=0.1 "
+                     "--y accuracy --y-from 5 --out two.svg"),
+            0)
+      << read("err");
+  EXPECT_THAT(read("two.svg"), HasSubstr("lags"));
+  EXPECT_THAT(read("two.svg"), HasSubstr("clip-path"));
+  ASSERT_EQ(paceline("plot all --only seed=1 --target 0.01 --out one.svg"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("to target s"));
+  ASSERT_EQ(paceline(compare + " --csv"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("final_accuracy,target,time_to_target_s"));
   // One of two seeds that misses the target makes no claim.
   Json edited = Json::parse(read("all"));
   for (Json& point : edited.at("rows").back().at("result").at("training").at("evaluations"))

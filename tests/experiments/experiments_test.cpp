@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/compare.hpp"
@@ -234,6 +235,73 @@ TEST(Result, NamesTheSchedulesOwnSelectorAndWhatMessageSizesAre) {
   EXPECT_EQ(run_alone(read_experiment(json, "test.json")).job.top_k, "radix_select");
 }
 
+// Whatever `paceline bounds` prints as a floor, `paceline run` is at or above.
+TEST(Bounds, NoScheduleRunsBelowItsExpectedFloors) {
+  for (const char* cluster : {"16x1-1080ti-1gbe", "4x4-v100-56gbib"})
+    for (const ScheduleEntry& entry : schedules()) {
+      Json json = small();
+      json["model"] = "resnet18-cifar";
+      json["cluster"] = cluster;
+      json["gpus"] = "0-4";
+      json["schedule"] = {{"name", entry.name}};
+      if (entry.name == "diloco" || entry.name == "streaming-diloco")
+        json["schedule"]["period"] = 10;
+      if (entry.name == "od-sgd" || entry.name == "cd-sgd") json["schedule"]["warm_up"] = 5;
+      json["steps"] = 30;
+      const Experiment experiment = read_experiment(json, "test.json");
+      const Prepared prepared = prepare(experiment);
+      const std::vector<Floor> floors =
+          expected_floors(prepared.jobs.front(), *prepared.simulation.cluster);
+      const Json time =
+          run_isolated({[&] { return Json(run_alone(experiment).job.iteration_time_s); }}, 1)
+              .front();
+      for (const Floor& floor : floors)
+        EXPECT_GE(time.get<double>(), floor.iteration_s * (1 - 1e-9))
+            << entry.name << " on " << cluster << ": " << floor.name;
+    }
+}
+
+// One GPU's host overhead and update are not of the batch: not dealt out with it.
+TEST(Bounds, FloorsOfUnequalGpusHold) {
+  for (const char* split : {"equal", "proportional"}) {
+    Json json = small();
+    json["batch_split"] = split;
+    json["cluster"] = {{"format", "paceline-cluster-1"},
+                       {"name", "mixed"},
+                       {"nodes",
+                        {{{"count", 2}, {"gpus", 1}, {"gpu", "GTX 1080 Ti"}, {"pcie", "inf"}},
+                         {{"count", 2}, {"gpus", 1}, {"gpu", "V100"}, {"pcie", "inf"}}}},
+                       {"network", {{"bandwidth", "100Gbps"}, {"latency", "0us"}}}};
+    const Experiment experiment = read_experiment(json, "test.json");
+    const Prepared prepared = prepare(experiment);
+    const Json time =
+        run_isolated({[&] { return Json(run_alone(experiment).job.iteration_time_s); }}, 1).front();
+    for (const Floor& floor : expected_floors(prepared.jobs.front(), *prepared.simulation.cluster))
+      EXPECT_GE(time.get<double>(), floor.iteration_s * (1 - 1e-9)) << split << ": " << floor.name;
+  }
+}
+
+// The published formulas charge what the schedule pays: the subtraction, not the optimiser.
+TEST(Bounds, SparsifiedSchedulesDoNotBeatTheirOwnFormula) {
+  for (const char* name : {"slgs-sgd", "lags-sgd", "gtop-k"})
+    for (const char* feedback : {"scaled", "raw"}) {
+      Json json = small();
+      json["schedule"] = {{"name", name}, {"error_feedback", feedback}};
+      json["steps"] = 4;
+      const Experiment experiment = read_experiment(json, "test.json");
+      const Json result = run_isolated({[&] { return to_json(run_alone(experiment)); }}, 1).front();
+      for (const Json& bound : result.at("bounds"))
+        EXPECT_FALSE(bound.value("exceeded", false)) << name << ": " << bound;
+    }
+}
+
+TEST(Bounds, OneAllReduceAfterBackwardIsAReferenceOfWaitFreeBackPropagation) {
+  Json json = small();
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "mg-wfbp"}};
+  for (const Json& bound : to_json(run_alone(read_experiment(json, "test.json"))).at("bounds"))
+    EXPECT_EQ(bound.contains("reference"), bound.at("name") == "no overlap") << bound;
+}
+
 TEST(Result, TwoJobsShareTheNetwork) {
   Json json = small();
   json["fidelity"] = "auto";
@@ -247,6 +315,50 @@ TEST(Result, TwoJobsShareTheNetwork) {
   json["jobs"].erase(1);
   const RunResult alone = run_alone(read_experiment(json, "test.json"));
   EXPECT_GT(both.job.iteration_time_s, 1.2 * alone.job.iteration_time_s);
+}
+
+// The links carry everybody's bytes: they are no floor of one job.
+TEST(Result, OneJobOfSeveralHasNoFloorOfTheWire) {
+  Json json = small();
+  json["steps"] = 5;
+  json["cluster"] = "4x4-1080ti-10gbe";
+  json["jobs"] = {{{"name", "one"}, {"gpus", {0, 4, 8, 12}}},
+                  {{"name", "two"}, {"gpus", {1, 5, 9, 13}}}};
+  const RunResult both = run_alone(read_experiment(json, "test.json"));
+  for (const JobOutcome* job : {&both.job, &both.other_jobs.front()}) {
+    ASSERT_EQ(job->floors.size(), 1U);
+    EXPECT_EQ(job->floors.front().name, "compute");
+  }
+}
+
+TEST(Result, MicroBatchesAreBookedPassByPass) {
+  Json json = small();
+  const TimeSplit one = run_alone(read_experiment(json, "test.json")).job.time;
+  json["accumulation"] = 4;
+  const TimeSplit four =
+      result_from_json(
+          run_isolated({[&] { return to_json(run_alone(read_experiment(json, "test.json"))); }}, 1)
+              .front(),
+          "result")
+          .job.time;
+  EXPECT_NEAR(four.forward_s, 4 * one.forward_s, 1e-9);
+  EXPECT_NEAR(four.backward_s, 4 * one.backward_s, 1e-9);
+}
+
+// PyTorch's bucket_cap_mb counts fp32 gradients: a hook that halves what is sent halves the time
+// on the wire, and moves no gradient into another bucket.
+TEST(Result, BucketsDoNotDependOnThePrecisionOfTheWire) {
+  Json json = small();
+  json["cluster"] = "16x1-1080ti-1gbe";
+  json["schedule"] = {{"name", "s-sgd"}, {"overlap", "ddp"}};
+  const RunResult full = run_alone(read_experiment(json, "test.json"));
+  json["precision"] = "fp16";
+  const RunResult half = result_from_json(
+      run_isolated({[&] { return to_json(run_alone(read_experiment(json, "test.json"))); }}, 1)
+          .front(),
+      "result");
+  EXPECT_EQ(half.job.messages, full.job.messages);
+  EXPECT_DOUBLE_EQ(half.job.sent_bytes, full.job.sent_bytes / 2);
 }
 
 TEST(Result, ProportionalBatchesRemoveWaiting) {
