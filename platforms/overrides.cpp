@@ -50,10 +50,11 @@ void assign(Json& json, std::span<const Step> steps, const Json& value,
   if (step.index.empty()) {
     if (json.is_null()) json = Json::object();
     if (json.is_string()) json = Json{{"bandwidth", json}};
-    if (json.is_array())
+    if (json.is_array()) {
+      const std::string path(assignment.substr(0, assignment.find("." + step.key)));
       fail(assignment,
-           fmt::format("'{0}' is of an element of an array: write [0].{0}, or [*].{0} for all",
-                       step.key));
+           fmt::format("{0} is an array: {0}[0].{1}, or {0}[*].{1} for all of it", path, step.key));
+    }
     if (!json.is_object()) fail(assignment, fmt::format("nothing has a key '{}' there", step.key));
     assign(json[step.key], steps.subspan(1), value, assignment);
     return;

@@ -126,8 +126,8 @@ TEST_F(Cli, HintsSayWhatToWrite) {
   refuses(base_ + "-s cocod", "did you mean 'cocod-sgd'");
   refuses(base_ + "-s lags", "did you mean 'lags-sgd'");
   refuses(base_ + "--precision bf16", "Known: fp32, fp16");
-  refuses(base_ + "--set nodes.count=64", "write [0].count");
-  refuses(base_ + "-s s-sgd:overlap=nothing", "experiment: $.schedule.overlap");
+  refuses(base_ + "--set nodes.count=64", "nodes is an array: nodes[0].count");
+  refuses(base_ + "-s s-sgd:overlap=nothing", "experiment: schedule.overlap");
   write("partial.json", R"({"format": "paceline-experiment-1", "batch": 32})");
   refuses("run partial.json", "missing keys 'model', 'cluster'");
   EXPECT_EQ(paceline("show 16x1-1080ti-10gbe --set network.bandwidth=10Gbit/s").code, 0);
