@@ -4,10 +4,10 @@
 
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 
 namespace paceline {
 namespace {
@@ -34,7 +34,7 @@ bool parse(const std::string& text, double& value) {
 }  // namespace
 
 CsvTable::CsvTable(const std::filesystem::path& file) : file_(file.string()) {
-  std::ifstream in(file);
+  std::istringstream in{read_file(file, "a CSV file")};
   read(in);
 }
 

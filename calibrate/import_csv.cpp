@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
-#include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "calibrate/analytic.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/import.hpp"
@@ -25,11 +24,7 @@ double time_of(const CsvTable& table, std::size_t row, std::string_view column) 
 }  // namespace
 
 std::string read_text(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in) throw InputError(fmt::format("{}: there is no such file", file.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+  return read_file(file);
 }
 
 Profile imported_profile(const Model& model, const ImportOptions& options, BatchTimes times) {

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "calibrate/analytic.hpp"
 #include "calibrate/gpu_ceilings.hpp"
 #include "calibrate/statistics.hpp"
@@ -285,12 +286,7 @@ TransferGpu transfer_gpu(const GpuSpec& gpu) {
 }
 
 std::string profile_hash(const Profile& profile) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const char c : profile_json(profile).dump(2)) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 1099511628211u;
-  }
-  return fmt::format("fnv1a64:{:016x}", hash);
+  return fmt::format("fnv1a64:{:016x}", fnv1a64(profile_json(profile).dump(2)));
 }
 
 Profile transfer_profile(const Profile& from, const Model& model, const GpuSpec& from_gpu,

@@ -4,11 +4,11 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/network_fit.hpp"
 
@@ -216,11 +216,7 @@ std::vector<TransferLog> parse_transfer_log(std::string_view text, const std::st
 std::vector<TransferLog> read_transfer_log(const std::filesystem::path& file,
                                            std::optional<TransferKind> kind,
                                            std::optional<int> ranks) {
-  std::ifstream in(file);
-  if (!in) throw InputError(fmt::format("{}: there is no such log", file.string()));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return parse_transfer_log(text.str(), file.string(), kind, ranks);
+  return parse_transfer_log(read_file(file, "a log"), file.string(), kind, ranks);
 }
 
 }  // namespace paceline

@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/isolated.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/compare.hpp"
 #include "experiments/floors.hpp"
-#include "experiments/isolated.hpp"
 #include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
