@@ -6,7 +6,7 @@
 
 #include "base/error.hpp"
 #include "commands.hpp"
-#include "experiments/version.hpp"
+#include "base/version.hpp"
 
 namespace {
 

@@ -5,8 +5,6 @@
 
 namespace paceline {
 
-const char* calibrate_version();
-
 /// Set by Ctrl-C; a second one ends the program at once.
 extern std::atomic<bool> interrupted;
 

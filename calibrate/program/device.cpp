@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <functional>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 #include "kernels/cuda_module.hpp"
 #include "models/data/catalog.hpp"
@@ -15,7 +16,7 @@ namespace {
 
 Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& clocks) {
   return {{"name", info.name},
-          {"uuid_hash", fmt::format("{:016x}", std::hash<std::string>{}(info.uuid))},
+          {"uuid_hash", fmt::format("{:016x}", fnv1a64(info.uuid))},
           {"compute_capability", fmt::format("{}.{}", info.compute_major, info.compute_minor)},
           {"multiprocessors", info.multiprocessors},
           {"memory_bytes", info.memory_bytes},
@@ -37,7 +38,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
 }  // namespace
 
 Device::Device(const std::string& device, const std::string& engine) {
-  options.tool = fmt::format("paceline-calibrate {}", calibrate_version());
+  options.tool = fmt::format("paceline-calibrate {}", version());
   options.stop = &interrupted;
   if (device == "cpu") {
     backend_ = kernels::make_backend(engine.empty() ? kernels::fastest_cpu_backend() : engine);

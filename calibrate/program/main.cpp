@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "base/error.hpp"
+#include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 
 std::atomic<bool> paceline::interrupted{false};
@@ -29,7 +30,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Measures this device, or takes others' measurements, for the simulator",
                "paceline-calibrate"};
   app.set_version_flag("--version",
-                       std::string("paceline-calibrate ") + paceline::calibrate_version());
+                       std::string("paceline-calibrate ") + paceline::version());
   app.require_subcommand(0, 1);
   app.footer(
       "Examples:\n"
