@@ -56,7 +56,7 @@ void add_import(CLI::App& app) {
   command->add_option("--out", arguments->out, "profile file to write");
   command->add_flag("--json", arguments->json, "print the profile as JSON");
   command->footer(
-      "Example:\n  paceline-calibrate import trace.json --model resnet50 --batch 32 "
+      "Example:\n  paceline calibrate import trace.json --model resnet50 --batch 32 "
       "--device V100 --out resnet50-v100.json");
   command->callback([arguments] { import(*arguments); });
 }

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/units.hpp"
 #include "calibrate/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
@@ -63,6 +64,7 @@ std::optional<Profile> earlier(const MeasureArguments& arguments) {
 void measure(const MeasureArguments& arguments) {
   if (arguments.model.empty() || arguments.batches.empty())
     throw InputError("--model and --batch are required (see --help)");
+  if (!arguments.out.empty()) check_writable("--out", arguments.out);
   const Model model = make_model(arguments.model);
   const std::optional<Profile> known = earlier(arguments);
   Device device(arguments.device, arguments.engine);
@@ -157,7 +159,7 @@ void add_check(CLI::App& app) {
   command->add_option("--data", arguments->data, "as it was given for the profile");
   command->add_option("--seconds", arguments->seconds, "per batch")->capture_default_str();
   command->add_flag("--json", arguments->json, "print as JSON");
-  command->footer("Example:\n  paceline-calibrate check lenet5.json");
+  command->footer("Example:\n  paceline calibrate check lenet5.json");
   command->callback([arguments] { check(*arguments); });
 }
 

@@ -190,9 +190,9 @@ void add_network(CLI::App& app) {
   command->add_flag("--json", arguments->json, "print as JSON");
   command->footer(
       "Examples:\n"
-      "  paceline-calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
-      "  paceline-calibrate network osu_latency.txt osu_bw.txt --residuals\n"
-      "  paceline-calibrate network --shipped");
+      "  paceline calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
+      "  paceline calibrate network osu_latency.txt osu_bw.txt --residuals\n"
+      "  paceline calibrate network --shipped");
   command->callback([arguments] { network(*arguments); });
 }
 
