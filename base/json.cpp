@@ -1,15 +1,11 @@
 #include "base/json.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
@@ -21,12 +17,18 @@ std::string found(const Json& value) {
   return text;
 }
 
+constexpr int kDeepest = 200;  // what is nested deeper is no file of ours, and overflows the stack
+
 // nlohmann's parse keeps the last of two equal keys silently; this callback refuses the second one.
-class DuplicateKeyCheck {
+// It also bounds the depth: copies, writing and reading recurse.
+class ParseChecks {
  public:
-  explicit DuplicateKeyCheck(const std::string& name) : name_(name) {}
-  bool operator()(int, nlohmann::detail::parse_event_t event, const Json& parsed) {
+  explicit ParseChecks(const std::string& name) : name_(name) {}
+  bool operator()(int depth, nlohmann::detail::parse_event_t event, const Json& parsed) {
     using enum nlohmann::detail::parse_event_t;
+    if (depth >= kDeepest && (event == object_start || event == array_start))
+      throw InputError(
+          fmt::format("{}: objects and arrays are nested more than {} deep", name_, kDeepest));
     if (event == object_start) keys_.emplace_back();
     if (event == object_end) keys_.pop_back();
     if (event == key && !keys_.back().insert(parsed.get<std::string>()).second)
@@ -40,52 +42,54 @@ class DuplicateKeyCheck {
   std::vector<std::set<std::string>> keys_;
 };
 
+// "line 2, column 5" of a byte of the text.
+std::string place(std::string_view text, std::size_t byte) {
+  const std::size_t at = std::min(byte, text.size());
+  const auto line =
+      1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+  const std::size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
+  return fmt::format("line {}, column {}", line,
+                     newline == std::string_view::npos ? at + 1 : at - newline);
+}
+
+bool whole_number(const Json& value) {
+  return value.is_number_integer() &&
+         !(value.is_number_unsigned() &&
+           value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX));
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name) {
   try {
-    return Json::parse(text, DuplicateKeyCheck(name));
+    return Json::parse(text, ParseChecks(name));
   } catch (const nlohmann::json::parse_error& error) {
-    const std::size_t at = std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
-    const auto line =
-        1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
-    const std::size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
-    const std::size_t column = newline == std::string_view::npos ? at + 1 : at - newline;
     std::string what = error.what();
     if (const auto colon = what.find("; "); colon != std::string::npos)
       what = what.substr(colon + 2);
     else if (const auto dash = what.find(": "); dash != std::string::npos)
       what = what.substr(dash + 2);
-    throw InputError(fmt::format("{}: line {}, column {}: not JSON: {}", name, line, column, what));
+    throw InputError(fmt::format("{}: {}: not JSON: {}", name,
+                                 place(text, error.byte > 0 ? error.byte - 1 : 0), what));
+  } catch (const nlohmann::json::out_of_range& error) {  // "...number overflow parsing '1e999'"
+    const std::string_view what = error.what();
+    const std::size_t from = what.find('\'') + 1;
+    const std::string_view number = what.substr(from, what.rfind('\'') - from);
+    throw InputError(fmt::format("{}: {}: the number {} is too large", name,
+                                 place(text, text.find(number)), number));
   }
+}
+
+Json parse_json_or_text(std::string_view text, const std::string& name) {
+  return Json::accept(text) ? parse_json(text, name) : Json(std::string(text));
 }
 
 Json load_json(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored))
-    throw InputError(fmt::format("{}: is a folder, expected a JSON file", file.string()));
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream)
-    throw InputError(fmt::format("{}: cannot be read: {}", file.string(), std::strerror(errno)));
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return parse_json(text.str(), file.string());
+  return parse_json(read_file(file, "a JSON file"), file.string());
 }
 
 void save_json(const std::filesystem::path& file, const Json& json) {
-  const std::string text = json.dump(2);  // before anything is on the disk: it may throw
-  const std::filesystem::path temporary = file.string() + fmt::format(".{}.tmp", ::getpid());
-  {
-    std::ofstream stream(temporary, std::ios::binary);
-    stream << text << '\n';
-    stream.flush();
-    if (!stream) {
-      std::error_code ignored;
-      std::filesystem::remove(temporary, ignored);
-      throw InputError(fmt::format("{}: cannot be written", file.string()));
-    }
-  }
-  std::filesystem::rename(temporary, file);
+  save_text(file, json.dump(2) + '\n');  // dump before anything is on the disk: it may throw
 }
 
 ObjectReader::ObjectReader(const Json& object, std::string file, std::string path)
@@ -153,9 +157,7 @@ bool ObjectReader::boolean(std::string_view key, bool fallback) {
 
 std::int64_t ObjectReader::integer(std::string_view key, std::int64_t least, std::int64_t most) {
   const Json& value = need(key);
-  if (!value.is_number_integer() ||
-      (value.is_number_unsigned() &&
-       value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)))
+  if (!whole_number(value))
     fail_at(key, fmt::format("expected a whole number, found {}", found(value)));
   const auto number = value.get<std::int64_t>();
   if (number < least || number > most)
@@ -262,7 +264,7 @@ std::vector<std::int64_t> ObjectReader::integers(std::string_view key) {
     fail_at(key, fmt::format("expected an array of whole numbers, found {}", found(value)));
   std::vector<std::int64_t> result;
   for (const Json& item : value) {
-    if (!item.is_number_integer())
+    if (!whole_number(item))
       fail_at(key, fmt::format("expected whole numbers, found {}", found(item)));
     result.push_back(item.get<std::int64_t>());
   }

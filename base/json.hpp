@@ -14,12 +14,14 @@ namespace paceline {
 /// JSON whose objects keep their order, so that what we write is stable byte for byte.
 using Json = nlohmann::ordered_json;
 
-/// Parses a file. Throws InputError naming the file and, for malformed text, line and column; also
-/// for a duplicate key.
+/// Parses a file. Throws InputError naming the file and, for malformed text and numbers beyond
+/// double, line and column; also for a duplicate key and for more than 200 levels of nesting.
 Json load_json(const std::filesystem::path& file);
 /// Parses `text`; `name` stands for the file in messages.
 Json parse_json(std::string_view text, const std::string& name);
-/// Writes through a temporary file and a rename: never half a file. Throws std::runtime_error.
+/// A value from the command line: JSON if it is valid JSON, else the text as a string.
+Json parse_json_or_text(std::string_view text, const std::string& name);
+/// Through `save_file` (base/files.hpp): never half a file, and InputError where that fails.
 void save_json(const std::filesystem::path& file, const Json& json);
 
 /// Reads one JSON object and refuses what it was not asked for. Every getter names the key; a wrong

@@ -95,6 +95,19 @@ std::string scaled(double value, std::span<const Unit> units, int digits) {
   return fmt::format("{:.{}g} {}", value / chosen->factor, digits, chosen->name);
 }
 
+// Of texts of one length the first unit's.
+std::string shortest(double value, std::span<const Unit> units, double (*parse)(std::string_view)) {
+  std::string best;
+  for (const Unit& unit : units) {
+    const double scaled = value / unit.factor;
+    if (!std::isfinite(scaled) || (scaled == 0) != (value == 0)) continue;
+    for (const std::string& text :
+         {fmt::format("{:.12g}{}", scaled, unit.name), fmt::format("{}{}", scaled, unit.name)})
+      if ((best.empty() || text.size() < best.size()) && parse(text) == value) best = text;
+  }
+  return best;
+}
+
 }  // namespace
 
 double parse_bandwidth(std::string_view text) {
@@ -139,6 +152,34 @@ std::string format_count(double count) {
   std::string text = scaled(count, kCount, 4);
   if (text.back() == ' ') text.pop_back();
   return text;
+}
+
+std::string write_bandwidth(double bytes_per_second, RateUnit unit) {
+  static constexpr std::array<Unit, 6> units{{{"Gbps", 1e9 / 8},
+                                              {"Mbps", 1e6 / 8},
+                                              {"GB/s", 1e9},
+                                              {"GiB/s", kGi},
+                                              {"MB/s", 1e6},
+                                              {"B/s", 1}}};
+  if (std::isinf(bytes_per_second)) return "inf";
+  return shortest(bytes_per_second, std::span(units).subspan(unit == RateUnit::bytes ? 2 : 0),
+                  parse_bandwidth);
+}
+
+std::string write_duration(double seconds) {
+  static constexpr std::array<Unit, 4> units{{{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}};
+  return shortest(seconds, units, parse_duration);
+}
+
+std::string write_bytes(double bytes) {
+  static constexpr std::array<Unit, 5> units{
+      {{"GiB", kGi}, {"MiB", kMi}, {"GB", 1e9}, {"MB", 1e6}, {"B", 1}}};
+  return shortest(bytes, units, parse_bytes);
+}
+
+std::string write_flops(double flop_per_second) {
+  static constexpr std::array<Unit, 3> units{{{"TFLOPS", 1e12}, {"GFLOPS", 1e9}, {"FLOPS", 1}}};
+  return shortest(flop_per_second, units, parse_flops);
 }
 
 }  // namespace paceline

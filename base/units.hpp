@@ -31,4 +31,14 @@ std::string format_duration(double seconds);  ///< "419.745 ms", four to six sig
 std::string format_bytes(double bytes);       ///< decimal, "102.2 MB"
 std::string format_count(double count);       ///< "25.6 M"
 
+// For files: the shortest text that parse_... reads back as exactly this number.
+enum class RateUnit {
+  any,
+  bytes
+};  ///< "10Gbps" or "12GB/s", whichever is shorter; only the latter
+std::string write_bandwidth(double bytes_per_second, RateUnit unit = RateUnit::any);
+std::string write_duration(double seconds);
+std::string write_bytes(double bytes);
+std::string write_flops(double flop_per_second);
+
 }  // namespace paceline

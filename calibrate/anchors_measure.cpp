@@ -6,13 +6,13 @@
 #include <chrono>
 #include <cmath>
 #include <ctime>
-#include <random>
 #include <stdexcept>
 
 #include "base/error.hpp"
 #include "calibrate/anchors.hpp"
 #include "calibrate/measure.hpp"
 #include "calibrate/measure_gpu.hpp"
+#include "calibrate/rotated_layer.hpp"
 #include "calibrate/statistics.hpp"
 #include "calibrate/stopwatch.hpp"
 #include "kernels/cuda_module.hpp"
@@ -35,106 +35,12 @@ bool stopped(const AnchorOptions& options) {
   return options.stop != nullptr && options.stop->load();
 }
 
-std::vector<float> noise() {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(1 << 16);
-  std::generate(values.begin(), values.end(), [&] { return normal(random); });
-  return values;
+int sets_of(Backend& backend, const kernels::LayerShape& shape) {
+  const double touched = RotatedLayer::touched_bytes(shape);
+  if (const auto* gpu = dynamic_cast<const CudaBackend*>(&backend))
+    return rotation(*gpu, touched, 2 * touched);
+  return static_cast<int>(std::clamp(std::floor(2 * kCpuCacheBytes / touched) + 1, 1.0, 64.0));
 }
-
-std::vector<float> noise_of(std::int64_t size) {
-  static const std::vector<float> block = noise();
-  std::vector<float> values(static_cast<std::size_t>(size));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = block[i % block.size()];
-  return values;
-}
-
-// One layer of one input with sets of activations and parameters of its own, to be used in turn.
-class RotatedKernel {
- public:
-  RotatedKernel(Backend& backend, const kernels::LayerShape& shape)
-      : layer_(backend.make_layer(shape)),
-        state_(backend, static_cast<std::size_t>(
-                            std::max<std::int64_t>(kernels::state_elements(shape), 1))) {
-    const kernels::Dims input = kernels::input_dims(shape).at(0),
-                        output = kernels::output_dims(shape);
-    const std::vector<kernels::Dims> parameters = kernels::parameter_dims(shape);
-    double bytes = 8.0 * static_cast<double>(kernels::elements(input) + kernels::elements(output));
-    for (const kernels::Dims& dims : parameters)
-      bytes += 8.0 * static_cast<double>(kernels::elements(dims));
-    const auto* gpu = dynamic_cast<const CudaBackend*>(&backend);
-    sets_.resize(static_cast<std::size_t>(
-        gpu != nullptr ? rotation(*gpu, bytes)
-                       : std::clamp(std::floor(2 * kCpuCacheBytes / bytes) + 1, 1.0, 64.0)));
-    backend.fill(0, state_);
-    for (Set& set : sets_) {
-      set.input = filled(backend, input);
-      set.input_gradient = backend.make_activation(input);
-      set.output = backend.make_activation(output);
-      set.output_gradient = filled(backend, output);
-      for (const kernels::Dims& dims : parameters) {
-        const std::vector<float> values = noise_of(kernels::elements(dims));
-        kernels::Array<float>& array = set.parameters.emplace_back(backend, values.size());
-        backend.copy_from_host(array.data(), values.data(), values.size() * sizeof(float));
-        set.gradients.emplace_back(backend, values.size());
-        backend.synchronize();
-      }
-    }
-  }
-
-  void forward(int s) {
-    const Set& set = at(s);
-    const kernels::Activation* input = set.input.get();
-    const std::vector<const float*> parameters = pointers<const float>(set.parameters);
-    layer_->forward({.inputs = {&input, 1},
-                     .output = *set.output,
-                     .parameters = parameters,
-                     .state = state_.data(),
-                     .training = true,
-                     .seed = 1});
-  }
-  void backward(int s, bool data, bool weight) {
-    const Set& set = at(s);
-    const kernels::Activation* input = set.input.get();
-    kernels::Activation* input_gradient = data ? set.input_gradient.get() : nullptr;
-    const std::vector<const float*> parameters = pointers<const float>(set.parameters);
-    std::vector<float*> gradients = pointers<float>(set.gradients);
-    if (!weight) std::fill(gradients.begin(), gradients.end(), nullptr);
-    layer_->backward({.inputs = {&input, 1},
-                      .output = *set.output,
-                      .output_gradient = *set.output_gradient,
-                      .parameters = parameters,
-                      .input_gradients = {&input_gradient, 1},
-                      .parameter_gradients = gradients});
-  }
-  [[nodiscard]] int sets() const { return static_cast<int>(sets_.size()); }
-
- private:
-  struct Set {
-    std::unique_ptr<kernels::Activation> input, input_gradient, output, output_gradient;
-    std::vector<kernels::Array<float>> parameters, gradients;
-  };
-
-  [[nodiscard]] const Set& at(int s) const { return sets_[static_cast<std::size_t>(s)]; }
-  template <class T>
-  static std::vector<T*> pointers(const std::vector<kernels::Array<float>>& arrays) {
-    std::vector<T*> result;
-    for (const auto& array : arrays) result.push_back(array.data());
-    return result;
-  }
-  static std::unique_ptr<kernels::Activation> filled(Backend& backend, const kernels::Dims& dims) {
-    auto result = backend.make_activation(dims);
-    const std::vector<float> values = noise_of(kernels::elements(dims));
-    backend.write(values, *result);
-    backend.synchronize();  // the values are gone after this
-    return result;
-  }
-
-  std::unique_ptr<kernels::Layer> layer_;
-  kernels::Array<float> state_;
-  std::vector<Set> sets_;
-};
 
 struct Timed {
   Timing timing;
@@ -188,7 +94,7 @@ class Timer {
       : backend_(backend), gpu_(dynamic_cast<CudaBackend*>(&backend)), options_(options) {}
 
   MeasuredAnchor operator()(const DeepBenchKernel& kernel) const {
-    RotatedKernel layer(backend_, *kernel.shape);
+    RotatedLayer layer(backend_, *kernel.shape, sets_of(backend_, *kernel.shape));
     MeasuredAnchor anchor{kernel.point.law, kernel.point.key, {}, {}, layer.sets(), 0, 0, true};
     const Timed hot = pass(layer, 1, kernel);
     const Timed cold = layer.sets() == 1 ? hot : pass(layer, layer.sets(), kernel);
@@ -209,22 +115,24 @@ class Timer {
                            : time_on_cpu(backend_, options_, sets, work);
   }
 
-  [[nodiscard]] Timed pass(RotatedKernel& layer, int sets, const DeepBenchKernel& kernel) const {
-    const auto forward = [&](int s) { layer.forward(s); };
+  [[nodiscard]] Timed pass(RotatedLayer& layer, int sets, const DeepBenchKernel& kernel) const {
+    const auto forward = [&](int s) { layer.forward(static_cast<std::size_t>(s)); };
     if (kernel.pass == LayerPass::forward) return time(sets, forward);
     const bool weight = kernel.pass == LayerPass::backward_weight;
     if (std::holds_alternative<kernels::LstmShape>(*kernel.shape)) {
       const auto with_backward = [&](bool also_weight) {
         return time(sets, [&layer, also_weight](int s) {
-          layer.forward(s);
-          layer.backward(s, true, also_weight);
+          layer.forward(static_cast<std::size_t>(s));
+          layer.backward(static_cast<std::size_t>(s), true, also_weight);
         });
       };
       return weight ? less(with_backward(true), with_backward(false))
                     : less(with_backward(false), time(sets, forward));
     }
-    for (int s = 0; s < sets; ++s) layer.forward(s);
-    return time(sets, [&layer, weight](int s) { layer.backward(s, !weight, weight); });
+    for (int s = 0; s < sets; ++s) layer.forward(static_cast<std::size_t>(s));
+    return time(sets, [&layer, weight](int s) {
+      layer.backward(static_cast<std::size_t>(s), !weight, weight);
+    });
   }
 
   Backend& backend_;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "calibrate/analytic.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/import.hpp"

@@ -133,8 +133,6 @@ Profile new_profile(const Model& model, const kernels::Backend& backend,
         options.precision == "tf32"
             ? "fp32, but products and convolutions may round their inputs to TF32; NCHW"
             : "fp32 by fused multiply-adds, no TF32; NCHW";
-    profile.metadata["convolution_workspace"] =
-        "cuDNN may take the lesser of 1 GiB and an eighth of the memory";
   } else {
     profile.metadata["device"]["cores_used"] = 1;
   }

@@ -47,13 +47,18 @@ Json clocks_of(const std::vector<int>& sm_mhz, const std::vector<kernels::CudaCl
 
 Json convolutions_of(const CudaBackend& gpu) {
   Json rows = Json::array();
-  for (const kernels::ConvolutionChoice& choice : gpu.convolution_choices())
-    rows.push_back({{"shape", choice.shape},
-                    {"pass", choice.pass},
-                    {"algorithm", choice.algorithm},
-                    {"math", choice.math},
-                    {"workspace_bytes", choice.workspace_bytes},
-                    {"chosen", choice.measured ? "fastest of those tried" : "by heuristics"}});
+  for (const kernels::ConvolutionChoice& choice : gpu.convolution_choices()) {
+    Json row{{"shape", choice.shape}, {"pass", choice.pass}};
+    if (choice.instead.empty())
+      row.update({{"algorithm", choice.algorithm},
+                  {"math", choice.math},
+                  {"workspace_bytes", choice.workspace_bytes},
+                  {"workspace_limit_bytes", choice.workspace_limit_bytes},
+                  {"chosen", choice.measured ? "fastest of those tried" : "by heuristics"}});
+    else
+      row["im2col_because"] = choice.instead;
+    rows.push_back(std::move(row));
+  }
   return rows;
 }
 

@@ -83,7 +83,9 @@ void measure_ceilings(CudaBackend& gpu, const GpuOperationsOptions& options, Jso
   if (options.stop()) throw Interrupted{};
   const kernels::CudaCeilings ceilings = gpu.measure_ceilings();
   record["ceilings"] = {{"sgemm_flops", ceilings.sgemm_flops},
+                        {"sgemm_flops_default_math", ceilings.sgemm_default_flops},
                         {"copy_bytes_per_second", ceilings.copy_bandwidth},
+                        {"copied_by", ceilings.copied_by},
                         {"read_bytes_per_second", ceilings.read_bandwidth},
                         {"l2_read_bytes_per_second", ceilings.l2_bandwidth},
                         {"launch_in_graph_s", ceilings.graph_launch_seconds},

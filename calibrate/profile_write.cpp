@@ -1,48 +1,14 @@
-#include <fmt/format.h>
-
-#include <array>
-#include <cmath>
-#include <utility>
-
 #include "base/units.hpp"
 #include "calibrate/profile.hpp"
 
 namespace paceline {
 namespace {
 
-using Scale = std::pair<const char*, double>;
-
-// The most readable unit in which the text reads back as the same number.
-template <std::size_t N>
-std::string exact(double value, const std::array<Scale, N>& units,
-                  double (*parse)(std::string_view)) {
-  for (const auto& [unit, factor] : units) {
-    if (value < factor && &unit != &units.back().first) continue;
-    std::string text = fmt::format("{}{}", value / factor, unit);
-    if (parse(text) == value) return text;
-  }
-  return fmt::format("{}{}", value, units.back().first);
-}
-
-std::string duration(double seconds) {
-  static constexpr std::array<Scale, 4> units{{{"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}, {"s", 1}}};
-  return exact(seconds, units, parse_duration);
-}
-std::string bandwidth(double bytes_per_second) {
-  if (std::isinf(bytes_per_second)) return "inf";
-  static constexpr std::array<Scale, 3> units{{{"GB/s", 1e9}, {"MB/s", 1e6}, {"B/s", 1}}};
-  return exact(bytes_per_second, units, parse_bandwidth);
-}
-std::string flops(double flop_per_second) {
-  static constexpr std::array<Scale, 3> units{{{"TFLOPS", 1e12}, {"GFLOPS", 1e9}, {"FLOPS", 1}}};
-  return exact(flop_per_second, units, parse_flops);
-}
-
 Json timing(const Timing& timing) {
-  if (!timing.p25_s) return duration(timing.median_s);
-  return {{"median", duration(timing.median_s)},
-          {"p25", duration(*timing.p25_s)},
-          {"p75", duration(*timing.p75_s)}};
+  if (!timing.p25_s) return write_duration(timing.median_s);
+  return {{"median", write_duration(timing.median_s)},
+          {"p25", write_duration(*timing.p25_s)},
+          {"p75", write_duration(*timing.p75_s)}};
 }
 
 Json batch(const BatchTimes& times) {
@@ -72,28 +38,31 @@ Json batch(const BatchTimes& times) {
   }
   if (times.iteration) json["iteration"] = timing(*times.iteration);
   if (times.closure_ratio) json["closure_ratio"] = *times.closure_ratio;
-  if (times.input_pipeline_s > 0) json["input_pipeline"] = duration(times.input_pipeline_s);
+  if (times.input_pipeline_s > 0) json["input_pipeline"] = write_duration(times.input_pipeline_s);
   if (times.host_overhead_per_op_s)
-    json["host_overhead_per_op"] = duration(*times.host_overhead_per_op_s);
+    json["host_overhead_per_op"] = write_duration(*times.host_overhead_per_op_s);
   return json;
 }
 
 void put_copy(Json& json, const char* key, const std::optional<CopyCost>& cost) {
   if (cost)
-    json[key] = {{"latency", duration(cost->latency_s)}, {"bandwidth", bandwidth(cost->bandwidth)}};
+    json[key] = {{"latency", write_duration(cost->latency_s)},
+                 {"bandwidth", write_bandwidth(cost->bandwidth, RateUnit::bytes)}};
 }
 
 Json operations(const OperationModel& model) {
   Json json = Json::object();
-  if (model.launch_s) json["launch"] = duration(*model.launch_s);
-  if (model.memory_bandwidth) json["memory_bandwidth"] = bandwidth(*model.memory_bandwidth);
+  if (model.launch_s) json["launch"] = write_duration(*model.launch_s);
+  if (model.memory_bandwidth)
+    json["memory_bandwidth"] = write_bandwidth(*model.memory_bandwidth, RateUnit::bytes);
   if (model.select_efficiency) json["select_efficiency"] = *model.select_efficiency;
-  if (model.torch_legacy_s) json["torch_legacy"] = duration(*model.torch_legacy_s);
+  if (model.torch_legacy_s) json["torch_legacy"] = write_duration(*model.torch_legacy_s);
   put_copy(json, "host_to_device_pinned", model.host_to_device_pinned);
   put_copy(json, "host_to_device_pageable", model.host_to_device_pageable);
   put_copy(json, "device_to_host_pinned", model.device_to_host_pinned);
   put_copy(json, "device_to_host_pageable", model.device_to_host_pageable);
-  if (model.host_bandwidth) json["host_bandwidth"] = bandwidth(*model.host_bandwidth);
+  if (model.host_bandwidth)
+    json["host_bandwidth"] = write_bandwidth(*model.host_bandwidth, RateUnit::bytes);
   if (model.top_k) json["top_k"] = to_string(*model.top_k);
   for (const auto& [name, cost] : model.kernels) {
     Json& kernel = json["kernels"][name] = {{"fixed", duration(cost.fixed_s)}};
@@ -106,9 +75,11 @@ Json operations(const OperationModel& model) {
 
 Json ceilings(const Ceilings& ceilings) {
   Json json = Json::object();
-  if (ceilings.sgemm_flops) json["sgemm"] = flops(*ceilings.sgemm_flops);
-  if (ceilings.memory_bandwidth) json["memory_bandwidth"] = bandwidth(*ceilings.memory_bandwidth);
-  if (ceilings.l2_bandwidth) json["l2_bandwidth"] = bandwidth(*ceilings.l2_bandwidth);
+  if (ceilings.sgemm_flops) json["sgemm"] = write_flops(*ceilings.sgemm_flops);
+  if (ceilings.memory_bandwidth)
+    json["memory_bandwidth"] = write_bandwidth(*ceilings.memory_bandwidth, RateUnit::bytes);
+  if (ceilings.l2_bandwidth)
+    json["l2_bandwidth"] = write_bandwidth(*ceilings.l2_bandwidth, RateUnit::bytes);
   return json;
 }
 
@@ -128,7 +99,7 @@ Json profile_json(const Profile& profile) {
   }
   if (profile.parent) json["parent"] = *profile.parent;
   if (profile.host_overhead_per_op_s > 0)
-    json["host_overhead_per_op"] = duration(profile.host_overhead_per_op_s);
+    json["host_overhead_per_op"] = write_duration(profile.host_overhead_per_op_s);
   if (profile.ceilings != Ceilings{}) json["ceilings"] = ceilings(profile.ceilings);
   if (profile.operations != OperationModel{}) json["operations"] = operations(profile.operations);
   Json& batches = json["batches"] = Json::array();

@@ -2,38 +2,23 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
-#include <fstream>
-#include <sstream>
-
 #include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/hash.hpp"
 
 namespace paceline {
 
 std::string read_text_file(const std::filesystem::path& file) {
-  const auto refuse = [&](const char* why) {
-    throw InputError(fmt::format("{}: {}", file.string(), why));
-  };
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) refuse("there is no such file");
-  if (std::filesystem::is_directory(file, error)) refuse("expected a file, found a folder");
-  std::ifstream in(file, std::ios::binary);
-  if (!in) refuse("cannot be read");
-  std::ostringstream stream;
-  stream << in.rdbuf();
-  std::string text = stream.str();
-  if (text.starts_with("\x1f\x8b")) refuse("is compressed with gzip; decompress it first (gunzip)");
+  std::string text = read_file(file, "a text file");
+  if (text.starts_with("\x1f\x8b"))
+    throw InputError(
+        fmt::format("{}: is compressed with gzip; decompress it first (gunzip)", file.string()));
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   return text;
 }
 
 std::string text_hash(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const char c : text) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 1099511628211u;
-  }
-  return fmt::format("fnv1a64:{:016x}", hash);
+  return fmt::format("fnv1a64:{:016x}", fnv1a64(text));
 }
 
 std::string_view trimmed(std::string_view text) {

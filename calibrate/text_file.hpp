@@ -6,8 +6,8 @@
 
 namespace paceline {
 
-/// The whole of a text file, without a byte-order mark. Throws InputError naming the file if it is
-/// not there, is a folder or is compressed.
+/// base/files.hpp's read_file, without a byte-order mark. Throws InputError naming the file if that
+/// does, or if it is compressed.
 std::string read_text_file(const std::filesystem::path& file);
 
 /// "fnv1a64:..." of a text, to recognise it again.

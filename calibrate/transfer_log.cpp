@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "calibrate/csv.hpp"
 #include "calibrate/text_file.hpp"
 #include "calibrate/transfer_log_lines.hpp"

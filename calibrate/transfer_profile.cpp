@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic.hpp"
 #include "calibrate/transfer.hpp"
@@ -228,12 +229,7 @@ TransferGpu transfer_source(const Profile& profile, const std::string& file) {
 }
 
 std::string profile_hash(const Profile& profile) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const char c : profile_json(profile).dump(2)) {
-    hash ^= static_cast<unsigned char>(c);
-    hash *= 1099511628211u;
-  }
-  return fmt::format("fnv1a64:{:016x}", hash);
+  return fmt::format("fnv1a64:{:016x}", fnv1a64(profile_json(profile).dump(2)));
 }
 
 Profile transfer_profile(const Profile& from, const Model& model, const GpuSpec& to_gpu,

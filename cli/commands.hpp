@@ -13,5 +13,10 @@ void add_list(CLI::App& app);
 void add_show(CLI::App& app);
 void add_fit(CLI::App& app);
 void add_plot(CLI::App& app);
+void add_calibrate(CLI::App& app);  // for the help only
+
+/// Becomes `paceline-calibrate`, which lies beside this program, with everything after "calibrate":
+/// `arguments` is argv from there on. Throws std::runtime_error if it cannot be started.
+[[noreturn]] void run_calibrate(char** arguments);
 
 }  // namespace paceline

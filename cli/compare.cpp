@@ -1,11 +1,13 @@
-#include "experiments/compare.hpp"
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <thread>
 
+#include "base/error.hpp"
 #include "commands.hpp"
+#include "experiments/compare.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -13,6 +15,8 @@
 
 namespace paceline {
 namespace {
+
+constexpr double kMostCombinations = 100'000;
 
 struct CompareOptions {
   explicit CompareOptions(CLI::App& command) : experiment(command) {}
@@ -23,10 +27,20 @@ struct CompareOptions {
   unsigned jobs = std::thread::hardware_concurrency();
 };
 
+// Each is made and kept before the first is simulated.
+void check_combinations(const std::vector<Axis>& axes) {
+  double count = 1;
+  for (const Axis& axis : axes) count *= static_cast<double>(axis.variants.size());
+  if (count > kMostCombinations)
+    throw InputError(fmt::format("{} axes make {:.0f} combinations; at most {:.0f} are compared",
+                                 axes.size(), count, kMostCombinations));
+}
+
 void run(const CompareOptions& options) {
   const ExperimentText text = options.experiment.text();
   std::vector<Axis> axes = read_axes(text.json, text.file);
   for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
+  check_combinations(axes);
   CompareSettings settings{options.jobs, options.runs, {}};
   settings.progress = comparison_progress();
   const Comparison comparison = compare(text.json, text.file, axes, settings);
@@ -55,7 +69,8 @@ void add_compare(CLI::App& app) {
   command->add_option(
       "--vary", options->vary,
       "an axis: KEY=VALUE,VALUE,... with a key of the experiment or a field of the cluster");
-  command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)");
+  command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)")
+      ->check(CLI::Range(1U, kMostJobs));
   command->add_option("--runs", options->runs,
                       "keep every finished run in this folder, and make none again that is there");
   command->callback([options] { run(*options); });

@@ -94,16 +94,21 @@ void add_complexity(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   options->output.add_to(*command, false);
   command->add_option("--workers", options->measure.workers, "N of the sweep over T")
+      ->transform(whole_number())
       ->check(CLI::Range(2, 1024))
       ->capture_default_str();
   command->add_option("--periods", options->measure.periods, "T = (k N^(3/4))^4 for each k")
+      ->transform(whole_number())
       ->delimiter(',');
   command->add_option("--iterations", options->measure.iterations, "T of the sweep over N")
+      ->transform(whole_number())
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--worker-counts", options->measure.worker_counts, "the sweep over N")
+      ->transform(whole_number())
       ->delimiter(',');
-  command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)");
+  command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)")
+      ->check(CLI::Range(1U, kMostJobs));
   command->callback([options] { run(*options); });
 }
 

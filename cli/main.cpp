@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/version.hpp"
 #include "commands.hpp"
-#include "experiments/version.hpp"
 
 namespace {
 
@@ -42,7 +42,11 @@ int main(int argc, char** argv) {
                "paceline"};
   app.set_version_flag("--version", std::string("paceline ") + paceline::version());
   app.require_subcommand(1);
-  app.footer("Examples:\n  paceline compare first-question\n  paceline run --help");
+  app.footer(
+      "Examples:\n"
+      "  paceline compare first-question\n"
+      "  paceline run --help\n"
+      "  paceline calibrate --device cuda:0 --model resnet50 --batch 32");
   paceline::add_run(app);
   paceline::add_compare(app);
   paceline::add_bounds(app);
@@ -51,11 +55,13 @@ int main(int argc, char** argv) {
   paceline::add_show(app);
   paceline::add_fit(app);
   paceline::add_plot(app);
+  paceline::add_calibrate(app);
   try {
     if (argc == 1) {
       std::cout << app.help();
       return 0;
     }
+    if (std::string_view(argv[1]) == "calibrate") paceline::run_calibrate(argv + 1);
     app.parse(argc, argv);
     std::cout.flush();
     if (!std::cout) return complain(kOurFault, "the output could not be written");

@@ -4,6 +4,8 @@
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <charconv>
+#include <type_traits>
 
 #include "base/error.hpp"
 #include "experiments/axes.hpp"
@@ -11,9 +13,6 @@
 namespace paceline {
 namespace {
 
-template <class T>
-void put(Json& json, const char* key, const std::optional<T>& value) {
-  if (value) json[key] = *value;
 }
 
 }  // namespace
@@ -22,7 +21,10 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   command.add_option("experiment", file_,
                      "experiment file, result file, or name of a shipped experiment");
   const auto flag = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->group("Experiment (overrides the file)");
+    CLI::Option* option = command.add_option(name, value, help);
+    option->group("Experiment (overrides the file)");
+    if constexpr (std::is_same_v<decltype(value), std::optional<std::int64_t>&>)
+      option->transform(whole_number());
   };
   flag("-m,--model", model_, "model: a name ('paceline list models') or a file");
   flag("-b,--batch", batch_, "samples per GPU and micro-batch");
@@ -84,6 +86,23 @@ ExperimentText ExperimentOptions::text() const {
   if (no_extrapolation_) json["extrapolate"] = false;
   for (const std::string& assignment : set_) json["set"].push_back(assignment);
   return found;
+}
+
+const CLI::Validator& whole_number() {
+  static const CLI::Validator validator(
+      [](std::string& text) -> std::string {
+        std::int64_t value = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error == std::errc::result_out_of_range)
+          return fmt::format("{} is beyond the range of whole numbers, {} to {}", text, INT64_MIN,
+                             INT64_MAX);
+        if (error != std::errc{} || end != text.data() + text.size())
+          return fmt::format("expected a whole number, found '{}'", text);
+        text = fmt::format("{}", value);
+        return "";
+      },
+      "");
+  return validator;
 }
 
 void OutputOptions::add_to(CLI::App& command, bool with_csv) {

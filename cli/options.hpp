@@ -35,6 +35,17 @@ class ExperimentOptions {
   std::optional<std::int64_t> threads_, evaluate_every_;
 };
 
+/// To check and rewrite the text of an option that is a whole number: in decimal, also with leading
+/// zeros, and refused beyond 64 bits, where CLI11 would take the nearest.
+const CLI::Validator& whole_number();
+
+template <class T>
+void put(Json& json, const char* key, const std::optional<T>& value) {
+  if (value) json[key] = *value;
+}
+
+inline constexpr unsigned kMostJobs = 4096;  ///< processes at a time
+
 /// How a command prints: a table unless asked for something else.
 struct OutputOptions {
   bool json = false;

@@ -12,11 +12,11 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "commands.hpp"
 #include "experiments/over_seeds.hpp"
 #include "experiments/svg_plot.hpp"
 #include "experiments/training.hpp"
-#include "output_file.hpp"
 #include "report.hpp"
 #include "training_report.hpp"
 
@@ -154,9 +154,10 @@ PlotSeries series_of(const SeedGroup& group, const PlotCommand& command) {
 
 // rsvg-convert (librsvg2-bin) makes the PNG, twice as large as the SVG says: sharp on any screen.
 void save_png(const std::string& file, const std::string& svg) {
-  const std::string drawing = fmt::format("{}.{}.svg", file, ::getpid());
+  const std::string drawing = fmt::format("{}.{}.svg", file, ::getpid()),
+                    picture = fmt::format("{}.{}.png", file, ::getpid());
   save_text(drawing, svg);
-  std::vector<std::string> words{"rsvg-convert", "--zoom", "2", "--output", file, drawing};
+  std::vector<std::string> words{"rsvg-convert", "--zoom", "2", "--output", picture, drawing};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -173,7 +174,10 @@ void save_png(const std::string& file, const std::string& svg) {
         fmt::format("--out {}: a PNG needs rsvg-convert (librsvg2-bin): {}; an SVG "
                     "needs nothing",
                     file, std::strerror(failure)));
-  if (status != 0) throw std::runtime_error(fmt::format("{}: rsvg-convert failed", file));
+  const bool made = status == 0 && std::filesystem::exists(picture);
+  if (made) save_text(file, read_file(picture));
+  std::filesystem::remove(picture);
+  if (!made) throw std::runtime_error(fmt::format("{}: rsvg-convert failed", file));
 }
 
 void save_picture(const std::string& file, const std::string& svg) {

@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/units.hpp"
 #include "commands.hpp"
 #include "disturbances.hpp"
 #include "experiments/run.hpp"
 #include "options.hpp"
-#include "output_file.hpp"
 #include "progress.hpp"
 #include "report.hpp"
 #include "table.hpp"

@@ -15,17 +15,15 @@ Json& section(Json& training, const char* key, const char* name) {
   return value;
 }
 
-template <class T>
-void put(Json& json, const char* key, const std::optional<T>& value) {
-  if (value) json[key] = *value;
-}
-
 }  // namespace
 
 void ExperimentOptions::add_training_flags(CLI::App& command) {
   const char* group = "Training on real values (each asks for it)";
   const auto flag = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->group(group);
+    CLI::Option* option = command.add_option(name, value, help);
+    option->group(group);
+    if constexpr (std::is_same_v<decltype(value), std::optional<std::int64_t>&>)
+      option->transform(whole_number());
   };
   command.add_flag("--numerics", numerics_, "train real values beside the time")->group(group);
   flag("--data", data_,

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "base/error.hpp"
-#include "experiments/isolated.hpp"
+#include "base/isolated.hpp"
 #include "experiments/run.hpp"
 #include "experiments/run_store.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "algorithms/complexity.hpp"
 #include "base/error.hpp"
-#include "experiments/isolated.hpp"
+#include "base/isolated.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
 

@@ -14,7 +14,8 @@
 namespace paceline {
 namespace {
 
-constexpr double kBytesPerElement = 4;  // on the GPU; `precision` is of what is sent
+constexpr std::string_view kInvented = "reference";  // the device of profiles that are arithmetic
+constexpr double kBytesPerElement = 4;               // on the GPU; `precision` is of what is sent
 
 // An object of profiles by the name of the GPU.
 bool is_map(const Json& profile) {
@@ -77,11 +78,12 @@ DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
   return costs;
 }
 
-bool different_cards(const std::string& a, const std::string& b) {
+// The table's name of a card, so that "1080ti" is a "GTX 1080 Ti"; of what is not there its own.
+std::string card(const std::string& name) {
   try {
-    return find_gpu(a).name != find_gpu(b).name;
+    return std::string(find_gpu(name).name);
   } catch (const InputError&) {
-    return false;  // not a card of the table: nothing to compare
+    return name;
   }
 }
 
@@ -106,7 +108,7 @@ std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const
 std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu) {
   std::vector<std::string> warnings;
   for (const auto& [gpu, costs] : by_gpu)
-    if (different_cards(costs.profile_device, gpu))
+    if (costs.profile_device != kInvented && card(costs.profile_device) != card(gpu))
       warnings.push_back(
           fmt::format("the profile is of a {}, the cluster has {}", costs.profile_device, gpu));
   return warnings;

@@ -29,7 +29,7 @@ struct DeviceCosts {
 /// Throws InputError for a missing or unfitting profile or batch.
 std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const Cluster& cluster);
 
-/// "the profile is of a X, the cluster has Y", where both are known cards.
+/// "the profile is of a X, the cluster has Y", also of a CPU or a card that gpus.hpp does not have.
 std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu);
 
 /// Per kind of GPU; `extra_copies` of the model are the schedule's. Empty if the batch is not

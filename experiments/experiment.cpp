@@ -24,7 +24,6 @@ const std::vector<std::string> kPrecisions{"fp32", "fp16"};
 const std::vector<std::string> kOptimizers{"sgd", "momentum"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
 const std::vector<std::string> kFidelities{"auto", "closed", "flow", "step"};
-const std::vector<std::string> kDistributions{"none", "normal", "lognormal", "gamma", "profile"};
 
 bool looks_like_path(const std::string& name) {
   return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
@@ -189,16 +188,6 @@ ClusterSpec read_cluster_choice(ObjectReader& r) {
   return read_cluster(value, r.file() + ": " + r.path() + ".cluster");
 }
 
-Jitter read_jitter(ObjectReader item) {
-  Jitter jitter;
-  const std::string name = item.choice("distribution", kDistributions);
-  jitter.distribution = static_cast<Jitter::Distribution>(
-      std::find(kDistributions.begin(), kDistributions.end(), name) - kDistributions.begin());
-  jitter.cv = item.number("cv", 0, 10, 0);
-  item.finish();
-  return jitter;
-}
-
 Json write_job(const JobDescription& job) {
   Json json{{"name", job.name}, {"model", job.model_json}};
   if (job.batch) json["batch"] = *job.batch;
@@ -332,9 +321,7 @@ Json write_experiment(const Experiment& experiment) {
   json["fidelity"] = to_string(experiment.fidelity);
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;
-  json["jitter"] = {
-      {"distribution", kDistributions[static_cast<std::size_t>(experiment.jitter.distribution)]},
-      {"cv", experiment.jitter.cv}};
+  json["jitter"] = write_jitter(experiment.jitter);
   json["jobs"] = Json::array();
   for (const JobDescription& job : experiment.jobs) json["jobs"].push_back(write_job(job));
   return json;

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/isolated.hpp"
+#include "base/version.hpp"
 #include "experiments/floors.hpp"
-#include "experiments/isolated.hpp"
 #include "experiments/prepare.hpp"
-#include "experiments/version.hpp"
 #include "kernels/backend.hpp"
 #include "sim/selectors.hpp"
 

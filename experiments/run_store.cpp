@@ -3,18 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
 
 namespace paceline {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Stays what it is from build to build, unlike std::hash (Fowler, Noll, Vo).
-std::uint64_t fnv1a(const std::string& text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return hash;
-}
 
 void find_target(JobOutcome& outcome, const JobDescription& job) {
   if (outcome.training && job.training) find_target(*outcome.training, job.training->target);
@@ -34,7 +28,7 @@ fs::path RunStore::file_of(const Experiment& experiment) const {
   const JobDescription& job = experiment.jobs.front();
   std::string name =
       fmt::format("{}_{}_seed-{}_{:016x}.json", job.model_name, job.schedule.value("name", ""),
-                  experiment.seed, fnv1a(what_decides(write_experiment(experiment)).dump()));
+                  experiment.seed, fnv1a64(what_decides(write_experiment(experiment)).dump()));
   for (char& c : name)
     if (c == '/') c = '-';
   return folder_ / name;

@@ -19,7 +19,7 @@ class RunStore {
 
   /// Absent also if the file is damaged, or holds another experiment under the same hash.
   [[nodiscard]] std::optional<Json> find(const Experiment& experiment) const;
-  /// Written through a temporary file and a rename. Throws std::runtime_error.
+  /// Through `save_file`: never half a file. Throws InputError where that fails.
   void keep(const Experiment& experiment, const Json& result) const;
   /// "lenet5_cocod-sgd_seed-1_0123456789abcdef.json": the hash is FNV-1a over the experiment.
   [[nodiscard]] std::filesystem::path file_of(const Experiment& experiment) const;

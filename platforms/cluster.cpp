@@ -13,14 +13,24 @@
 namespace paceline {
 namespace {
 
+// Greedy: after a mismatch only the last '*' takes more.
 bool matches(std::string_view pattern, std::string_view name) {
-  const std::size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return pattern == name;
-  if (!name.starts_with(pattern.substr(0, star))) return false;
-  pattern.remove_prefix(star + 1);
-  for (std::size_t skip = star; skip <= name.size(); ++skip)
-    if (matches(pattern, name.substr(skip))) return true;
-  return false;
+  std::size_t p = 0, n = 0, star = std::string_view::npos, taken = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++taken;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
 }
 
 /// Both directions of one kind of link of a GPU or node.
@@ -177,6 +187,10 @@ Cluster::Cluster(ClusterSpec spec, std::vector<Link> links, RouteFunction route,
     for (std::size_t node = 0; node < nodes(); ++node) servers_.push_back(host_of(node));
   std::sort(servers_.begin(), servers_.end());
 
+  for (std::size_t i = 0; i < links_.size(); ++i)
+    by_name_.emplace_back(std::hash<std::string_view>{}(links_[i].name), static_cast<LinkId>(i));
+  std::sort(by_name_.begin(), by_name_.end());
+
   for (std::size_t i = 0; i < spec_.link_events.size(); ++i) {
     const std::string& pattern = spec_.link_events[i].links;
     if (!links_matching(pattern).empty()) continue;
@@ -213,6 +227,13 @@ std::string Cluster::endpoint_name(Endpoint endpoint) const {
 
 std::vector<LinkId> Cluster::links_matching(std::string_view pattern) const {
   std::vector<LinkId> result;
+  if (pattern.find('*') == std::string_view::npos) {  // results ask for every link, one by one
+    const std::size_t hash = std::hash<std::string_view>{}(pattern);
+    for (auto it = std::lower_bound(by_name_.begin(), by_name_.end(), std::pair(hash, LinkId{0}));
+         it != by_name_.end() && it->first == hash; ++it)
+      if (links_[it->second].name == pattern) result.push_back(it->second);
+    return result;
+  }
   for (std::size_t i = 0; i < links_.size(); ++i)
     if (matches(pattern, links_[i].name)) result.push_back(static_cast<LinkId>(i));
   return result;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "platforms/spec.hpp"
@@ -89,6 +90,7 @@ class Cluster {
   std::vector<Device> devices_;
   std::vector<std::uint32_t> host_groups_;  // node -> index in spec_.nodes
   std::vector<Endpoint> servers_;
+  std::vector<std::pair<std::size_t, LinkId>> by_name_;  // (hash of the name, link), sorted
 };
 
 /// Builds links and routes of a star, fat_tree, torus or dragonfly. Throws InputError if `spec` is

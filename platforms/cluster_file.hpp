@@ -22,6 +22,10 @@ ClusterSpec read_cluster(const Json& json, const std::string& file);
 /// The JSON form with every default written out; read_cluster of it gives an equal spec.
 Json write_cluster(const ClusterSpec& spec);
 
+/// {"distribution": "lognormal", "cv": 0.1}, of a cluster file and of an experiment.
+Jitter read_jitter(ObjectReader reader);
+Json write_jitter(const Jitter& jitter);
+
 /// A shipped name or the path of a file; a file of that very name wins. Then
 /// $PACELINE_DATA/platforms/clusters/NAME.json, then what is embedded in the library. `overrides`
 /// are applied to the JSON before it is read (overrides.hpp). Throws InputError naming the nearest

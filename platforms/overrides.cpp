@@ -67,10 +67,11 @@ void assign(Json& json, std::span<const Step> steps, const Json& value,
   }
   std::size_t index = 0;
   const char* end = step.index.data() + step.index.size();
-  if (std::from_chars(step.index.data(), end, index).ptr != end)
+  const auto [stop, error] = std::from_chars(step.index.data(), end, index);
+  if (stop != end || error == std::errc::invalid_argument)
     fail(assignment, fmt::format("'{}' is not the number of an element", step.index));
-  if (index >= json.size())
-    fail(assignment, fmt::format("element {} of an array of {}", index, json.size()));
+  if (error != std::errc{} || index >= json.size())
+    fail(assignment, fmt::format("element {} of an array of {}", step.index, json.size()));
   assign(json[index], steps.subspan(1), value, assignment);
 }
 
@@ -81,8 +82,7 @@ void apply_override(Json& json, std::string_view assignment) {
   if (equals == std::string_view::npos || equals == 0)
     fail(assignment, "expected PATH=VALUE, e.g. network.bandwidth=25Gbps");
   const std::string_view text = assignment.substr(equals + 1);
-  Json value = Json::parse(text, nullptr, false);
-  if (value.is_discarded()) value = std::string(text);
+  const Json value = parse_json_or_text(text, fmt::format("--set {}", assignment));
   const std::vector<Step> steps = parse_path(assignment.substr(0, equals), assignment);
   assign(json, steps, value, assignment);
 }

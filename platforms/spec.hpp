@@ -24,7 +24,7 @@ struct LinkSpec {
   double bandwidth = kInfinity;  ///< line rate of one direction
   double latency = 0;            ///< of one direction of one link
   double overhead = 0;    ///< software cost of one message whose slowest class of link is this one
-  double efficiency = 1;  ///< share of the line rate that payload gets, (0, 1]
+  double efficiency = 1;  ///< share of the line rate that payload gets, [0.001, 1]
   bool operator==(const LinkSpec&) const = default;
 };
 
@@ -130,8 +130,13 @@ struct BackgroundTraffic {
 /// quartiles.
 struct Jitter {
   enum class Distribution { none, normal, lognormal, gamma, profile };
+  static constexpr double kLeastCv = 1e-4, kMostCv = 10;  ///< where a cv is needed
+
   Distribution distribution = Distribution::none;
   double cv = 0;  ///< standard deviation / mean; not used by none and profile
+  [[nodiscard]] bool needs_cv() const {
+    return distribution != Distribution::none && distribution != Distribution::profile;
+  }
   bool operator==(const Jitter&) const = default;
 };
 

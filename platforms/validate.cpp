@@ -10,6 +10,9 @@
 namespace paceline {
 namespace {
 
+// What is beyond is no machine, and ends in times that are infinite or no number.
+constexpr double kLeastSpeed = 1e-3, kMostSpeed = 1e3, kLeastEfficiency = 1e-3, kMostSlowdown = 1e6,
+                 kMostDelay = 86400, kLeastRate = 1 / 8.0;  // s, bytes/s
 constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 20, kMostLinks = 1 << 24;
 
 /// Checks one spec; paths are those of the JSON form.
@@ -53,14 +56,24 @@ class Validator {
         fail(path + ".gpu", error.what());
       }
     }
-    check_rate(group.speed, path + ".speed", false);
+    check_between(group.speed, kLeastSpeed, kMostSpeed, path + ".speed");
     if (group.gpu_memory) check_rate(*group.gpu_memory, path + ".gpu.memory", true);
     check_link(group.pcie, path + ".pcie");
     if (group.nvlink) check_link(*group.nvlink, path + ".nvlink");
-    if (group.bridge) check_rate(*group.bridge, path + ".bridge", true);
-    if (group.nic) check_rate(*group.nic, path + ".nic", true);
-    check_rate(group.host.memory_bandwidth, path + ".host.memory_bandwidth", true);
+    if (group.bridge) check_bandwidth(*group.bridge, path + ".bridge");
+    if (group.nic) check_bandwidth(*group.nic, path + ".nic");
+    check_bandwidth(group.host.memory_bandwidth, path + ".host.memory_bandwidth");
     check_rate(group.host.memory_bytes, path + ".host.memory", true);
+  }
+
+  void check_between(double value, double least, double most, const std::string& path) const {
+    if (!(value >= least && value <= most))
+      fail(path, fmt::format("must be between {} and {}, found {}", least, most, value));
+  }
+
+  void check_bandwidth(double value, const std::string& path) const {
+    if (!(value >= kLeastRate))
+      fail(path, fmt::format("must be at least 1 bit per second, found {} B/s", value));
   }
 
   void check_rate(double value, const std::string& path, bool infinity_allowed) const {
@@ -74,30 +87,35 @@ class Validator {
       fail(path, fmt::format("must be zero or more and finite, found {}", value));
   }
 
+  // Of one message: it is paid often.
+  void check_latency(double value, const std::string& path) const {
+    if (!(value >= 0 && value <= kMostDelay))
+      fail(path, fmt::format("must be between 0 s and {} s, found {} s", kMostDelay, value));
+  }
+
   void check_efficiency(double value, const std::string& path) const {
-    if (!(value > 0 && value <= 1))
-      fail(path, fmt::format("must be greater than 0 and at most 1, found {}", value));
+    check_between(value, kLeastEfficiency, 1, path);
   }
 
   void check_link(const LinkSpec& link, const std::string& path) const {
-    check_rate(link.bandwidth, path + ".bandwidth", true);
-    check_delay(link.latency, path + ".latency");
-    check_delay(link.overhead, path + ".overhead");
+    check_bandwidth(link.bandwidth, path + ".bandwidth");
+    check_latency(link.latency, path + ".latency");
+    check_latency(link.overhead, path + ".overhead");
     check_efficiency(link.efficiency, path + ".efficiency");
   }
 
   void check_network() const {
     const NetworkSpec& network = spec_.network;
-    check_rate(network.bandwidth, "network.bandwidth", true);
-    check_delay(network.latency, "network.latency");
-    check_delay(network.overhead, "network.overhead");
-    check_delay(network.switch_latency, "network.switch_latency");
+    check_bandwidth(network.bandwidth, "network.bandwidth");
+    check_latency(network.latency, "network.latency");
+    check_latency(network.overhead, "network.overhead");
+    check_latency(network.switch_latency, "network.switch_latency");
     check_efficiency(network.efficiency, "network.efficiency");
     const TopologySpec& topology = network.topology;
     if (topology.link_bandwidth)
-      check_rate(*topology.link_bandwidth, kTopology + ".link_bandwidth", true);
+      check_bandwidth(*topology.link_bandwidth, kTopology + ".link_bandwidth");
     if (topology.global_bandwidth)
-      check_rate(*topology.global_bandwidth, kTopology + ".global_bandwidth", true);
+      check_bandwidth(*topology.global_bandwidth, kTopology + ".global_bandwidth");
     switch (topology.kind) {
       case TopologyKind::star:
         break;
@@ -189,8 +207,7 @@ class Validator {
       if (straggler.worker >= gpus)
         fail(path + ".worker",
              fmt::format("worker {} of workers 0 to {}", straggler.worker, gpus - 1));
-      if (!(straggler.slowdown >= 1) || std::isinf(straggler.slowdown))
-        fail(path + ".slowdown", fmt::format("must be 1 or more, found {}", straggler.slowdown));
+      check_between(straggler.slowdown, 1, kMostSlowdown, path + ".slowdown");
       check_interval(straggler.from, straggler.until, path);
     }
     for (std::size_t i = 0; i < spec_.link_events.size(); ++i) {
@@ -205,13 +222,11 @@ class Validator {
         fail(path, fmt::format("endpoint {} of 0 to {}", std::max(traffic.from, traffic.to),
                                gpus + nodes - 1));
       if (traffic.from == traffic.to) fail(path, "goes from an endpoint to itself");
-      check_rate(traffic.rate, path + ".rate", true);
+      check_bandwidth(traffic.rate, path + ".rate");
       check_interval(traffic.since, traffic.until, path);
     }
-    using enum Jitter::Distribution;
-    const Jitter& jitter = spec_.jitter;
-    if (jitter.distribution == none || jitter.distribution == profile) return;
-    check_rate(jitter.cv, "jitter.cv", false);
+    if (spec_.jitter.needs_cv())
+      check_between(spec_.jitter.cv, Jitter::kLeastCv, Jitter::kMostCv, "jitter.cv");
   }
 
   inline static const std::string kTopology = "network.topology";

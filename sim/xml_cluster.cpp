@@ -1,10 +1,8 @@
 #include <fmt/format.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cstring>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -12,8 +10,11 @@
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
+#include "base/isolated.hpp"
 #include "sim/network.hpp"
 #include "sim/simgrid_shim.hpp"
+#include "sim/xml_check.hpp"
 
 namespace paceline {
 namespace {
@@ -49,6 +50,16 @@ bool natural_less(const std::string& a, const std::string& b) {
     }
   }
   return a.size() - i < b.size() - j;
+}
+
+// Of a file that another one includes.
+void check_link(const s4u::Link& link) {
+  const double bandwidth = link.get_bandwidth(), latency = link.get_latency();
+  if (!(bandwidth > 0) || std::isinf(bandwidth) || !(latency >= 0) || std::isinf(latency))
+    throw InputError(
+        fmt::format("link '{}': bandwidth and latency must be finite, and the former greater than "
+                    "zero; found {} B/s and {} s",
+                    link.get_name(), bandwidth, latency));
 }
 
 // Runs in the child: the platform as text, one fact per line.
@@ -92,6 +103,7 @@ std::string describe_platform(const std::string& file) {
           continue;
         }
         const auto [it, fresh] = index.try_emplace(link, index.size());
+        if (fresh) check_link(*link);
         if (fresh)
           out << " new " << link->get_name() << ' ' << link->get_bandwidth() << ' '
               << link->get_latency();
@@ -103,42 +115,25 @@ std::string describe_platform(const std::string& file) {
   return out.str();
 }
 
-// The child's text, or its error.
-std::string in_child(const std::string& file) {
-  int ends[2];
-  if (::pipe(ends) != 0) throw std::runtime_error("cannot make a pipe");
-  std::fflush(nullptr);
-  const pid_t child = ::fork();
-  if (child < 0) throw std::runtime_error("cannot fork");
-  if (child == 0) {
-    ::close(ends[0]);
-    std::string text;
+// In a process of its own: SimGrid has one engine, and ends the process for what it refuses.
+std::string described(const std::string& file) {
+  check_platform_values(read_file(file, "a SimGrid platform file"), file);
+  const auto describe = [&file]() -> Json {
     try {
-      text = describe_platform(file);
-      text.insert(text.begin(), '+');
+      return describe_platform(file);
     } catch (const std::exception& error) {
-      text = error.what();
-      text.insert(text.begin(), '-');
+      const std::string message = error.what();
+      throw InputError(fmt::format("{}: {}", file, message.substr(0, message.find('\n'))));
     }
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t n = ::write(ends[1], text.data() + done, text.size() - done);
-      if (n <= 0) break;
-      done += static_cast<std::size_t>(n);
-    }
-    ::_exit(0);
+  };
+  try {
+    return run_isolated({describe}, 1).front().get<std::string>();
+  } catch (const InputError&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw InputError(
+        fmt::format("{}: SimGrid gave up on this platform file: {}", file, error.what()));
   }
-  ::close(ends[1]);
-  std::string text;
-  char chunk[65536];
-  for (ssize_t n = 0; (n = ::read(ends[0], chunk, sizeof chunk)) > 0;)
-    text.append(chunk, static_cast<std::size_t>(n));
-  ::close(ends[0]);
-  ::waitpid(child, nullptr, 0);
-  if (text.empty())
-    throw InputError(fmt::format("{}: SimGrid gave up on this platform file", file));
-  if (text[0] == '-')
-    throw InputError(fmt::format("{}: {}", file, text.substr(1, text.find('\n', 1) - 1)));
-  return text.substr(1);
 }
 
 Table parse(const std::string& text) {
@@ -183,7 +178,7 @@ Cluster load_xml_cluster(const ClusterSpec& spec) {
   if (!std::filesystem::is_regular_file(file, ignored))
     throw InputError(fmt::format("{}: $.network.topology.file: there is no file '{}'", spec.file,
                                  file.string()));
-  auto table = std::make_shared<Table>(parse(in_child(file.string())));
+  auto table = std::make_shared<Table>(parse(described(file.string())));
   for (Link& link : table->links) link.bandwidth *= spec.network.efficiency;
   const std::size_t hosts = table->hosts.size();
   if (spec.node_count() != hosts || spec.gpu_count() != hosts)

@@ -83,8 +83,8 @@ void add_anchors(CLI::App& app) {
   command->add_flag("--json", arguments->json, "print the anchors as JSON");
   command->footer(
       "Examples:\n"
-      "  paceline-calibrate anchors --device cuda:0 --out h200-anchors.json\n"
-      "  paceline-calibrate transfer --from h200.json --anchors h200-anchors.json --to gtx-1080ti");
+      "  paceline calibrate anchors --device cuda:0 --out h200-anchors.json\n"
+      "  paceline calibrate transfer --from h200.json --anchors h200-anchors.json --to gtx-1080ti");
   command->callback([arguments] { measure_anchors(*arguments); });
 }
 

@@ -5,12 +5,10 @@
 
 namespace paceline {
 
-const char* calibrate_version();
-
 /// Set by Ctrl-C; a second one ends the program at once.
 extern std::atomic<bool> interrupted;
 
-// `paceline-calibrate --device ... --model ... --batch ...` itself, and each sub-command. Their
+// `paceline calibrate --device ... --model ... --batch ...` itself, and each sub-command. Their
 // callbacks do the work and throw InputError, CheckFailed, ...
 void add_measure(CLI::App& app);
 void add_check(CLI::App& app);

@@ -3,22 +3,16 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cstdint>
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 #include "kernels/cuda_module.hpp"
 #include "models/data/catalog.hpp"
 
 namespace paceline {
 namespace {
-
-// FNV-1a: the same number in every build.
-std::uint64_t fnv1a64(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return hash;
-}
 
 // By compute capability, as the programming guide lists them; 0 for one that we do not know.
 int fp32_lanes(int major, int minor) {
@@ -55,7 +49,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
 }  // namespace
 
 Device::Device(const std::string& device, const std::string& engine) {
-  options.tool = fmt::format("paceline-calibrate {}", calibrate_version());
+  options.tool = fmt::format("paceline-calibrate {}", version());
   options.stop = &interrupted;
   if (device == "cpu") {
     backend_ = kernels::make_backend(engine.empty() ? kernels::fastest_cpu_backend() : engine);

@@ -36,7 +36,7 @@ Profile imported(const ImportArguments& arguments, const Model& model) {
   Profile profile = is_table(arguments.file)
                         ? parse_import_csv(text, arguments.file, model, arguments.options)
                         : parse_trace(text, arguments.file, model, arguments.options);
-  profile.software["tool"] = fmt::format("paceline-calibrate {}", calibrate_version());
+  profile.software["tool"] = fmt::format("paceline-calibrate {}", version());
   profile.metadata["date"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   profile.metadata["source_file"] = std::filesystem::path(arguments.file).filename().string();
   profile.metadata["source_hash"] = text_hash(text);
@@ -84,7 +84,7 @@ void add_import(CLI::App& app) {
   command->add_option("--out", arguments->out, "profile file to write");
   command->add_flag("--json", arguments->json, "print the profile as JSON");
   command->footer(
-      "Example:\n  paceline-calibrate import trace.json --model resnet50 --batch 32 "
+      "Example:\n  paceline calibrate import trace.json --model resnet50 --batch 32 "
       "--device V100 --out resnet50-v100.json");
   command->callback([arguments] { import(*arguments); });
 }

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "base/error.hpp"
+#include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 
 std::atomic<bool> paceline::interrupted{false};
@@ -14,7 +15,7 @@ namespace {
 constexpr int kOurFault = 1, kInputWrong = 2, kCheckFailed = 3;
 
 int complain(int code, const std::string& message) {
-  fmt::print(stderr, "paceline-calibrate: {}\n", message);
+  fmt::print(stderr, "paceline calibrate: {}\n", message);
   return code;
 }
 
@@ -27,15 +28,14 @@ void on_interrupt(int signal) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Measures this device, or takes others' measurements, for the simulator",
-               "paceline-calibrate"};
-  app.set_version_flag("--version",
-                       std::string("paceline-calibrate ") + paceline::calibrate_version());
+               "paceline calibrate"};
+  app.set_version_flag("--version", std::string("paceline calibrate ") + paceline::version());
   app.require_subcommand(0, 1);
   app.footer(
       "Examples:\n"
-      "  paceline-calibrate --device cpu --model lenet5 --batch 16,32,64 --out lenet5.json\n"
-      "  paceline-calibrate --device cuda:0 --model resnet50 --batch 32 --out resnet50.json\n"
-      "  paceline-calibrate check lenet5.json");
+      "  paceline calibrate --device cpu --model lenet5 --batch 16,32,64 --out lenet5.json\n"
+      "  paceline calibrate --device cuda:0 --model resnet50 --batch 32 --out resnet50.json\n"
+      "  paceline calibrate check lenet5.json");
   paceline::add_measure(app);
   paceline::add_check(app);
   paceline::add_network(app);

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/units.hpp"
 #include "calibrate/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
@@ -208,7 +209,7 @@ void add_check(CLI::App& app) {
   command->add_option("--data", arguments->data, "as it was given for the profile");
   command->add_option("--seconds", arguments->seconds, "per batch")->capture_default_str();
   command->add_flag("--json", arguments->json, "print as JSON");
-  command->footer("Example:\n  paceline-calibrate check lenet5.json");
+  command->footer("Example:\n  paceline calibrate check lenet5.json");
   command->callback([arguments] { check(*arguments); });
 }
 

@@ -378,10 +378,10 @@ void add_network(CLI::App& app) {
   command->add_flag("--json", arguments->json, "print as JSON");
   command->footer(
       "Examples:\n"
-      "  paceline-calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
-      "  paceline-calibrate network osu_latency.txt osu_bw.txt --residuals\n"
-      "  paceline-calibrate network --shipped\n"
-      "  paceline-calibrate network --shipped 'NCCL 10GbE 8 nodes' --base 16x1-1080ti-10gbe "
+      "  paceline calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
+      "  paceline calibrate network osu_latency.txt osu_bw.txt --residuals\n"
+      "  paceline calibrate network --shipped\n"
+      "  paceline calibrate network --shipped 'NCCL 10GbE 8 nodes' --base 16x1-1080ti-10gbe "
       "--out mine.json");
   command->callback([arguments, shipped] {
     arguments->is_shipped = shipped->count() > 0;

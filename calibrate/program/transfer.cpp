@@ -239,10 +239,10 @@ void add_transfer(CLI::App& app) {
   command->add_flag("--json", arguments->json, "print as JSON");
   command->footer(
       "Examples:\n"
-      "  paceline-calibrate transfer --published\n"
-      "  paceline-calibrate transfer --from h200.json --to gtx-1080ti --out 1080ti.json\n"
-      "  paceline-calibrate transfer --from h200.json --anchors h200-anchors.json --to gtx-1080ti\n"
-      "  paceline-calibrate transfer --validate");
+      "  paceline calibrate transfer --published\n"
+      "  paceline calibrate transfer --from h200.json --to gtx-1080ti --out 1080ti.json\n"
+      "  paceline calibrate transfer --from h200.json --anchors h200-anchors.json --to gtx-1080ti\n"
+      "  paceline calibrate transfer --validate");
   command->callback([arguments] { transfer(*arguments); });
 }
 

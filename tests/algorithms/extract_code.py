@@ -1,8 +1,9 @@
 """Makes a program of a page of the guide: extract_code.py PAGE SOURCE_DIR INTO
 
 Blocks "```cpp file NAME" become INTO/NAME, those of one name one after the other. Blocks "```cpp from
-PATH" must stand in that file of the source, word for word (indentation aside). INTO/registry.cpp is the
-registry with the page's entry named twice, as the page says.
+PATH" must stand in that file of the source, word for word (indentation aside). Blocks "```json schedule"
+become INTO/examples_test.cpp, which makes their schedules. INTO/registry.cpp is the registry with the page's
+entry declared and in the list, as the page says.
 """
 import pathlib
 import re
@@ -17,6 +18,14 @@ namespace {
 
 using namespace simulated;
 
+"""
+EXAMPLE = """TEST(PageExample, Makes{number}) {{
+  const Json json = parse_json(R"json({json})json", "{page}");
+  Json options = json.at("schedule");
+  const std::string name = options.at("name");
+  options.erase("name");  // they stand beside it
+  EXPECT_EQ(make_schedule(name, options, random_model(1, 9), 4).name, name);
+}}
 """
 TEST_END = """
 }  // namespace
@@ -38,8 +47,12 @@ def main(page, source, into):
         quotes += 1
         if squeeze(body) not in squeeze((source / name).read_text()):
             sys.exit(f"{page}: the block quoted from {name} does not stand there:\n{body}")
-    if not files or not quotes:
+    examples = re.findall(r"^```json schedule\n(.*?)^```$", text, re.M | re.S)
+    if not files or not quotes or not examples:
         sys.exit(f"{page}: no code found")
+    files["examples_test.cpp"] = "\n".join(
+        EXAMPLE.format(number=number, json=example.strip(), page=pathlib.Path(page).name)
+        for number, example in enumerate(examples, 1))
 
     registry = (source / "algorithms/registry.cpp").read_text()
     for entry in re.findall(r"extern const ScheduleEntry (\w+)\{", "".join(files.values())):

@@ -2,58 +2,22 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "tests/base/temporary_folder.hpp"
 
 namespace paceline {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using ::testing::ThrowsMessage;
-
-/// An empty folder, removed with all in it at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "paceline-json-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp: " + pattern);
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    fs::permissions(path_, fs::perms::owner_all);
-    fs::remove_all(path_);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] fs::path operator/(const char* name) const { return path_ / name; }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-  [[nodiscard]] std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), {}));
-  }
-
- private:
-  fs::path path_;
-};
-
-void write(const fs::path& file, std::string_view text) {
-  std::ofstream(file, std::ios::binary) << text;
-}
-
-std::string contents(const fs::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 /// Parses `text` as "f.json" and hands its reader to `use`.
 template <class Use>
@@ -95,6 +59,36 @@ TEST(ParseJson, DuplicateKeyIsRefused) {
 
 TEST(ParseJson, KeepsTheOrderOfKeys) {
   EXPECT_EQ(parse_json(R"({"z": 1, "a": 2})", "f").dump(), R"({"z":1,"a":2})");
+}
+
+TEST(ParseJson, NestingIsBounded) {
+  for (const char bracket : {'[', '{'}) {
+    const std::string open = bracket == '[' ? "[" : "{\"a\":", close = bracket == '[' ? "]" : "}";
+    const auto nested = [&](int depth) {
+      std::string text;
+      for (int i = 0; i < depth; ++i) text += open;
+      text += "1";
+      for (int i = 0; i < depth; ++i) text += close;
+      return text;
+    };
+    EXPECT_NO_THROW(parse_json(nested(200), "f.json"));
+    EXPECT_INPUT_ERROR(parse_json(nested(201), "f.json"),
+                       "f.json: objects and arrays are nested more than 200 deep");
+    EXPECT_INPUT_ERROR(parse_json(nested(100000), "f.json"), HasSubstr("200 deep"));
+  }
+  EXPECT_INPUT_ERROR(parse_json(std::string(100000, '['), "f.json"), HasSubstr("200 deep"));
+}
+
+TEST(ParseJson, NumbersBeyondDoubleAreRefused) {
+  EXPECT_INPUT_ERROR(parse_json("{\"a\":\n 1e999}", "f.json"),
+                     "f.json: line 2, column 2: the number 1e999 is too large");
+}
+
+TEST(ParseJson, OfTheCommandLineWhatIsNoJsonIsText) {
+  EXPECT_EQ(parse_json_or_text("1.5", "--set"), 1.5);
+  EXPECT_EQ(parse_json_or_text("25Gbps", "--set"), "25Gbps");
+  EXPECT_EQ(parse_json_or_text("", "--set"), "");
+  EXPECT_INPUT_ERROR(parse_json_or_text(R"({"k": 1, "k": 2})", "--set"), HasSubstr("twice"));
 }
 
 TEST(LoadJson, UnreadableFilesAreNamed) {
@@ -205,20 +199,25 @@ TEST(ObjectReader, MissingKeyPointsAtItsMisspelling) {
 }
 
 TEST(ObjectReader, WrongTypesSayWhatWasExpectedAndFound) {
-  read(R"({"n": 5, "s": "x", "a": [1, "x"], "o": {"k": {}}})", [](ObjectReader& r) {
-    EXPECT_INPUT_ERROR(r.string("n"), "f.json: $.n: expected a string, found 5");
-    EXPECT_INPUT_ERROR(r.integer("s"), HasSubstr("$.s: expected a whole number, found \"x\""));
-    EXPECT_INPUT_ERROR(r.number("s", 0, 1), HasSubstr("$.s: expected a number"));
-    EXPECT_INPUT_ERROR(r.boolean("n", false), HasSubstr("$.n: expected true or false, found 5"));
-    EXPECT_INPUT_ERROR(r.object("n"), HasSubstr("$.n: expected an object, found 5"));
-    EXPECT_INPUT_ERROR(r.objects("n"), HasSubstr("$.n: expected an array"));
-    EXPECT_INPUT_ERROR(r.objects("a"), HasSubstr("$.a[0]: expected an object"));
-    EXPECT_INPUT_ERROR(r.strings("a"), HasSubstr("$.a: expected strings, found 1"));
-    EXPECT_INPUT_ERROR(r.numbers("a"), HasSubstr("$.a: expected numbers, found \"x\""));
-    EXPECT_INPUT_ERROR(r.integers("a"), HasSubstr("$.a: expected whole numbers, found \"x\""));
-    EXPECT_INPUT_ERROR(r.object("o").string("k"), HasSubstr("$.o.k: expected a string"));
-    EXPECT_INPUT_ERROR(r.duration("o"), HasSubstr("expected a string like \"50us\""));
-  });
+  read(R"({"n": 5, "s": "x", "a": [1, "x"], "o": {"k": {}},
+           "huge": [9223372036854775808]})",
+       [](ObjectReader& r) {
+         EXPECT_INPUT_ERROR(r.string("n"), "f.json: $.n: expected a string, found 5");
+         EXPECT_INPUT_ERROR(r.integer("s"), HasSubstr("$.s: expected a whole number, found \"x\""));
+         EXPECT_INPUT_ERROR(r.number("s", 0, 1), HasSubstr("$.s: expected a number"));
+         EXPECT_INPUT_ERROR(r.boolean("n", false),
+                            HasSubstr("$.n: expected true or false, found 5"));
+         EXPECT_INPUT_ERROR(r.object("n"), HasSubstr("$.n: expected an object, found 5"));
+         EXPECT_INPUT_ERROR(r.objects("n"), HasSubstr("$.n: expected an array"));
+         EXPECT_INPUT_ERROR(r.objects("a"), HasSubstr("$.a[0]: expected an object"));
+         EXPECT_INPUT_ERROR(r.strings("a"), HasSubstr("$.a: expected strings, found 1"));
+         EXPECT_INPUT_ERROR(r.numbers("a"), HasSubstr("$.a: expected numbers, found \"x\""));
+         EXPECT_INPUT_ERROR(r.integers("a"), HasSubstr("$.a: expected whole numbers, found \"x\""));
+         EXPECT_INPUT_ERROR(r.integers("huge"),
+                            HasSubstr("$.huge: expected whole numbers, found 9223372036854775808"));
+         EXPECT_INPUT_ERROR(r.object("o").string("k"), HasSubstr("$.o.k: expected a string"));
+         EXPECT_INPUT_ERROR(r.duration("o"), HasSubstr("expected a string like \"50us\""));
+       });
   EXPECT_INPUT_ERROR(read("[]", [](ObjectReader&) {}), HasSubstr("expected an object, found []"));
 }
 

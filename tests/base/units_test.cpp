@@ -212,5 +212,26 @@ TEST(Units, FormatRoundsUpIntoTheNextUnit) {
   EXPECT_EQ(format_bytes(999.99999999), "1 kB");
 }
 
+TEST(Write, IsShortAndReadsBackExactly) {
+  EXPECT_EQ(write_bandwidth(1.25e9), "10Gbps");
+  EXPECT_EQ(write_bandwidth(1.25e9, RateUnit::bytes), "1.25GB/s");
+  EXPECT_EQ(write_bandwidth(1.5e9), "12Gbps");
+  EXPECT_EQ(write_bandwidth(HUGE_VAL), "inf");
+  EXPECT_EQ(write_bandwidth(HUGE_VAL, RateUnit::bytes), "inf");
+  EXPECT_EQ(write_duration(0), "0s");
+  EXPECT_EQ(write_duration(50e-6), "50us");
+  EXPECT_EQ(write_duration(1.2345678e-3), "1.2345678ms");
+  EXPECT_EQ(write_bytes(11e9), "11GB");
+  EXPECT_EQ(write_bytes(0x1p25), "32MiB");
+  EXPECT_EQ(write_flops(12.12e12), "12.12TFLOPS");
+  for (const double value : {1.0 / 3, 0.1 + 0.2, 1e-300, 5e-324, 123456789.123456789, 1e300}) {
+    EXPECT_EQ(parse_bandwidth(write_bandwidth(value)), value);
+    EXPECT_EQ(parse_bandwidth(write_bandwidth(value, RateUnit::bytes)), value);
+    EXPECT_EQ(parse_duration(write_duration(value)), value);
+    EXPECT_EQ(parse_bytes(write_bytes(value)), value);
+    EXPECT_EQ(parse_flops(write_flops(value)), value);
+  }
+}
+
 }  // namespace
 }  // namespace paceline

@@ -3,10 +3,10 @@
 
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
+#include "base/isolated.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/compare.hpp"
 #include "experiments/floors.hpp"
-#include "experiments/isolated.hpp"
 #include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"

@@ -231,6 +231,8 @@ TEST(ClusterFile, RefusesDisturbancesOfWhatIsNotThere) {
   EXPECT_THAT(refusal_at("/servers", Json::array({1, 1})), HasSubstr("node 1 appears twice"));
   EXPECT_THAT(refusal_at("/jitter/distribution", "gama"), HasSubstr("did you mean 'gamma'"));
   EXPECT_THAT(refusal_at("/jitter/cv", 0), HasSubstr("$.jitter.cv"));
+  EXPECT_THAT(refusal_at("/jitter/cv", 12),
+              HasSubstr("$.jitter.cv: must be between 0.0001 and 10"));
 }
 
 TEST(ShippedClusters, EveryNameLoadsAndStatesItsSources) {

@@ -176,6 +176,10 @@ TEST(Cluster, LinksMatchPatterns) {
   EXPECT_EQ(cluster.links_matching("*-switch").size(), 12u);
   EXPECT_EQ(cluster.links_matching("*1*-switch").size(), 3u);  // 1, 10, 11
   EXPECT_EQ(cluster.links_matching("node1").size(), 0u);
+  EXPECT_THAT(cluster.links_matching(cluster.links()[7].name), ::testing::ElementsAre(7u));
+  // A pattern that fits nothing is not tried in every way.
+  EXPECT_EQ(cluster.links_matching(std::string(40, '*') + "*o*d*e*n*o*d*e*n*o*d*e*x").size(), 0u);
+  EXPECT_EQ(cluster.links_matching("n*e1-sw*h*").size(), 1u);
 }
 
 }  // namespace

@@ -1,31 +1,22 @@
-#include "platforms/cluster_file.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
 
 #include "base/error.hpp"
-#include "base/units.hpp"
+#include "platforms/cluster_file.hpp"
+#include "platforms/cluster_names.hpp"
 #include "platforms/gpus.hpp"
 
 namespace paceline {
 namespace {
 
-constexpr std::string_view kFormat = "paceline-cluster-1";
-
-const std::vector<std::string> kTopologies{"star", "fat_tree", "torus", "dragonfly", "xml"};
-const std::vector<std::string> kDistributions{"none", "normal", "lognormal", "gamma", "profile"};
-
 template <typename Enum>
 Enum enum_of(const std::vector<std::string>& names, const std::string& name) {
   return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
 }
-
-// ---- reading
 
 LinkSpec read_link(ObjectReader& parent, std::string_view key) {
   LinkSpec link;
@@ -105,7 +96,7 @@ TopologySpec read_topology(ObjectReader& reader) {
                                              : reader.integer(key, 1, INT32_MAX));
   };
   TopologySpec topology;
-  topology.kind = enum_of<TopologyKind>(kTopologies, reader.choice("kind", kTopologies));
+  topology.kind = enum_of<TopologyKind>(kTopologyNames, reader.choice("kind", kTopologyNames));
   switch (topology.kind) {
     case TopologyKind::star:
       break;
@@ -211,151 +202,24 @@ void read_disturbances(ObjectReader& reader, ClusterSpec& spec) {
       item.finish();
       spec.background.push_back(traffic);
     }
-  if (reader.has("jitter")) {
-    ObjectReader item = reader.object("jitter");
-    spec.jitter.distribution =
-        enum_of<Jitter::Distribution>(kDistributions, item.choice("distribution", kDistributions));
-    spec.jitter.cv = item.number("cv", 0, HUGE_VAL, 0);
-    item.finish();
-  }
-}
-
-// ---- writing
-
-struct WrittenUnit {
-  std::string_view name;
-  double factor;
-};
-
-/// The shortest text in one of `units` that reads back as the same double.
-template <std::size_t N>
-std::string quantity(double value, const std::array<WrittenUnit, N>& units,
-                     double (*parse)(std::string_view)) {
-  std::string best;
-  for (const WrittenUnit& unit : units) {
-    for (const std::string& text : {fmt::format("{:.12g}{}", value / unit.factor, unit.name),
-                                    fmt::format("{}{}", value / unit.factor, unit.name)})
-      if ((best.empty() || text.size() < best.size()) && parse(text) == value) best = text;
-  }
-  return best;
-}
-
-std::string bandwidth_text(double value) {
-  if (std::isinf(value)) return "inf";
-  return quantity<6>(value,
-                     {{{"Gbps", 1e9 / 8},
-                       {"GB/s", 1e9},
-                       {"GiB/s", 0x1p30},
-                       {"Mbps", 1e6 / 8},
-                       {"MB/s", 1e6},
-                       {"B/s", 1}}},
-                     parse_bandwidth);
-}
-std::string duration_text(double value) {
-  return quantity<4>(value, {{{"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"ns", 1e-9}}}, parse_duration);
-}
-std::string bytes_text(double value) {
-  return quantity<5>(
-      value, {{{"GiB", 0x1p30}, {"MiB", 0x1p20}, {"GB", 1e9}, {"MB", 1e6}, {"B", 1}}}, parse_bytes);
-}
-
-Json write_link(const LinkSpec& link) {
-  return {{"bandwidth", bandwidth_text(link.bandwidth)},
-          {"latency", duration_text(link.latency)},
-          {"overhead", duration_text(link.overhead)},
-          {"efficiency", link.efficiency}};
-}
-
-Json write_group(const NodeGroup& group) {
-  Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
-  if (group.gpus > 0) {
-    if (group.gpu_memory)
-      json["gpu"] = {{"name", group.gpu}, {"memory", bytes_text(*group.gpu_memory)}};
-    else
-      json["gpu"] = group.gpu;
-    json["speed"] = group.speed;
-    json["pcie"] = write_link(group.pcie);
-    if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
-    if (group.bridge) json["bridge"] = bandwidth_text(*group.bridge);
-    json["peers_cross_bridge"] = group.peers_cross_bridge;
-  }
-  if (group.nic) json["nic"] = bandwidth_text(*group.nic);
-  json["host"] = {{"memory_bandwidth", bandwidth_text(group.host.memory_bandwidth)}};
-  if (!std::isinf(group.host.memory_bytes))
-    json["host"]["memory"] = bytes_text(group.host.memory_bytes);
-  return json;
-}
-
-Json write_topology(const TopologySpec& topology) {
-  Json json{{"kind", topology_name(topology.kind)}};
-  switch (topology.kind) {
-    case TopologyKind::star:
-      break;
-    case TopologyKind::fat_tree:
-      json["levels"] = topology.levels;
-      json["nodes_per_leaf"] = topology.nodes_per_leaf;
-      if (topology.levels == 3) json["leaves_per_pod"] = topology.leaves_per_pod;
-      json["oversubscription"] = topology.oversubscription;
-      json["uplinks"] = topology.uplinks;
-      break;
-    case TopologyKind::torus:
-      json["dimensions"] = topology.dimensions;
-      json["links_per_direction"] = topology.links_per_direction;
-      break;
-    case TopologyKind::dragonfly:
-      json["groups"] = topology.groups;
-      json["routers"] = topology.routers;
-      json["nodes_per_router"] = topology.nodes_per_router;
-      break;
-    case TopologyKind::xml:
-      json["file"] = std::filesystem::absolute(topology.file).string();
-      break;
-  }
-  if (topology.link_bandwidth) json["link_bandwidth"] = bandwidth_text(*topology.link_bandwidth);
-  if (topology.global_bandwidth)
-    json["global_bandwidth"] = bandwidth_text(*topology.global_bandwidth);
-  return json;
-}
-
-// A disturbance without end has no "until".
-void write_until(double until, Json& disturbance) {
-  if (!std::isinf(until)) disturbance["until"] = duration_text(until);
-}
-
-void write_disturbances(const ClusterSpec& spec, Json& json) {
-  const auto endpoint = [&](Endpoint e) {
-    return e < spec.gpu_count() ? fmt::format("gpu{}", e)
-                                : fmt::format("node{}", e - spec.gpu_count());
-  };
-  for (const Straggler& s : spec.stragglers) {
-    json["stragglers"].push_back(
-        {{"worker", s.worker}, {"slowdown", s.slowdown}, {"from", duration_text(s.from)}});
-    write_until(s.until, json["stragglers"].back());
-  }
-  for (const LinkEvent& e : spec.link_events)
-    json["link_events"].push_back(
-        {{"links", e.links}, {"at", duration_text(e.at)}, {"factor", e.factor}});
-  for (const BackgroundTraffic& b : spec.background) {
-    json["background"].push_back({{"from", endpoint(b.from)},
-                                  {"to", endpoint(b.to)},
-                                  {"rate", bandwidth_text(b.rate)},
-                                  {"since", duration_text(b.since)}});
-    write_until(b.until, json["background"].back());
-  }
-  json["jitter"] = {
-      {"distribution", kDistributions[static_cast<std::size_t>(spec.jitter.distribution)]},
-      {"cv", spec.jitter.cv}};
+  if (reader.has("jitter")) spec.jitter = read_jitter(reader.object("jitter"));
 }
 
 }  // namespace
 
-std::string topology_name(TopologyKind kind) {
-  return kTopologies[static_cast<std::size_t>(kind)];
+Jitter read_jitter(ObjectReader reader) {
+  Jitter jitter;
+  jitter.distribution =
+      enum_of<Jitter::Distribution>(kJitterNames, reader.choice("distribution", kJitterNames));
+  jitter.cv = jitter.needs_cv() ? reader.number("cv", Jitter::kLeastCv, Jitter::kMostCv)
+                                : reader.number("cv", 0, Jitter::kMostCv, 0);
+  reader.finish();
+  return jitter;
 }
 
 ClusterSpec read_cluster(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
-  reader.choice("format", {std::string(kFormat)});
+  reader.choice("format", {std::string(kClusterFormat)});
   ClusterSpec spec;
   spec.file = file;
   spec.name = reader.string("name");
@@ -373,25 +237,6 @@ ClusterSpec read_cluster(const Json& json, const std::string& file) {
   reader.finish();
   validate(spec);
   return spec;
-}
-
-Json write_cluster(const ClusterSpec& spec) {
-  Json json{{"format", kFormat}, {"name", spec.name}, {"description", spec.description}};
-  json["sources"] = Json::object();
-  for (const auto& [subject, source] : spec.sources) json["sources"][subject] = source;
-  json["nodes"] = Json::array();
-  for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
-  json["network"] = {{"overhead", duration_text(spec.network.overhead)},
-                     {"efficiency", spec.network.efficiency},
-                     {"topology", write_topology(spec.network.topology)}};
-  if (spec.network.topology.kind != TopologyKind::xml) {
-    json["network"]["bandwidth"] = bandwidth_text(spec.network.bandwidth);
-    json["network"]["latency"] = duration_text(spec.network.latency);
-    json["network"]["switch_latency"] = duration_text(spec.network.switch_latency);
-  }
-  if (!spec.servers.empty()) json["servers"] = spec.servers;
-  write_disturbances(spec, json);
-  return json;
 }
 
 }  // namespace paceline

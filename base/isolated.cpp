@@ -1,4 +1,4 @@
-#include "experiments/isolated.hpp"
+#include "base/isolated.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -47,7 +47,8 @@ void write_all(int descriptor, const std::string& text) {
   } catch (const std::exception& error) {
     answer = {{"error", "other"}, {"message", error.what()}};
   }
-  write_all(descriptor, answer.dump());
+  // A name in a message may be no UTF-8.
+  write_all(descriptor, answer.dump(-1, ' ', false, Json::error_handler_t::replace));
   ::_exit(0);
 }
 
@@ -85,11 +86,11 @@ Json reap(Child& child) {
   }
   if (WIFSIGNALED(status))
     return {{"error", "other"},
-            {"message", fmt::format("a simulation was ended by signal {} ({})", WTERMSIG(status),
+            {"message", fmt::format("a process of ours was ended by signal {} ({})", WTERMSIG(status),
                                     strsignal(WTERMSIG(status)))}};
   if (WEXITSTATUS(status) != 0 || child.text.empty())
     return {{"error", "other"},
-            {"message", fmt::format("a simulation ended with exit code {} and no result",
+            {"message", fmt::format("a process of ours ended with exit code {} and no result",
                                     WEXITSTATUS(status))}};
   return Json::parse(child.text);
 }

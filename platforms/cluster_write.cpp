@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/units.hpp"
+#include "platforms/cluster_file.hpp"
+#include "platforms/cluster_names.hpp"
+
+namespace paceline {
+namespace {
+
+Json write_link(const LinkSpec& link) {
+  return {{"bandwidth", write_bandwidth(link.bandwidth)},
+          {"latency", write_duration(link.latency)},
+          {"overhead", write_duration(link.overhead)},
+          {"efficiency", link.efficiency}};
+}
+
+Json write_group(const NodeGroup& group) {
+  Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
+  if (group.gpus > 0) {
+    if (group.gpu_memory)
+      json["gpu"] = {{"name", group.gpu}, {"memory", write_bytes(*group.gpu_memory)}};
+    else
+      json["gpu"] = group.gpu;
+    json["speed"] = group.speed;
+    json["pcie"] = write_link(group.pcie);
+    if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
+    if (group.bridge) json["bridge"] = write_bandwidth(*group.bridge);
+    json["peers_cross_bridge"] = group.peers_cross_bridge;
+  }
+  if (group.nic) json["nic"] = write_bandwidth(*group.nic);
+  json["host"] = {{"memory_bandwidth", write_bandwidth(group.host.memory_bandwidth)}};
+  if (!std::isinf(group.host.memory_bytes))
+    json["host"]["memory"] = write_bytes(group.host.memory_bytes);
+  return json;
+}
+
+Json write_topology(const TopologySpec& topology) {
+  Json json{{"kind", topology_name(topology.kind)}};
+  switch (topology.kind) {
+    case TopologyKind::star:
+      break;
+    case TopologyKind::fat_tree:
+      json["levels"] = topology.levels;
+      json["nodes_per_leaf"] = topology.nodes_per_leaf;
+      if (topology.levels == 3) json["leaves_per_pod"] = topology.leaves_per_pod;
+      json["oversubscription"] = topology.oversubscription;
+      json["uplinks"] = topology.uplinks;
+      break;
+    case TopologyKind::torus:
+      json["dimensions"] = topology.dimensions;
+      json["links_per_direction"] = topology.links_per_direction;
+      break;
+    case TopologyKind::dragonfly:
+      json["groups"] = topology.groups;
+      json["routers"] = topology.routers;
+      json["nodes_per_router"] = topology.nodes_per_router;
+      break;
+    case TopologyKind::xml:
+      json["file"] = std::filesystem::absolute(topology.file).string();
+      break;
+  }
+  if (topology.link_bandwidth) json["link_bandwidth"] = write_bandwidth(*topology.link_bandwidth);
+  if (topology.global_bandwidth)
+    json["global_bandwidth"] = write_bandwidth(*topology.global_bandwidth);
+  return json;
+}
+
+// A disturbance without end has no "until".
+void write_until(double until, Json& disturbance) {
+  if (!std::isinf(until)) disturbance["until"] = write_duration(until);
+}
+
+void write_disturbances(const ClusterSpec& spec, Json& json) {
+  const auto endpoint = [&](Endpoint e) {
+    return e < spec.gpu_count() ? fmt::format("gpu{}", e)
+                                : fmt::format("node{}", e - spec.gpu_count());
+  };
+  for (const Straggler& s : spec.stragglers) {
+    json["stragglers"].push_back(
+        {{"worker", s.worker}, {"slowdown", s.slowdown}, {"from", write_duration(s.from)}});
+    write_until(s.until, json["stragglers"].back());
+  }
+  for (const LinkEvent& e : spec.link_events)
+    json["link_events"].push_back(
+        {{"links", e.links}, {"at", write_duration(e.at)}, {"factor", e.factor}});
+  for (const BackgroundTraffic& b : spec.background) {
+    json["background"].push_back({{"from", endpoint(b.from)},
+                                  {"to", endpoint(b.to)},
+                                  {"rate", write_bandwidth(b.rate)},
+                                  {"since", write_duration(b.since)}});
+    write_until(b.until, json["background"].back());
+  }
+  json["jitter"] = write_jitter(spec.jitter);
+}
+
+}  // namespace
+
+std::string topology_name(TopologyKind kind) {
+  return kTopologyNames[static_cast<std::size_t>(kind)];
+}
+
+Json write_jitter(const Jitter& jitter) {
+  return {{"distribution", kJitterNames[static_cast<std::size_t>(jitter.distribution)]},
+          {"cv", jitter.cv}};
+}
+
+Json write_cluster(const ClusterSpec& spec) {
+  Json json{{"format", kClusterFormat}, {"name", spec.name}, {"description", spec.description}};
+  json["sources"] = Json::object();
+  for (const auto& [subject, source] : spec.sources) json["sources"][subject] = source;
+  json["nodes"] = Json::array();
+  for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
+  json["network"] = {{"overhead", write_duration(spec.network.overhead)},
+                     {"efficiency", spec.network.efficiency},
+                     {"topology", write_topology(spec.network.topology)}};
+  if (spec.network.topology.kind != TopologyKind::xml) {
+    json["network"]["bandwidth"] = write_bandwidth(spec.network.bandwidth);
+    json["network"]["latency"] = write_duration(spec.network.latency);
+    json["network"]["switch_latency"] = write_duration(spec.network.switch_latency);
+  }
+  if (!spec.servers.empty()) json["servers"] = spec.servers;
+  write_disturbances(spec, json);
+  return json;
+}
+
+}  // namespace paceline

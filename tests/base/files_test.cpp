@@ -1,0 +1,153 @@
+#include "base/files.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <ostream>
+#include <thread>
+
+#include "base/error.hpp"
+#include "base/hash.hpp"
+#include "tests/base/temporary_folder.hpp"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using ::testing::ThrowsMessage;
+
+#define EXPECT_INPUT_ERROR(statement, matcher) \
+  EXPECT_THAT([&] { statement; }, ThrowsMessage<InputError>(matcher))
+
+mode_t mode_of(const fs::path& file) {
+  struct stat status {};
+  return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
+}
+
+TEST(ReadFile, IsEveryByte) {
+  const TemporaryFolder folder;
+  const std::string text = std::string("a\0b\r\n", 5) + std::string(200'000, 'x');
+  write(folder / "f", text);
+  EXPECT_EQ(read_file(folder / "f"), text);
+  EXPECT_FALSE(read_file("/proc/self/status").empty());  // whose size is said to be 0
+}
+
+TEST(ReadFile, RefusesWhatIsNoFileOfData) {
+  const TemporaryFolder folder;
+  EXPECT_INPUT_ERROR(read_file(folder / "absent"),
+                     EndsWith("absent: cannot be read: No such file or directory"));
+  EXPECT_INPUT_ERROR(read_file(folder.path(), "a log"), EndsWith(": is a folder, expected a log"));
+  EXPECT_INPUT_ERROR(read_file("/dev/zero"), "/dev/zero: is a device, expected a file");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_INPUT_ERROR(read_file(folder / "pipe"), EndsWith("pipe: is a pipe, expected a file"));
+  write(folder / "huge", "");
+  fs::resize_file(folder / "huge", (std::uintmax_t{1} << 30) + 1);
+  EXPECT_INPUT_ERROR(read_file(folder / "huge"), EndsWith("larger than 1 GiB"));
+}
+
+TEST(SaveFile, FollowsLinks) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "deep");
+  write(folder / "deep/real", "old");
+  fs::create_symlink("deep/real", folder / "near");
+  fs::create_symlink(folder / "near", folder / "far");
+  save_text(folder / "far", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "near"));
+  EXPECT_TRUE(fs::is_symlink(folder / "far"));
+  EXPECT_EQ(contents(folder / "deep/real"), "new");
+  fs::create_symlink("deep/made", folder / "dangling");
+  check_writable("--out", folder / "dangling");
+  save_text(folder / "dangling", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "dangling"));
+  EXPECT_EQ(contents(folder / "deep/made"), "new");
+  EXPECT_EQ(folder.files(), 4U);
+}
+
+TEST(SaveFile, KeepsPermissions) {
+  const TemporaryFolder folder;
+  write(folder / "f", "old");
+  ASSERT_EQ(::chmod((folder / "f").c_str(), 0600), 0);
+  save_text(folder / "f", "new");
+  EXPECT_EQ(mode_of(folder / "f"), 0600U);
+  const mode_t mask = ::umask(027);
+  save_text(folder / "g", "new");
+  ::umask(mask);
+  EXPECT_EQ(mode_of(folder / "g"), 0640U);
+}
+
+TEST(SaveFile, RefusesReadOnlyFilesAndFolders) {
+  const TemporaryFolder folder;
+  write(folder / "f", "old");
+  ASSERT_EQ(::chmod((folder / "f").c_str(), 0444), 0);
+  const auto read_only = EndsWith("f: cannot be written: the file is read-only");
+  EXPECT_INPUT_ERROR(save_text(folder / "f", "new"), read_only);
+  EXPECT_INPUT_ERROR(check_writable("--out", folder / "f"), AllOf(StartsWith("--out "), read_only));
+  EXPECT_EQ(contents(folder / "f"), "old");
+  EXPECT_INPUT_ERROR(save_text(folder.path(), "new"), EndsWith("is a folder, expected a file"));
+  EXPECT_INPUT_ERROR(save_text(folder / "no/f", "new"), HasSubstr("there is no folder"));
+  EXPECT_INPUT_ERROR(save_text("", "new"), HasSubstr("expected the name of a file"));
+  EXPECT_INPUT_ERROR(save_text("/proc/f", "new"), StartsWith("/proc/f: cannot be written: "));
+  EXPECT_EQ(folder.files(), 1U);
+}
+
+TEST(SaveFile, AnErrorInTheMiddleLeavesTheOldFile) {
+  const TemporaryFolder folder;
+  write(folder / "f", "old");
+  EXPECT_ANY_THROW(save_file(folder / "f", [](std::ostream& stream) {
+    stream << std::string(200'000, 'x');
+    throw std::runtime_error("no more");
+  }));
+  EXPECT_EQ(contents(folder / "f"), "old");
+  EXPECT_EQ(folder.files(), 1U);
+}
+
+TEST(SaveFile, WritesThroughAPipe) {
+  const TemporaryFolder folder;
+  const fs::path pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_INPUT_ERROR(save_text(pipe, "new"), HasSubstr("pipe: cannot be written: "));  // no reader
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  save_text(pipe, "new");
+  char text[8] = {};
+  EXPECT_EQ(::read(reader, text, sizeof text), 3);
+  ::close(reader);
+  EXPECT_STREQ(text, "new");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+}
+
+// Nodes of the test's own: a broken save_file must not replace the machine's.
+TEST(SaveFile, WritesThroughDevices) {
+  const TemporaryFolder folder;
+  const fs::path null = folder / "null", full = folder / "full";
+  if (::mknod(null.c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0 ||
+      ::mknod(full.c_str(), S_IFCHR | 0666, makedev(1, 7)) != 0 ||
+      ::access(null.c_str(), W_OK) != 0)
+    GTEST_SKIP() << "only root may make devices";
+  const int probe = ::open(null.c_str(), O_WRONLY | O_CLOEXEC);
+  if (probe < 0) GTEST_SKIP() << "no devices in this file system";
+  ::close(probe);
+  check_writable("--out", null);
+  save_text(null, "new");
+  EXPECT_TRUE(fs::is_character_file(null));
+  EXPECT_INPUT_ERROR(save_text(full, "new"), EndsWith("No space left on device"));
+  EXPECT_TRUE(fs::is_character_file(full));
+  EXPECT_EQ(folder.files(), 2U);
+}
+
+TEST(Hash, IsFnv1a) {
+  EXPECT_EQ(fnv1a64(""), 0xcbf29ce484222325ULL);
+  EXPECT_EQ(fnv1a64("a"), 0xaf63dc4c8601ec8cULL);
+  EXPECT_EQ(fnv1a64("foobar"), 0x85944171f73967e8ULL);
+}
+
+}  // namespace
+}  // namespace paceline
