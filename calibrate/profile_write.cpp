@@ -65,9 +65,9 @@ Json operations(const OperationModel& model) {
     json["host_bandwidth"] = write_bandwidth(*model.host_bandwidth, RateUnit::bytes);
   if (model.top_k) json["top_k"] = to_string(*model.top_k);
   for (const auto& [name, cost] : model.kernels) {
-    Json& kernel = json["kernels"][name] = {{"fixed", duration(cost.fixed_s)}};
-    if (cost.per_element_s > 0) kernel["per_element"] = duration(cost.per_element_s);
-    if (cost.per_pair_s > 0) kernel["per_pair"] = duration(cost.per_pair_s);
+    Json& kernel = json["kernels"][name] = {{"fixed", write_duration(cost.fixed_s)}};
+    if (cost.per_element_s > 0) kernel["per_element"] = write_duration(cost.per_element_s);
+    if (cost.per_pair_s > 0) kernel["per_pair"] = write_duration(cost.per_pair_s);
     kernel["residual"] = cost.residual;
   }
   return json;

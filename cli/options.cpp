@@ -11,11 +11,6 @@
 #include "experiments/axes.hpp"
 
 namespace paceline {
-namespace {
-
-}
-
-}  // namespace
 
 ExperimentOptions::ExperimentOptions(CLI::App& command) {
   command.add_option("experiment", file_,

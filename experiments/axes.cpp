@@ -11,8 +11,7 @@ namespace paceline {
 namespace {
 
 Json value_of(const std::string& text) {
-  const Json parsed = Json::parse(text, nullptr, false);
-  return parsed.is_discarded() ? Json(text) : parsed;
+  return parse_json_or_text(text, fmt::format("'{}'", text));
 }
 
 // Splits at `separator`, but not inside brackets or quotes.

@@ -8,7 +8,6 @@
 
 #include "base/error.hpp"
 #include "sim/server_runtime.hpp"
-#include "sim/values/collective_values.hpp"
 #include "sim/worker_runtime.hpp"
 
 namespace paceline {

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/units.hpp"
+#include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/step_costs.hpp"
 #include "calibrate/text_file.hpp"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/values/collective_values.hpp"
+
 namespace paceline {
 
 Evaluations::Evaluations(TaskGraph& graph, Continuations& later,

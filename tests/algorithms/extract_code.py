@@ -24,7 +24,7 @@ EXAMPLE = """TEST(PageExample, Makes{number}) {{
   Json options = json.at("schedule");
   const std::string name = options.at("name");
   options.erase("name");  // they stand beside it
-  EXPECT_EQ(make_schedule(name, options, random_model(1, 9), 4).name, name);
+  EXPECT_EQ(make_schedule(name, options, random_model(1, 9)).name, name);
 }}
 """
 TEST_END = """

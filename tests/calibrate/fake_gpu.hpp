@@ -156,7 +156,7 @@ class FakeGpu final : public CudaBackend {
   CudaClocks clocks() const override { return {1980, 2600, 40, 300}; }
   void allow_tf32(bool allowed) override { tf32 = allowed; }
   std::vector<ConvolutionChoice> convolution_choices() const override {
-    return {{"3x3", "forward", 6, 1, 4096, true}};
+    return {{"3x3", "forward", 6, 1, 4096, true, 8192, ""}};
   }
   void error_feedback_top_k(double scale, std::span<const float> gradient,
                             std::span<float> residual, SparseOutput out) override {
