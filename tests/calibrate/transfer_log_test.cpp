@@ -235,7 +235,7 @@ TEST(TransferLog, CsvIsReadByRanksAndRefused) {
   expect_refused("bytes,seconds\n8,nan\n", "log:2: expected a positive time, found 'nan'");
   expect_refused("bytes,seconds\n8,1e-6\n16\n", "log:3: 1 fields");
   EXPECT_THAT([] { read_transfer_log("/nonexistent.log"); },
-              ThrowsMessage<InputError>(HasSubstr("there is no such file")));
+              ThrowsMessage<InputError>(HasSubstr("cannot be read: No such file")));
 }
 
 }  // namespace

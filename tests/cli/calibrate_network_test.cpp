@@ -110,7 +110,7 @@ TEST_F(CalibrateCli, AnImportedProfileSaysWhereItComesFrom) {
   EXPECT_EQ(profile.at("metadata").at("date").get<std::string>().size(), 20U);
   EXPECT_THAT(profile.at("software").at("tool").get<std::string>(),
               HasSubstr("paceline-calibrate "));
-  ASSERT_EQ(calibrate("check p.json"), 0) << read("err");
+  refuses("check p.json", "the profile is of 'T4'");  // and this is no T4
 }
 
 TEST_F(CalibrateCli, ImportOptionsThatNobodyCouldReadAreRefused) {
