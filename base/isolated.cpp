@@ -86,8 +86,8 @@ Json reap(Child& child) {
   }
   if (WIFSIGNALED(status))
     return {{"error", "other"},
-            {"message", fmt::format("a process of ours was ended by signal {} ({})", WTERMSIG(status),
-                                    strsignal(WTERMSIG(status)))}};
+            {"message", fmt::format("a process of ours was ended by signal {} ({})",
+                                    WTERMSIG(status), strsignal(WTERMSIG(status)))}};
   if (WEXITSTATUS(status) != 0 || child.text.empty())
     return {{"error", "other"},
             {"message", fmt::format("a process of ours ended with exit code {} and no result",

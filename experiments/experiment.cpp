@@ -332,7 +332,7 @@ Json what_decides(Json experiment) {
   experiment.erase("description");
   for (Json& job : experiment["jobs"])
     if (job.contains("training")) job["training"].erase("target");
-  return experiment;
+  return Json::parse(nlohmann::json::parse(experiment.dump()).dump());
 }
 
 }  // namespace paceline

@@ -67,7 +67,7 @@ Experiment read_experiment(const Json& json, const std::string& file);
 /// same simulation on another machine.
 Json write_experiment(const Experiment& experiment);
 /// Of what write_experiment has written: all that decides what a run comes to. Left out are name,
-/// description and the target accuracy, whose date is read off the run.
+/// description and the target accuracy, whose date is read off the run. Keys in alphabetical order.
 Json what_decides(Json experiment);
 
 /// The keys of an experiment that say what runs (all but format, name, description, vary, jobs).

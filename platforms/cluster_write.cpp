@@ -113,14 +113,17 @@ Json write_cluster(const ClusterSpec& spec) {
   for (const auto& [subject, source] : spec.sources) json["sources"][subject] = source;
   json["nodes"] = Json::array();
   for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
-  json["network"] = {{"overhead", write_duration(spec.network.overhead)},
-                     {"efficiency", spec.network.efficiency},
-                     {"topology", write_topology(spec.network.topology)}};
-  if (spec.network.topology.kind != TopologyKind::xml) {
-    json["network"]["bandwidth"] = write_bandwidth(spec.network.bandwidth);
-    json["network"]["latency"] = write_duration(spec.network.latency);
-    json["network"]["switch_latency"] = write_duration(spec.network.switch_latency);
+  const NetworkSpec& network = spec.network;
+  const bool own = network.topology.kind != TopologyKind::xml;  // else the platform file says
+  Json& written = json["network"] = Json::object();
+  if (own) {
+    written["bandwidth"] = write_bandwidth(network.bandwidth);
+    written["latency"] = write_duration(network.latency);
   }
+  written["overhead"] = write_duration(network.overhead);
+  written["efficiency"] = network.efficiency;
+  if (own) written["switch_latency"] = write_duration(network.switch_latency);
+  written["topology"] = write_topology(network.topology);
   if (!spec.servers.empty()) json["servers"] = spec.servers;
   write_disturbances(spec, json);
   return json;
