@@ -39,7 +39,7 @@ bool is_path(const std::string& name) {
 }
 
 void show_model(const ShowOptions& options) {
-  const Model model = is_path(options.name) ? load_model(options.name) : make_model(options.name);
+  const Model model = find_model(options.name);
   if (options.output.json) {
     std::cout << write_model(model).dump(2) << '\n';
     return;

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "models/attribute_json.hpp"
+#include "models/zoo.hpp"
 
 namespace paceline {
 namespace {
@@ -192,6 +193,11 @@ Model read_model(const Json& json, const std::string& file) {
   } catch (const InputError& error) {
     reader.fail(error.what());
   }
+}
+
+Model find_model(const std::string& name_or_file) {
+  const bool file = name_or_file.ends_with(".json") || name_or_file.find('/') != std::string::npos;
+  return file ? load_model(name_or_file) : make_model(name_or_file);
 }
 
 Model load_model(const std::filesystem::path& file) {

@@ -30,6 +30,8 @@ namespace paceline {
 Model load_model(const std::filesystem::path& file);
 /// The same from parsed JSON; `file` stands in messages.
 Model read_model(const Json& json, const std::string& file);
+/// A shipped model by its name, or what has a '/' or ends in ".json" as a file.
+Model find_model(const std::string& name_or_file);
 /// read_model(write_model(m)) == m. A model of opaque operations alone is written as tensors.
 Json write_model(const Model& model);
 

@@ -15,7 +15,7 @@
 #include "calibrate/program/commands.hpp"
 #include "calibrate/step_costs.hpp"
 #include "calibrate/text_file.hpp"
-#include "models/zoo.hpp"
+#include "models/model_file.hpp"
 
 namespace paceline {
 namespace {
@@ -45,7 +45,7 @@ Profile imported(const ImportArguments& arguments, const Model& model) {
 }
 
 void import(const ImportArguments& arguments) {
-  const Model model = make_model(arguments.model);
+  const Model model = find_model(arguments.model);
   const Profile profile = imported(arguments, model);
   const StepCosts costs = step_costs(model, profile, arguments.options.batch);
   for (const Json& warning : profile.metadata.value("warnings", Json::array()))
@@ -73,7 +73,8 @@ void add_import(CLI::App& app) {
       ->add_option("file", arguments->file,
                    "Chrome trace (.json), or .csv with operation,forward_s,backward_s")
       ->required();
-  command->add_option("--model", arguments->model, "network it is of")->required();
+  command->add_option("--model", arguments->model, "network it is of: a name, or a model file")
+      ->required();
   command->add_option("--batch", arguments->options.batch, "samples per step")->required();
   command->add_option("--device", arguments->options.device, "GPU it was recorded on")->required();
   command->add_option("--precision", arguments->options.precision, "fp32, tf32, fp16, bf16")

@@ -17,7 +17,7 @@
 #include "calibrate/program/device.hpp"
 #include "calibrate/program/output_file.hpp"
 #include "calibrate/step_costs.hpp"
-#include "models/zoo.hpp"
+#include "models/model_file.hpp"
 
 namespace paceline {
 namespace {
@@ -82,7 +82,7 @@ void measure(const MeasureArguments& arguments) {
   if (!(most_elements >= 1 && most_elements <= 1e9))
     throw InputError(
         fmt::format("--most-elements: expected 1 to 1G, found '{}'", arguments.most_elements));
-  const Model model = make_model(arguments.model);
+  const Model model = find_model(arguments.model);
   std::optional<OutputFile> file;  // held before it is read, so that two do not go on with the same
   if (!arguments.out.empty()) file.emplace(arguments.out);
   const std::optional<Profile> known = earlier(arguments);
@@ -106,7 +106,7 @@ void measure(const MeasureArguments& arguments) {
 }
 
 struct CheckArguments {
-  std::string profile, device = "cpu", engine, data;
+  std::string profile, model, device = "cpu", engine, data;
   double seconds = 10;
   bool json = false;
 };
@@ -130,7 +130,10 @@ void check(const CheckArguments& arguments) {
   if (!profile.batches.front().batch)
     throw InputError(fmt::format("{}: its source states no batch, so there is none to train with",
                                  arguments.profile));
-  const Model model = make_model(profile.model);
+  const Model model = find_model(arguments.model.empty() ? profile.model : arguments.model);
+  if (profile.model != model.name())
+    throw InputError(fmt::format("{}: it is of the model '{}', not of '{}'", arguments.profile,
+                                 profile.model, model.name()));
   Device device(arguments.device, arguments.engine);
   check_device(profile, device);
   for (const BatchTimes& times : profile.batches)
@@ -175,7 +178,8 @@ void add_measure(CLI::App& app) {
   app.add_option("--device", arguments->device, "cpu or cuda:N")->capture_default_str();
   app.add_option("--engine", arguments->engine,
                  "CPU backend: onednn or reference (default: fastest)");
-  app.add_option("--model", arguments->model, "network to train, such as resnet50");
+  app.add_option("--model", arguments->model,
+                 "network to train: a name such as resnet50, or a model file");
   app.add_option("--batch", arguments->batches, "samples per step; several: 16,32,64")
       ->delimiter(',');
   app.add_option("--data", arguments->data,
@@ -204,6 +208,8 @@ void add_check(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "check", "Predicted against measured: times a training loop at each batch of a profile");
   command->add_option("profile", arguments->profile, "profile file")->required();
+  command->add_option("--model", arguments->model,
+                      "file of its model, if that is not a shipped one");
   command->add_option("--device", arguments->device, "cpu or cuda:N")->capture_default_str();
   command->add_option("--engine", arguments->engine, "CPU backend (default: fastest)");
   command->add_option("--data", arguments->data, "as it was given for the profile");

@@ -20,13 +20,14 @@
 #include "calibrate/program/commands.hpp"
 #include "calibrate/statistics.hpp"
 #include "calibrate/step_costs.hpp"
+#include "models/model_file.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {
 namespace {
 
 struct TransferArguments {
-  std::string from, to, anchors, out;
+  std::string from, model, to, anchors, out;
   bool validate = false, published = false, json = false;
 };
 
@@ -166,12 +167,16 @@ void print_published(const std::string& heading, const std::vector<PublishedRow>
       100 * median(errors), errors.size());
 }
 
+Model model_of(const TransferArguments& arguments, const Profile& from) {
+  return find_model(arguments.model.empty() ? from.model : arguments.model);
+}
+
 void compare_published(const TransferArguments& arguments) {
   const GpuSpec& gpu = find_gpu(arguments.to.empty() ? "GTX 1080 Ti" : arguments.to);
   std::optional<Profile> measured;
   if (!arguments.from.empty()) {
     const Profile from = load_profile(arguments.from);
-    measured = transferred(arguments, from, make_model(from.model), gpu);
+    measured = transferred(arguments, from, model_of(arguments, from), gpu);
   }
   const std::vector<PublishedRow> rows = published_rows(gpu, measured);
   if (arguments.json)
@@ -210,7 +215,7 @@ void transfer(const TransferArguments& arguments) {
   check_output(arguments.out, arguments.from, "--from");
   check_output(arguments.out, arguments.anchors, "--anchors");
   const Profile from = load_profile(arguments.from);
-  const Model model = make_model(from.model);
+  const Model model = model_of(arguments, from);
   const Profile to = transferred(arguments, from, model, find_gpu(arguments.to));
   const std::string text =
       arguments.json ? profile_json(to).dump(2) + '\n' : transfer_text(model, from, to);
@@ -225,6 +230,8 @@ void add_transfer(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "transfer", "A measured profile on another GPU, by the ratio of what both reach");
   command->add_option("--from", arguments->from, "measured profile");
+  command->add_option("--model", arguments->model,
+                      "file of its model, if that is not a shipped one");
   command->add_option("--to", arguments->to, "GPU of the specification table");
   command->add_option("--anchors", arguments->anchors,
                       "DeepBench's kernels timed on the device of --from (paceline-calibrate "

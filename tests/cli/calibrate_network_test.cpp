@@ -113,6 +113,20 @@ TEST_F(CalibrateCli, AnImportedProfileSaysWhereItComesFrom) {
   refuses("check p.json", "the profile is of 'T4'");  // and this is no T4
 }
 
+TEST_F(CalibrateCli, AModelOfTheUsersOwnIsImportedAndMeasured) {
+  write(
+      "tiny.json",
+      R"({"format": "paceline-model-1", "name": "tiny-net", "tensors": [{"name": "a", "elements": 40},
+            {"name": "b", "elements": "2k"}]})");
+  write("times.csv", "operation,forward_s,backward_s\na,1e-6,2e-6\nb,1e-6,2e-6\n");
+  ASSERT_EQ(calibrate("import times.csv --model tiny.json --batch 4 --device T4 --out p.json"), 0)
+      << read("err");
+  EXPECT_EQ(Json::parse(read("p.json")).at("model"), "tiny-net");
+  refuses("check p.json", "unknown model 'tiny-net'");
+  refuses("check p.json --model tiny.json", "the profile is of 'T4'");
+  refuses("check p.json --model lenet5", "it is of the model 'tiny-net', not of 'lenet5'");
+}
+
 TEST_F(CalibrateCli, ImportOptionsThatNobodyCouldReadAreRefused) {
   write("times.csv", kTimes);
   const std::string command = "import times.csv --model lenet5 --batch 16 --out new ";
