@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <regex>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -377,7 +376,10 @@ TEST(ImportCsv, RefusalsNameTheLine) {
   refused(good.substr(0, good.rfind("\n", good.size() - 2) + 1), "is missing");
   refused(good + "conv1,1,1\n", "'conv1' appears twice");
   refused(with("1e-3", "1e308"), "t.csv:2: expected a time of 0 s or more, at most a day");
-  refused(std::regex_replace(good, std::regex("[12]e-3"), "0"), "t.csv: all times are 0 s");
+  std::string idle = good;
+  for (const char* time : {"1e-3", "2e-3"})
+    for (std::size_t at; (at = idle.find(time)) != std::string::npos;) idle.replace(at, 4, "0");
+  refused(idle, "t.csv: all times are 0 s");
   EXPECT_THAT([&] { parse_import_csv(good, "t.csv", model, {.batch = 0, .device = "T4"}); },
               ThrowsMessage<InputError>(HasSubstr("batch")));
 }
