@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "calibrate/statistics.hpp"
+#include "base/statistics.hpp"
 #include "experiments/prepare.hpp"
 #include "kernels/backend.hpp"
 

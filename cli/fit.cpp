@@ -4,7 +4,7 @@
 #include <iostream>
 #include <memory>
 
-#include "calibrate/analytic_fit.hpp"
+#include "calibrate/analytic/fit.hpp"
 #include "commands.hpp"
 #include "options.hpp"
 

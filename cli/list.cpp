@@ -7,7 +7,7 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/profile.hpp"
+#include "calibrate/profile/profile.hpp"
 #include "commands.hpp"
 #include "experiments/shipped.hpp"
 #include "models/zoo.hpp"

@@ -10,8 +10,8 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/profile.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/profile/profile.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "commands.hpp"
 #include "disturbances.hpp"
 #include "experiments/shipped.hpp"
@@ -20,7 +20,7 @@
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
-#include "sim/network.hpp"
+#include "sim/network/network.hpp"
 #include "table.hpp"
 
 namespace paceline {

@@ -54,7 +54,7 @@ endif()
 
 # The module and the programs share C++ classes. Which ones is settled by the headers they are compiled from:
 # the loader refuses a module with another digest.
-file(GLOB interface CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.hpp)
+file(GLOB_RECURSE interface CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.hpp)
 set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${interface})
 set(digests "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 foreach(header IN LISTS interface)

@@ -6,8 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/graph.hpp"
 #include "platforms/gpus.hpp"
 

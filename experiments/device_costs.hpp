@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "algorithms/model_shape.hpp"
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 #include "platforms/cluster.hpp"

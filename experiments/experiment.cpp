@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "base/error.hpp"
-#include "calibrate/profile.hpp"
+#include "calibrate/profile/profile.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"

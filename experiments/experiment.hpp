@@ -10,8 +10,8 @@
 #include "base/json.hpp"
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
-#include "sim/collectives/plan.hpp"
-#include "sim/transport.hpp"
+#include "sim/network/collectives/plan.hpp"
+#include "sim/network/transport.hpp"
 
 namespace paceline {
 

@@ -8,9 +8,9 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "experiments/device_costs.hpp"
-#include "sim/network.hpp"
-#include "sim/prepared_plan.hpp"
-#include "sim/selectors.hpp"
+#include "sim/network/network.hpp"
+#include "sim/network/prepared_plan.hpp"
+#include "sim/worker/selectors.hpp"
 
 namespace paceline {
 namespace {

@@ -10,7 +10,7 @@
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
 #include "kernels/backend.hpp"
-#include "sim/selectors.hpp"
+#include "sim/worker/selectors.hpp"
 
 namespace paceline {
 namespace {

@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/dense.hpp"
-#include "kernels/lstm.hpp"
+#include "kernels/dense/dense.hpp"
+#include "kernels/lstm/lstm.hpp"
 #include "kernels/onednn.hpp"
 
 namespace paceline::kernels {

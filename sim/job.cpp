@@ -7,8 +7,8 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
-#include "sim/server_runtime.hpp"
-#include "sim/worker_runtime.hpp"
+#include "sim/server/runtime.hpp"
+#include "sim/worker/runtime.hpp"
 
 namespace paceline {
 

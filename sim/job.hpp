@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "algorithms/schedule.hpp"
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 #include "platforms/cluster.hpp"
-#include "sim/communication.hpp"
-#include "sim/model_passes.hpp"
-#include "sim/operation.hpp"
-#include "sim/time_account.hpp"
+#include "sim/network/communication.hpp"
+#include "sim/worker/model_passes.hpp"
+#include "sim/time/operation.hpp"
+#include "sim/time/time_account.hpp"
 #include "sim/trace.hpp"
 #include "sim/training_log.hpp"
 #include "sim/values/evaluations.hpp"

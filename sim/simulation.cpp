@@ -7,10 +7,10 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/statistics.hpp"
-#include "sim/network.hpp"
-#include "sim/steady_state.hpp"
-#include "sim/worker_runtime.hpp"
+#include "base/statistics.hpp"
+#include "sim/network/network.hpp"
+#include "sim/time/steady_state.hpp"
+#include "sim/worker/runtime.hpp"
 
 namespace paceline {
 namespace {

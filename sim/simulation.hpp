@@ -9,7 +9,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/job.hpp"
 #include "sim/trace.hpp"
-#include "sim/transport.hpp"
+#include "sim/network/transport.hpp"
 #include "sim/values/checkpoint.hpp"
 
 namespace paceline {

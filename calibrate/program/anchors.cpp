@@ -1,4 +1,4 @@
-#include "calibrate/anchors.hpp"
+#include "calibrate/transfer/anchors.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

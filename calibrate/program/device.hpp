@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "calibrate/measure.hpp"
+#include "calibrate/measure/measure.hpp"
 #include "kernels/backend.hpp"
 #include "models/data/dataset.hpp"
 #include "models/data/feed.hpp"

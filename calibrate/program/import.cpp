@@ -1,4 +1,4 @@
-#include "calibrate/import.hpp"
+#include "calibrate/import/import.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -13,8 +13,8 @@
 #include "base/units.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
-#include "calibrate/step_costs.hpp"
-#include "calibrate/text_file.hpp"
+#include "calibrate/profile/step_costs.hpp"
+#include "base/text_file.hpp"
 #include "models/model_file.hpp"
 
 namespace paceline {

@@ -1,4 +1,4 @@
-#include "calibrate/measure.hpp"
+#include "calibrate/measure/measure.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,11 +12,11 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/units.hpp"
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/device.hpp"
 #include "calibrate/program/output_file.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/model_file.hpp"
 
 namespace paceline {

@@ -11,8 +11,8 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/csv.hpp"
-#include "calibrate/network_link.hpp"
+#include "base/csv.hpp"
+#include "calibrate/network/link.hpp"
 #include "calibrate/program/commands.hpp"
 #include "platforms/cluster_file.hpp"
 
@@ -43,9 +43,9 @@ Enum named(const char* what, const std::string& name, const std::vector<std::str
   return static_cast<Enum>(found - names.begin());
 }
 
-std::optional<TransferKind> kind_of(const std::string& name) {
+std::optional<MessagePattern> kind_of(const std::string& name) {
   if (name.empty()) return {};
-  return named<TransferKind>("kind of log", name, {"all-reduce", "point-to-point", "bandwidth"});
+  return named<MessagePattern>("kind of log", name, {"all-reduce", "point-to-point", "bandwidth"});
 }
 
 // ---- tables
@@ -102,7 +102,7 @@ void print_residuals(Report& report, const FittedLog& fitted) {
   const bool several = fitted.fit.segments.size() > 1;
   report.print("{:>14}{:>14}{:>14}{:>9}{}\n", "bytes", "measured", "fit", "error",
                several ? "  as one law" : "");
-  for (const TransferSample& sample : fitted.log.samples) {
+  for (const MessageSample& sample : fitted.log.samples) {
     const double fit = fitted.fit.seconds(sample.bytes);
     const auto error = [&](double seconds) { return 100 * (seconds / sample.seconds - 1); };
     report.print("{:>14.0f}{:>14}{:>14}{:>+8.1f}%", sample.bytes, format_duration(sample.seconds),
@@ -118,8 +118,8 @@ std::vector<FittedLog> read_logs(const NetworkArguments& arguments) {
   std::vector<FittedLog> fitted;
   bool all_reduce = false;
   for (const std::string& file : arguments.logs)
-    for (TransferLog& log : read_transfer_log(file, kind_of(arguments.kind), arguments.ranks)) {
-      all_reduce |= log.kind == TransferKind::all_reduce;
+    for (MessageLog& log : read_message_log(file, kind_of(arguments.kind), arguments.ranks)) {
+      all_reduce |= log.kind == MessagePattern::all_reduce;
       TransferFit fit = fit_transfers(log.samples, log.source);
       fitted.push_back({std::move(log), std::move(fit)});
     }
@@ -155,11 +155,11 @@ Choice choose(const std::vector<FittedLog>& logs) {
   std::vector<const FittedLog*> pairs, rings, flights, others;
   int most = 0;
   for (const FittedLog& one : logs)
-    if (one.log.kind == TransferKind::all_reduce) most = std::max(most, one.log.ranks.value_or(0));
+    if (one.log.kind == MessagePattern::all_reduce) most = std::max(most, one.log.ranks.value_or(0));
   for (const FittedLog& one : logs) {
-    if (one.log.kind == TransferKind::point_to_point)
+    if (one.log.kind == MessagePattern::point_to_point)
       pairs.push_back(&one);
-    else if (one.log.kind == TransferKind::bandwidth)
+    else if (one.log.kind == MessagePattern::bandwidth)
       flights.push_back(&one);
     else
       (one.log.ranks.value_or(0) == most ? rings : others).push_back(&one);
@@ -263,8 +263,8 @@ void write_link(const NetworkArguments& arguments, const Choice& choice, const F
 
 void finish(const NetworkArguments& arguments, const Choice& choice, Report& report) {
   const bool wanted = !arguments.out.empty();
-  const TransferLog& log = choice.main.log;
-  if (wanted || log.kind != TransferKind::all_reduce || log.ranks) {
+  const MessageLog& log = choice.main.log;
+  if (wanted || log.kind != MessagePattern::all_reduce || log.ranks) {
     const FittedLink link = link_of(choice.main, choice.bandwidth ? &*choice.bandwidth : nullptr);
     report_link(report, choice, link);
     if (wanted) write_link(arguments, choice, link, report);

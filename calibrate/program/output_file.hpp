@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "calibrate/profile.hpp"
+#include "calibrate/profile/profile.hpp"
 
 namespace paceline {
 

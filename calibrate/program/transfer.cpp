@@ -1,4 +1,4 @@
-#include "calibrate/transfer.hpp"
+#include "calibrate/transfer/transfer.hpp"
 
 #include <fmt/format.h>
 
@@ -12,14 +12,14 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/anchors.hpp"
-#include "calibrate/csv.hpp"
-#include "calibrate/deepbench.hpp"
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/transfer/anchors.hpp"
+#include "base/csv.hpp"
+#include "calibrate/analytic/deepbench.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
-#include "calibrate/statistics.hpp"
-#include "calibrate/step_costs.hpp"
+#include "base/statistics.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
 

@@ -20,7 +20,7 @@ __device__ inline void grid_barrier() {
 }
 }  // namespace paceline::cuda
 #else
-#include "kernels/cuda/host_emulation.hpp"
+#include "host_emulation.hpp"
 #endif
 
 #include <cstddef>

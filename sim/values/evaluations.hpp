@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "sim/continuations.hpp"
+#include "sim/time/continuations.hpp"
 #include "sim/training_log.hpp"
 #include "sim/values/worker_values.hpp"
 

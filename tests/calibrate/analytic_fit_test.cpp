@@ -1,4 +1,4 @@
-#include "calibrate/analytic_fit.hpp"
+#include "calibrate/analytic/fit.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,8 +8,8 @@
 #include <fstream>
 
 #include "base/error.hpp"
-#include "calibrate/csv.hpp"
-#include "calibrate/gpu_ceilings.hpp"
+#include "base/csv.hpp"
+#include "calibrate/measure/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {

@@ -1,4 +1,4 @@
-#include "calibrate/analytic.hpp"
+#include "calibrate/analytic/analytic.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -9,10 +9,10 @@
 #include <cstdio>
 
 #include "base/error.hpp"
-#include "calibrate/csv.hpp"
-#include "calibrate/gpu_ceilings.hpp"
-#include "calibrate/statistics.hpp"
-#include "calibrate/step_costs.hpp"
+#include "base/csv.hpp"
+#include "calibrate/measure/gpu_ceilings.hpp"
+#include "base/statistics.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {

@@ -1,4 +1,4 @@
-#include "calibrate/anchors.hpp"
+#include "calibrate/transfer/anchors.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <map>
 
 #include "base/error.hpp"
-#include "calibrate/analytic.hpp"
+#include "calibrate/analytic/analytic.hpp"
 #include "fake_gpu.hpp"
 #include "models/zoo.hpp"
 

@@ -1,4 +1,4 @@
-#include "calibrate/import.hpp"
+#include "calibrate/import/import.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {

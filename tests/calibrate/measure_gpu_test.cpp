@@ -1,4 +1,4 @@
-#include "calibrate/measure_gpu.hpp"
+#include "calibrate/measure/gpu.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,9 +6,9 @@
 #include <atomic>
 
 #include "base/error.hpp"
-#include "calibrate/measure.hpp"
-#include "calibrate/measure_batch.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/measure/measure.hpp"
+#include "calibrate/measure/batch.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "fake_gpu.hpp"
 #include "models/zoo.hpp"
 

@@ -1,4 +1,4 @@
-#include "calibrate/measure.hpp"
+#include "calibrate/measure/measure.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,9 +6,9 @@
 #include <atomic>
 
 #include "base/error.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/step_costs.hpp"
-#include "calibrate/stopwatch.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/profile/step_costs.hpp"
+#include "calibrate/measure/stopwatch.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {

@@ -1,4 +1,4 @@
-#include "calibrate/network_fit.hpp"
+#include "calibrate/network/fit.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -15,8 +15,8 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-std::vector<TransferSample> law(double alpha, double beta, double from, double to) {
-  std::vector<TransferSample> samples;
+std::vector<MessageSample> law(double alpha, double beta, double from, double to) {
+  std::vector<MessageSample> samples;
   for (double bytes = from; bytes <= to; bytes *= 2)
     samples.push_back({bytes, alpha + beta * bytes});
   return samples;
@@ -35,7 +35,7 @@ TEST(NetworkFit, NoiseAloneMakesNoSecondSegment) {
     std::mt19937 random(seed);
     std::normal_distribution<double> noise(1, 0.03);
     auto samples = law(50e-6, 1e-9, 8, 1 << 26);
-    for (TransferSample& sample : samples) sample.seconds *= noise(random);
+    for (MessageSample& sample : samples) sample.seconds *= noise(random);
     const TransferFit fit = fit_transfers(samples, "test");
     EXPECT_EQ(fit.segments.size(), 1) << seed;
     EXPECT_NEAR(fit.segments[0].alpha_s, 50e-6, 5e-6);
@@ -45,17 +45,17 @@ TEST(NetworkFit, NoiseAloneMakesNoSecondSegment) {
 
 TEST(NetworkFit, AProtocolSwitchMakesTwo) {
   auto samples = law(5e-6, 2e-9, 8, 1 << 14);
-  for (const TransferSample& large : law(40e-6, 1e-10, 1 << 15, 1 << 26)) samples.push_back(large);
+  for (const MessageSample& large : law(40e-6, 1e-10, 1 << 15, 1 << 26)) samples.push_back(large);
   const TransferFit fit = fit_transfers(samples, "test");
   ASSERT_EQ(fit.segments.size(), 2);
   EXPECT_EQ(fit.segments[0].to_bytes, 1 << 14);
   EXPECT_NEAR(fit.segments[0].alpha_s, 5e-6, 1e-10);
   EXPECT_NEAR(fit.segments[1].beta_s_per_byte, 1e-10, 1e-15);
-  for (const TransferSample& sample : samples)
+  for (const MessageSample& sample : samples)
     EXPECT_NEAR(fit.seconds(sample.bytes) / sample.seconds, 1, 1e-6) << sample.bytes;
 }
 
-void append(std::vector<TransferSample>& samples, const std::vector<TransferSample>& more) {
+void append(std::vector<MessageSample>& samples, const std::vector<MessageSample>& more) {
   samples.insert(samples.end(), more.begin(), more.end());
 }
 
@@ -66,7 +66,7 @@ TEST(NetworkFit, TwoProtocolSwitchesMakeThree) {
     auto samples = law(5e-6, 2e-9, 8, 1 << 13);
     append(samples, law(40e-6, 5e-10, 1 << 14, 1 << 19));
     append(samples, law(400e-6, 1e-10, 1 << 20, 1 << 27));
-    for (TransferSample& sample : samples) sample.seconds *= noise(random);
+    for (MessageSample& sample : samples) sample.seconds *= noise(random);
     const TransferFit fit = fit_transfers(samples, "test");
     ASSERT_EQ(fit.segments.size(), 3) << seed;
     EXPECT_EQ(fit.segments[0].to_bytes, 1 << 13) << seed;
@@ -83,10 +83,10 @@ TEST(NetworkFit, SevenSizesAreEnoughForASwitchAndOneLawIsNotSplit) {
     std::mt19937 random(seed);
     std::normal_distribution<double> noise(1, 0.03);
     auto samples = law(1e-4, 4e-10, 1 << 20, 1 << 26);
-    for (TransferSample& sample : samples) sample.seconds *= noise(random);
+    for (MessageSample& sample : samples) sample.seconds *= noise(random);
     ASSERT_EQ(samples.size(), 7);
     EXPECT_EQ(fit_transfers(samples, "test").segments.size(), 1) << seed;
-    for (TransferSample& sample : samples)
+    for (MessageSample& sample : samples)
       if (sample.bytes > 1 << 23) sample.seconds += 30e-3;
     const TransferFit fit = fit_transfers(samples, "test");
     ASSERT_EQ(fit.segments.size(), 2) << seed;
@@ -95,7 +95,7 @@ TEST(NetworkFit, SevenSizesAreEnoughForASwitchAndOneLawIsNotSplit) {
 }
 
 TEST(NetworkFit, ThousandsOfSizesDoNotTakeForever) {
-  std::vector<TransferSample> samples;
+  std::vector<MessageSample> samples;
   for (int i = 1; i <= 3000; ++i) samples.push_back({i * 1e3, 1e-5 + i * 1e-6});
   EXPECT_EQ(fit_transfers(samples, "test").segments.size(), 1);
 }

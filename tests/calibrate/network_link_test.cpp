@@ -1,4 +1,4 @@
-#include "calibrate/network_link.hpp"
+#include "calibrate/network/link.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,26 +12,26 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-std::vector<TransferSample> law(double alpha, double beta, double from, double to) {
-  std::vector<TransferSample> samples;
+std::vector<MessageSample> law(double alpha, double beta, double from, double to) {
+  std::vector<MessageSample> samples;
   for (double bytes = from; bytes <= to; bytes *= 2)
     samples.push_back({bytes, alpha + beta * bytes});
   return samples;
 }
 
-FittedLog fitted(TransferKind kind, std::optional<int> ranks, std::vector<TransferSample> samples,
+FittedLog fitted(MessagePattern kind, std::optional<int> ranks, std::vector<MessageSample> samples,
                  const std::string& source) {
   TransferFit fit = fit_transfers(samples, source);
   return {{kind, ranks, std::move(samples), source}, std::move(fit)};
 }
-FittedLog pairs(std::vector<TransferSample> samples, const std::string& source) {
-  return fitted(TransferKind::point_to_point, {}, std::move(samples), source);
+FittedLog pairs(std::vector<MessageSample> samples, const std::string& source) {
+  return fitted(MessagePattern::point_to_point, {}, std::move(samples), source);
 }
 
 TEST(NetworkLink, ARingGivesItsLinksAndTheClusterKeepsItsLineRate) {
   const int ranks = 8;
   const double latency = 43e-6, bandwidth = 1.1e9;
-  FittedLog ring = fitted(TransferKind::all_reduce, ranks,
+  FittedLog ring = fitted(MessagePattern::all_reduce, ranks,
                           law(14 * latency, 14.0 / 8 / bandwidth, 1e3, 1e9), "ring.log");
   const FittedLink link = link_of(ring);
   EXPECT_NEAR(*link.latency_s, latency, 1e-9);
@@ -52,7 +52,7 @@ TEST(NetworkLink, ARingGivesItsLinksAndTheClusterKeepsItsLineRate) {
 TEST(NetworkLink, LatencyAndBandwidthTestsGiveTheOverheadPerMessage) {
   const FittedLog latency = pairs(law(20e-6, 1e-9, 8, 1 << 22), "latency");
   const FittedLog bandwidth =
-      fitted(TransferKind::bandwidth, {}, law(2e-6, 0.8e-9, 8, 1 << 22), "bandwidth");
+      fitted(MessagePattern::bandwidth, {}, law(2e-6, 0.8e-9, 8, 1 << 22), "bandwidth");
   const FittedLink link = link_of(latency, &bandwidth);
   EXPECT_NEAR(link.overhead_s, 2e-6, 1e-10);
   EXPECT_NEAR(*link.latency_s, 18e-6, 1e-10);
@@ -66,7 +66,7 @@ TEST(NetworkLink, TimesThatDoNotGrowAreRefused) {
 
 TEST(NetworkLink, BandwidthAloneKeepsTheLatencyOfTheBase) {
   const FittedLog bandwidth =
-      fitted(TransferKind::bandwidth, {}, law(2e-6, 1e-9, 8, 1 << 22), "osu_bw");
+      fitted(MessagePattern::bandwidth, {}, law(2e-6, 1e-9, 8, 1 << 22), "osu_bw");
   const FittedLink link = link_of(bandwidth);
   EXPECT_FALSE(link.latency_s);
   const ClusterSpec base = load_cluster_spec("16x1-1080ti-10gbe");
@@ -141,7 +141,7 @@ TEST(ShippedNetworkFits, EveryPublishedFitIsThereWithItsRanks) {
   EXPECT_NEAR(*pair.latency_s, 436e-6, 1e-12);
   // gTop-k: an all-gather of n bytes on 16 workers takes 11 ms + 1.7e-8 n; a ring has 15 steps.
   const FittedLog gather = shipped_network_fit("1GbE sparse all-gather P102-100 x16").fitted;
-  EXPECT_EQ(gather.log.kind, TransferKind::all_gather);
+  EXPECT_EQ(gather.log.kind, MessagePattern::all_gather);
   EXPECT_NEAR(*link_of(gather).latency_s, 0.011 / 15, 1e-9);
   EXPECT_NEAR(link_of(gather).bandwidth, 15.0 / 16 / 1.7e-8, 1);
   shipped_network_fit("1GbE sparse all-gather P102-100 x16, later fit");

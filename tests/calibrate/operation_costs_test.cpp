@@ -1,4 +1,4 @@
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "calibrate/gpu_ceilings.hpp"
-#include "calibrate/profile.hpp"
+#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/profile.hpp"
 #include "platforms/gpus.hpp"
 
 namespace paceline {

@@ -1,4 +1,4 @@
-#include "calibrate/profile.hpp"
+#include "calibrate/profile/profile.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "calibrate/step_costs.hpp"
+#include "calibrate/profile/step_costs.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <set>
 
 #include "base/error.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/fold.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/measure/fold.hpp"
 
 namespace paceline {
 namespace {

@@ -1,4 +1,4 @@
-#include "calibrate/transfer.hpp"
+#include "calibrate/transfer/transfer.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <limits>
 
 #include "base/error.hpp"
-#include "calibrate/analytic.hpp"
-#include "calibrate/step_costs.hpp"
+#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {

@@ -6,7 +6,7 @@
 
 #include "algorithms/lags_model.hpp"
 #include "base/json.hpp"
-#include "calibrate/operation_costs.hpp"
+#include "calibrate/profile/operation_costs.hpp"
 #include "experiments/run.hpp"
 #include "studies.hpp"
 

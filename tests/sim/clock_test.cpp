@@ -1,4 +1,4 @@
-#include "sim/clock.hpp"
+#include "sim/time/clock.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "sim/operation.hpp"
+#include "sim/time/operation.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace paceline {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "sim/collectives/plan.hpp"
+#include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
 

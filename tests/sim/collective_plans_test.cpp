@@ -9,7 +9,7 @@
 #include <map>
 #include <set>
 
-#include "sim/collectives/plan.hpp"
+#include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
 namespace {

@@ -1,7 +1,7 @@
 // What slows a run down besides the network: interference, stragglers, slower devices, jitter.
 #include <random>
 
-#include "sim/jitter.hpp"
+#include "sim/time/jitter.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace paceline {

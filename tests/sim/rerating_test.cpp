@@ -1,7 +1,7 @@
 // Operations whose rate changes while they run.
 #include <random>
 
-#include "sim/operation.hpp"
+#include "sim/time/operation.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace paceline {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/network.hpp"
+#include "sim/network/network.hpp"
 #include "sim/simulation.hpp"
 
 // Small clusters, models and jobs for tests: every figure is given by hand, nothing is loaded.

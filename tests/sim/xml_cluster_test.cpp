@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "platforms/cluster_file.hpp"
-#include "sim/network.hpp"
+#include "sim/network/network.hpp"
 
 namespace paceline {
 namespace {

@@ -11,7 +11,7 @@
 #include <set>
 #include <vector>
 
-#include "kernels/cuda/host_emulation.hpp"
+#include "host_emulation.hpp"
 
 namespace {
 

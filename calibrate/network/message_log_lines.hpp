@@ -1,0 +1,30 @@
+#pragma once
+
+#include "calibrate/network/message_log.hpp"
+
+// Shared by the readers of logs.
+namespace paceline {
+
+struct LogLine {
+  std::size_t number;
+  std::string text;
+};
+
+/// Throws InputError "file:line: why".
+[[noreturn]] void refuse_line(const std::string& file, std::size_t line, const std::string& why);
+std::vector<std::string> words_of(const std::string& text);
+/// A number > 0; `what` names it in the message.
+double positive_number(const std::string& file, std::size_t line, const std::string& what,
+                       const std::string& text);
+/// Refuses sizes and times that no network has: they would make fits infinite.
+MessageSample transfer_sample(const std::string& file, std::size_t line, double bytes,
+                               double seconds);
+/// Rows of numbers begin with a whole number; anything else is a message of MPI, NCCL or the host,
+/// also "192.0.2.1:12:12 [0] NCCL INFO ...". Refuses what is neither.
+bool is_row(const std::string& file, const LogLine& line, const std::string& first_word);
+
+std::vector<MessageLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,
+                                       std::optional<MessagePattern> kind);
+std::vector<MessageLog> read_osu_log(const std::vector<LogLine>& lines, const std::string& file);
+
+}  // namespace paceline

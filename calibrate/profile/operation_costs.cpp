@@ -1,0 +1,264 @@
+#include "calibrate/profile/operation_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/profile.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr std::array<const char*, 5> kTopKNames{"torch_legacy", "sort", "radix_select",
+                                                "dgc_sample", "gaussian_k"};
+constexpr double kElement = 4;      // bytes of fp32
+constexpr double kPair = 8;         // 32-bit index and fp32 value
+constexpr double kSector = 32;      // least DRAM transfer of a scattered access
+constexpr double kAccumulate = 12;  // bytes per element of r += g: reads 8, writes 4
+constexpr double kSortPass = 20;   // bytes per pair of one radix pass: histogram 4, read 8, write 8
+constexpr double kSortPasses = 4;  // 8-bit digits of 32-bit keys
+constexpr double kSampleShare = 0.01;  // Deep Gradient Compression samples 0.1 to 1 %
+constexpr double kGaussianCorrections = 3;
+
+constexpr std::array<KernelBytes, 26> kKernels{{
+    {"sgd", 12},
+    {"sgd_momentum", 20},
+    {"adamw", 28},
+    {"clip_norm", 4},
+    {"axpy", 12},
+    {"add_progress", 16},
+    {"delay_compensate", 16},
+    {"top_k", 4, kPair},
+    {"error_feedback_top_k", kAccumulate, kPair},
+    {"momentum_top_k", 20, kPair},
+    {"sort", kAccumulate + kElement, kPair},
+    {"dgc_sample", kAccumulate + kElement, kPair},
+    {"gaussian_k", kAccumulate + 2 * kElement, kPair},
+    {"merge_top_k", 0, 3 * kPair},
+    {"scatter_add", 0, kPair + 2 * kElement},
+    {"scatter_fresh", kElement, kPair},
+    {"two_bit_quantize", 12.25},
+    {"two_bit_dequantize", 4.25},
+    {"sign_quantize", 12.125},
+    {"sign_dequantize", 4.125},
+    {"pack_fp16", 6},
+    {"unpack_fp16", 6},
+    {"low_rank_left", kElement},
+    {"low_rank_right", kElement},
+    {"low_rank_reconstruct", kElement},
+    {"orthonormalize", 2 * kElement},
+}};
+
+double copy_time(const CopyCost& cost, double bytes) {
+  return cost.latency_s + bytes / cost.bandwidth;
+}
+
+bool complete(const OperationModel& m) {
+  return m.launch_s && m.memory_bandwidth && m.select_efficiency && m.host_to_device_pinned &&
+         m.host_to_device_pageable && m.device_to_host_pinned && m.device_to_host_pageable &&
+         m.host_bandwidth && m.top_k;
+}
+
+bool is_gpu(std::string_view device) {
+  try {
+    find_gpu(device);
+    return true;
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
+template <class T>
+void fill(std::optional<T>& field, const std::optional<T>& fallback) {
+  if (!field) field = fallback;
+}
+
+}  // namespace
+
+std::string to_string(TopKModel model) {
+  return kTopKNames.at(static_cast<std::size_t>(model));
+}
+
+std::vector<std::string> top_k_model_names() {
+  return {kTopKNames.begin(), kTopKNames.end()};
+}
+
+TopKModel top_k_model_from_string(std::string_view name) {
+  for (std::size_t i = 0; i < kTopKNames.size(); ++i)
+    if (name == kTopKNames[i]) return static_cast<TopKModel>(i);
+  throw InputError(unknown_name("top-k model", name, top_k_model_names()));
+}
+
+OperationCosts::OperationCosts(OperationModel model, std::string description)
+    : model_(model), description_(std::move(description)) {
+  if (!complete(model_)) throw InputError("the operation costs of the profile are incomplete");
+}
+
+std::span<const KernelBytes> kernel_bytes() {
+  return kKernels;
+}
+
+const KernelBytes& find_kernel(std::string_view name) {
+  std::vector<std::string> names;
+  for (const KernelBytes& kernel : kKernels) {
+    if (name == kernel.kernel) return kernel;
+    names.emplace_back(kernel.kernel);
+  }
+  throw InputError(unknown_name("kernel", name, names));
+}
+
+std::optional<double> OperationCosts::measured(std::string_view kernel, double elements,
+                                               double pairs) const {
+  const auto found = model_.kernels.find(kernel);
+  if (found == model_.kernels.end()) return {};
+  const KernelBytes& least = find_kernel(kernel);
+  const double floor =
+      (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+  return std::max({found->second.seconds(elements, pairs), floor, launch()});
+}
+
+double OperationCosts::kernel(std::string_view name, double elements, double pairs) const {
+  if (const auto seconds = measured(name, elements, pairs)) return *seconds;
+  const KernelBytes& least = find_kernel(name);
+  return launch() +
+         (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+}
+
+// By its own line; else its bytes at the share of the bandwidth that selecting kernels reach.
+double OperationCosts::select(const char* kernel, double elements, double k, double launches,
+                              double bytes) const {
+  if (const auto seconds = measured(kernel, elements, k)) return *seconds;
+  const double efficiency = std::string_view(kernel) == "error_feedback_top_k"
+                                ? *model_.select_efficiency
+                                : std::min(1.0, *model_.select_efficiency);
+  const KernelBytes& least = find_kernel(kernel);
+  return launches * launch() +
+         std::max(bytes / (*model_.memory_bandwidth * efficiency),
+                  (least.per_element * elements + least.per_pair * k) / *model_.memory_bandwidth);
+}
+
+double OperationCosts::elementwise(double bytes_moved) const {
+  const double axpy_bytes = find_kernel("axpy").per_element;
+  if (const auto seconds = measured("axpy", bytes_moved / axpy_bytes, 0)) return *seconds;
+  return launch() + bytes_moved / *model_.memory_bandwidth;
+}
+
+double OperationCosts::sgd_update(double elements, bool momentum) const {
+  if (const auto seconds = measured(momentum ? "sgd_momentum" : "sgd", elements, 0))
+    return *seconds;
+  return elementwise((momentum ? 5 : 3) * kElement * elements);
+}
+
+double OperationCosts::top_k_floor(double elements) const {
+  return (kAccumulate + kElement) * elements / *model_.memory_bandwidth;
+}
+
+double OperationCosts::top_k(double elements, double k, TopKModel model) const {
+  if (!(elements >= 1 && k >= 0 && k <= elements))
+    throw InputError(fmt::format("top-k of {} elements cannot select {}", elements, k));
+  const double accumulate_and_filter = (kAccumulate + kElement) * elements + kPair * k;
+  const double sort_bytes = kSortPasses * kSortPass;
+  switch (model) {
+    case TopKModel::torch_legacy:
+      if (!model_.torch_legacy_s)
+        throw InputError(fmt::format(
+            "'{}' has no cost of torch_legacy, the one-block selection of GPUs", description_));
+      return *model_.torch_legacy_s * elements * std::log2(elements);
+    case TopKModel::sort:
+      return select("sort", elements, k, 1 + 2 * kSortPasses,
+                    (kAccumulate + sort_bytes) * elements + kPair * k);
+    case TopKModel::radix_select:
+      return select("error_feedback_top_k", elements, k, 4, accumulate_and_filter);
+    case TopKModel::dgc_sample:
+      return select("dgc_sample", elements, k, 3 + 2 * kSortPasses,
+                    accumulate_and_filter + kSampleShare * elements * (kSector + sort_bytes));
+    case TopKModel::gaussian_k:
+      return select("gaussian_k", elements, k, 3 + kGaussianCorrections,
+                    accumulate_and_filter + (1 + kGaussianCorrections) * kElement * elements);
+  }
+  throw std::logic_error("unknown top-k model");
+}
+
+double OperationCosts::scatter_add(double pairs) const {
+  if (const auto seconds = measured("scatter_add", 0, pairs)) return *seconds;
+  return launch() + pairs * (kPair + 2 * kSector) / *model_.memory_bandwidth;
+}
+
+double OperationCosts::quantize(double elements, double bits) const {
+  if (const char* kernel = bits == 2 ? "two_bit_quantize" : bits == 1 ? "sign_quantize" : nullptr)
+    if (const auto seconds = measured(kernel, elements, 0)) return *seconds;
+  return elementwise(elements * (3 * kElement + bits / 8));
+}
+
+double OperationCosts::dequantize(double elements, double bits) const {
+  if (const char* kernel = bits == 2    ? "two_bit_dequantize"
+                           : bits == 1  ? "sign_dequantize"
+                           : bits == 16 ? "unpack_fp16"
+                                        : nullptr)
+    if (const auto seconds = measured(kernel, elements, 0)) return *seconds;
+  return elementwise(elements * (kElement + bits / 8));
+}
+
+double OperationCosts::copy_h2d(double bytes, bool pinned) const {
+  return copy_time(pinned ? *model_.host_to_device_pinned : *model_.host_to_device_pageable, bytes);
+}
+
+double OperationCosts::copy_d2h(double bytes, bool pinned) const {
+  return copy_time(pinned ? *model_.device_to_host_pinned : *model_.device_to_host_pageable, bytes);
+}
+
+double OperationCosts::host_update(double bytes_moved) const {
+  return bytes_moved / *model_.host_bandwidth;
+}
+
+OperationModel analytic_operations(const GpuSpec& gpu) {
+  // Rules of thumb, replaced by a measured profile: 5 us to launch a kernel, 10 us to start a copy,
+  // 78 % of the PCIe line rate from pinned memory (12.3 GB/s of 3.0 x16, 0.8 of 1.0 x4), half of it
+  // from pageable memory, 70 % of the streaming bandwidth in selection kernels (60 to 80 % is
+  // usual), one host core.
+  constexpr double kCopyLatency = 10e-6, kPcieShare = 0.78;
+  const double link = kPcieShare * pcie_bandwidth(gpu.pcie_generation, gpu.pcie_lanes);
+  OperationModel model;
+  model.launch_s = 5e-6;
+  model.memory_bandwidth = gpu_ceilings(gpu).memory_bandwidth;
+  model.select_efficiency = 0.7;
+  model.torch_legacy_s = torch_legacy_top_k(gpu);
+  model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
+  model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
+  model.host_bandwidth = 10e9;
+  model.top_k = TopKModel::radix_select;
+  return model;
+}
+
+OperationCosts operation_costs(const GpuSpec& gpu) {
+  return {analytic_operations(gpu), fmt::format("analytic: {}", gpu.name)};
+}
+
+OperationCosts operation_costs(const Profile& profile) {
+  OperationModel model = profile.operations;
+  std::string description = fmt::format("{}: {}", to_string(profile.source), profile.device);
+  if (!complete(model) || (!model.torch_legacy_s && is_gpu(profile.device))) {
+    const OperationModel fallback = analytic_operations(find_gpu(profile.device));
+    if (model != OperationModel{})
+      description += ", completed analytically";
+    else
+      description = fmt::format("analytic: {}", profile.device);
+    fill(model.launch_s, fallback.launch_s);
+    fill(model.memory_bandwidth, fallback.memory_bandwidth);
+    fill(model.select_efficiency, fallback.select_efficiency);
+    fill(model.torch_legacy_s, fallback.torch_legacy_s);
+    fill(model.host_to_device_pinned, fallback.host_to_device_pinned);
+    fill(model.host_to_device_pageable, fallback.host_to_device_pageable);
+    fill(model.device_to_host_pinned, fallback.device_to_host_pinned);
+    fill(model.device_to_host_pageable, fallback.device_to_host_pageable);
+    fill(model.host_bandwidth, fallback.host_bandwidth);
+    fill(model.top_k, fallback.top_k);
+  }
+  return {model, description};
+}
+
+}  // namespace paceline

@@ -1,0 +1,242 @@
+#include "sim/network/communication.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "sim/values/collective_values.hpp"
+
+namespace paceline {
+
+const char* to_string(CollectiveKind kind) {
+  switch (kind) {
+    case CollectiveKind::all_reduce:
+      return "all-reduce";
+    case CollectiveKind::all_gather:
+      return "all-gather";
+    case CollectiveKind::gtop_k:
+      return "gTop-k";
+    case CollectiveKind::barrier:
+      return "barrier";
+  }
+  return "";
+}
+
+const char* to_string(MessageSizes sizes) {
+  switch (sizes) {
+    case MessageSizes::fixed:
+      return "fixed";
+    case MessageSizes::actual:
+      return "actual";
+    case MessageSizes::expected:
+      return "expected";
+  }
+  return "";
+}
+
+std::string Collective::describe() const {
+  return channel.describe(call);
+}
+
+Channel::Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
+                 std::size_t workers, ChannelOptions options, Labels labels)
+    : clock_(clock),
+      transport_(transport),
+      wire_(wire),
+      later_(later),
+      options_(options),
+      labels_(std::move(labels)),
+      next_(workers, 0) {}
+
+std::string Channel::describe(const CollectiveCall& call) const {
+  if (call.kind == CollectiveKind::barrier) return "barrier";
+  return fmt::format("{} of {} ({} elements)", to_string(call.kind),
+                     labels_(call.offset, call.elements), call.elements);
+}
+
+void Channel::mismatch(std::uint32_t worker, const CollectiveCall& call,
+                       const Collective& found) const {
+  throw InputError(fmt::format(
+      "workers issue collectives in different order: number {} is '{}' on worker {} but '{}' on "
+      "worker {}",
+      found.sequence, describe(found.call), found.first_worker, describe(call), worker));
+}
+
+void Channel::submit_later(Collective& collective, const CompletionRef& after) {
+  later_.when_done(after, [this, &collective] { is_ready(collective); });
+}
+
+void Channel::all_ready(Collective& collective) {
+  if (options_.coordinated) waiting_.push_back(&collective);
+  consider();
+}
+
+// Starts what can start, if nothing is on the wire.
+void Channel::consider() {
+  if (!batch_.empty() || considering_) return;
+  if (!options_.coordinated) {
+    if (next_start_ - base_ >= open_.size()) return;
+    Collective* next = open_[next_start_ - base_].collective;
+    if (next->ready < next_.size()) return;
+    ++next_start_;
+    batch_.push_back(next);
+    start();
+    return;
+  }
+  if (waiting_.empty()) return;
+  // Decide at the end of this date, when everybody who asks now has asked.
+  considering_ = true;
+  double when = clock_.now();
+  if (options_.cycle_s > 0)
+    when = std::ceil(when / options_.cycle_s * (1 - 1e-12)) * options_.cycle_s;
+  clock_.at(
+      when + options_.negotiation_s,
+      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->start_coordinated(); }, this);
+}
+
+void Channel::start_coordinated() {
+  considering_ = false;
+  std::stable_sort(waiting_.begin(), waiting_.end(), [](const Collective* a, const Collective* b) {
+    return a->call.priority != b->call.priority ? a->call.priority > b->call.priority
+                                                : a->sequence < b->sequence;
+  });
+  double bytes = 0;
+  std::size_t taken = 0;
+  for (; taken < waiting_.size(); ++taken) {
+    const Collective* next = waiting_[taken];
+    const bool fits = next->call.kind == waiting_.front()->call.kind &&
+                      bytes + next->bytes <= options_.fusion_bytes;
+    if (taken > 0 && !fits) break;
+    bytes += next->bytes;
+  }
+  const auto end_of_batch = waiting_.begin() + static_cast<std::ptrdiff_t>(taken);
+  batch_.assign(waiting_.begin(), end_of_batch);
+  waiting_.erase(waiting_.begin(), end_of_batch);
+  start();
+}
+
+void Channel::start() {
+  double bytes = 0;
+  for (Collective* collective : batch_) {
+    if (values_.graph != nullptr) collective->measure(values_);
+    collective->started = clock_.now();
+    sizes_ = std::max(sizes_, collective->sizes);
+    bytes += collective->bytes;
+  }
+  wire_.began(clock_.now());
+  transport_.run(
+      *plans_[static_cast<int>(batch_.front()->call.kind)], bytes,
+      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->end(); }, this, 0);
+}
+
+void Channel::end() {
+  ending_.swap(batch_);
+  wire_.ended(clock_.now());
+  for (Collective* collective : ending_) {
+    const CompletionRef alive = collective->completion();
+    if (collective == last_joined_) last_joined_ = nullptr;
+    if (ended_) ended_(*collective);
+    open_[collective->sequence - base_].collective = nullptr;
+    while (!open_.empty() && open_.front().collective == nullptr) {
+      open_.pop_front();
+      ++base_;
+    }
+    collective->finish();
+  }
+  ending_.clear();
+  consider();
+}
+
+double Channel::unsent_bytes(const PreparedPlan& plan) const {
+  if (batch_.empty()) return 0;
+  PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
+  if (current != &plan) return 0;
+  double bytes = 0;
+  for (const Collective* collective : batch_) bytes += collective->bytes;
+  const double whole = current->closed_s(bytes);
+  const double gone = clock_.now() - batch_.front()->started;
+  return gone < whole ? bytes * (1 - gone / whole) : 0;
+}
+
+void Channel::describe_open(std::vector<std::string>& lines) const {
+  for (const Open& open : open_) {
+    const Collective* c = open.collective;
+    if (c == nullptr || lines.size() >= 8) continue;
+    if (c->joined < next_.size()) {
+      std::string missing;
+      std::size_t count = 0;
+      for (std::size_t w = 0; w < next_.size(); ++w)
+        if (next_[w] <= c->sequence && ++count <= 4)
+          missing += fmt::format("{}{}", count > 1 ? ", " : "", w);
+      if (count > 4) missing += fmt::format(" and {} more", count - 4);
+      lines.push_back(fmt::format("{} (first called by worker {}) waits for worker {}",
+                                  describe(c->call), c->first_worker, missing));
+    } else {
+      lines.push_back(fmt::format("{} is called by all workers but waits for its data or its turn",
+                                  describe(c->call)));
+    }
+  }
+}
+
+void AllReduceCall::take(std::uint32_t rank, const Tensor& tensor) {
+  inputs.resize(channel.workers());
+  inputs[rank] = tensor;
+}
+
+void AllReduceCall::finish() {
+  if (!inputs.empty()) {
+    const CollectiveValues& with = channel.values();
+    values = reduce_mean(*with.graph, inputs, with.weights, call.bits);
+    inputs.clear();
+  }
+  complete();
+}
+
+void GatherCall::measure(const CollectiveValues& with) {
+  if (!blocks) return;
+  double actual = 0;
+  for (const Sparse& block : *blocks) {
+    const SparseBuffer& buffer = buffer_of(block);
+    if (buffer.size_known) return;
+    actual += with.graph->take(buffer.written,
+                               [&] { return static_cast<double>(buffer.data->indices.size()); });
+  }
+  selected = actual;
+  bytes = 8 * actual;
+  sizes = MessageSizes::actual;
+}
+
+void GatherCall::take(std::uint32_t rank, const Sparse& block) {
+  if (!blocks) blocks = std::make_shared<std::vector<Sparse>>(channel.workers());
+  (*blocks)[rank] = block;
+}
+
+void GatherCall::add(const Sparse& block) {
+  selected += block.selected();
+  bytes += block.bytes();
+  if (block.estimated()) sizes = MessageSizes::expected;
+}
+
+void GlobalTopKCall::take(std::uint32_t rank, const Sparse& block) {
+  blocks.resize(channel.workers());
+  blocks[rank] = block;
+}
+
+void GlobalTopKCall::add(const Sparse& block) {
+  selected = std::max(selected, block.selected());
+  bytes = std::max(bytes, block.bytes());
+  if (block.estimated()) sizes = MessageSizes::expected;
+}
+
+void GlobalTopKCall::finish() {
+  if (!blocks.empty()) {
+    const CollectiveValues& with = channel.values();
+    values = merge_top_k(*with.graph, blocks, with.weights, static_cast<std::int64_t>(selected));
+    blocks.clear();
+  }
+  complete();
+}
+
+}  // namespace paceline

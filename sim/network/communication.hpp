@@ -1,0 +1,205 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "algorithms/schedule.hpp"
+#include "sim/time/clock.hpp"
+#include "sim/time/continuations.hpp"
+#include "sim/network/transport.hpp"
+#include "sim/values/worker_values.hpp"
+#include "sim/network/wire_time.hpp"
+
+namespace paceline {
+
+enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
+const char* to_string(CollectiveKind kind);
+
+/// What has to be equal on all workers for their calls to be one collective.
+struct CollectiveCall {
+  CollectiveKind kind;
+  std::int64_t offset;  // in the flat parameter vector
+  std::int64_t elements;
+  double bits;  // per element on the wire
+  int priority = 0;
+  bool operator==(const CollectiveCall&) const = default;
+};
+
+/// Where the sizes of messages come from: what is sent says them (a selection of k entries sends
+/// k); the values, counted; or, where those decide, the expectation that the schedule goes by.
+enum class MessageSizes : std::uint8_t { fixed, actual, expected };
+const char* to_string(MessageSizes sizes);
+
+class Channel;
+
+/// What collectives need to compute on values; `graph` is null in time-only runs.
+struct CollectiveValues {
+  TaskGraph* graph = nullptr;
+  std::vector<double> weights;  ///< by rank, summing to 1
+};
+
+/// One collective under way; made by the first worker that calls it.
+class Collective {
+ public:
+  Collective(Channel& on, CollectiveCall what, std::uint64_t number, std::uint32_t first)
+      : channel(on), call(what), sequence(number), first_worker(first) {}
+  virtual ~Collective() = default;
+  [[nodiscard]] std::string describe() const;
+  [[nodiscard]] virtual CompletionRef completion() = 0;
+  virtual void finish() = 0;  // makes the result and tells the waiters
+  /// Just before the start, with values: sizes that depend on the data.
+  virtual void measure(const CollectiveValues&) {}
+
+  Channel& channel;
+  const CollectiveCall call;
+  const std::uint64_t sequence;
+  const std::uint32_t first_worker;
+  std::uint32_t joined = 0;  // workers that have called
+  std::uint32_t ready = 0;   // workers whose data are there
+  double bytes = 0;          // on the wire, of the whole collective
+  MessageSizes sizes = MessageSizes::fixed;
+  double started = 0;
+};
+
+/// The collectives of one communication stream of all workers, one at a time. A collective can
+/// start once every worker has called it and its data are there. In order of the calls: because
+/// every worker takes part in every collective, this is the same as a FIFO per worker. Coordinated:
+/// the one with the highest priority first.
+class Channel {
+ public:
+  using Ended = std::function<void(const Collective&)>;  ///< trace
+  /// `labels(offset, elements)` names a range of parameters in messages.
+  using Labels = std::function<std::string(std::int64_t, std::int64_t)>;
+  /// `wire` is told when the workers are on the wire.
+  Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
+          std::size_t workers, ChannelOptions options, Labels labels);
+
+  void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
+  void trace(Ended ended) { ended_ = std::move(ended); }
+  void set_values(CollectiveValues values) { values_ = std::move(values); }
+  [[nodiscard]] const CollectiveValues& values() const { return values_; }
+  [[nodiscard]] std::size_t workers() const { return next_.size(); }
+
+  /// Worker `worker` calls its next collective here: a C, made now if this worker is the first.
+  /// Throws InputError naming both calls if another worker's call of the same number is a different
+  /// one.
+  template <class C>
+  C& join(std::uint32_t worker, const CollectiveCall& call) {
+    const std::uint64_t sequence = next_[worker]++;
+    // In lock-step all workers join the same collective one after the other.
+    if (last_joined_ == nullptr || sequence != last_joined_->sequence) {
+      if (sequence - base_ == open_.size()) {
+        auto* made = new C(*this, call, sequence, worker);
+        open_.push_back({CompletionRef(made), made});
+      }
+      last_joined_ = open_[sequence - base_].collective;
+    }
+    Collective& found = *last_joined_;
+    if (!(found.call == call)) mismatch(worker, call, found);
+    ++found.joined;
+    return static_cast<C&>(found);
+  }
+  /// After join: the worker's part can leave once `data` are there.
+  void submit(Collective& collective, const Tensor& data) {
+    if (data.ready())
+      is_ready(collective);
+    else
+      submit_later(collective, data.producer());
+  }
+
+  [[nodiscard]] std::string describe(const CollectiveCall& call) const;
+  /// Who waits for whom, one line per open collective, for the deadlock report.
+  void describe_open(std::vector<std::string>& lines) const;
+  [[nodiscard]] std::size_t open() const { return open_.size(); }
+  /// Of the collectives that have started: `expected` if one was, else `actual` if one was.
+  [[nodiscard]] MessageSizes sizes() const { return sizes_; }
+  /// Of the collective on the wire, if it follows this plan: the bytes that are still to pass the
+  /// links, as if it went on evenly for as long as it takes alone.
+  [[nodiscard]] double unsent_bytes(const PreparedPlan& plan) const;
+
+ private:
+  struct Open {
+    CompletionRef alive;
+    Collective* collective;  // null once ended
+  };
+  [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call,
+                             const Collective& found) const;
+  void is_ready(Collective& collective) {
+    if (++collective.ready == next_.size()) all_ready(collective);
+  }
+  void submit_later(Collective& collective, const CompletionRef& after);
+  void all_ready(Collective& collective);
+  void consider();
+  void start_coordinated();
+  void start();  // what stands in batch_
+  void end();
+
+  Clock& clock_;
+  Transport& transport_;
+  WireTime& wire_;
+  Continuations& later_;
+  ChannelOptions options_;
+  Labels labels_;
+  PreparedPlan* plans_[4] = {};
+  Ended ended_;
+  CollectiveValues values_;
+  std::vector<std::uint64_t> next_;   // by worker: number of its next call
+  std::uint64_t base_ = 0;            // number of open_.front()
+  std::deque<Open> open_;             // in order of calls
+  std::uint64_t next_start_ = 0;      // in order of calls: the one whose turn it is
+  std::vector<Collective*> waiting_;  // coordinated: ready on all workers, not started
+  std::vector<Collective*> batch_;    // on the wire now
+  std::vector<Collective*> ending_;
+  bool considering_ = false;
+  MessageSizes sizes_ = MessageSizes::fixed;
+  Collective* last_joined_ = nullptr;
+};
+
+class AllReduceCall final : public Result<Tensor>, public Collective {
+ public:
+  AllReduceCall(Channel& on, const CollectiveCall& what, std::uint64_t number, std::uint32_t first)
+      : Result(what.elements), Collective(on, what, number, first) {}
+  [[nodiscard]] Tensor value(TensorDevice* device) const override {
+    return {device, call.elements, call.offset, {}, values};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override;
+  void take(std::uint32_t rank, const Tensor& tensor);  // not in time-only runs
+  std::vector<Tensor> inputs;                           // by rank
+  ValuesRef values;
+};
+
+class GatherCall final : public Result<Gathered>, public Collective {
+ public:
+  using Collective::Collective;
+  [[nodiscard]] Gathered value(TensorDevice*) const override {
+    return {blocks, call.offset, call.elements, selected};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override { complete(); }
+  void measure(const CollectiveValues& values) override;
+  void take(std::uint32_t rank, const Sparse& block);  // not in time-only runs
+  void add(const Sparse& block);                       // to what travels
+  std::shared_ptr<std::vector<Sparse>> blocks;         // by rank; null in time-only runs
+  double selected = 0;
+};
+
+class GlobalTopKCall final : public Result<Sparse>, public Collective {
+ public:
+  using Collective::Collective;
+  [[nodiscard]] Sparse value(TensorDevice* device) const override {
+    return {Tensor(device, static_cast<std::int64_t>(selected), call.offset, {}, values),
+            call.elements, selected};
+  }
+  [[nodiscard]] CompletionRef completion() override { return CompletionRef(this); }
+  void finish() override;
+  void take(std::uint32_t rank, const Sparse& block);  // not in time-only runs
+  void add(const Sparse& block);  // to what travels: every message is as large as the largest block
+  std::vector<Sparse> blocks;     // by rank; empty in time-only runs
+  ValuesRef values;
+  double selected = 0;
+};
+
+}  // namespace paceline

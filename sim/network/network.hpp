@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+
+#include "platforms/cluster.hpp"
+#include "sim/time/clock.hpp"
+
+namespace paceline {
+
+/// Fluid transfers over shared links (max-min fair), driven by SimGrid. Latency is not paid here:
+/// callers wait for alpha on the clock first (SimGrid would weight a flow's share by 1/latency).
+class FluidNetwork {
+ public:
+  FluidNetwork() = default;
+  FluidNetwork(const FluidNetwork&) = delete;
+  FluidNetwork& operator=(const FluidNetwork&) = delete;
+  virtual ~FluidNetwork() = default;
+
+  /// Starts moving `bytes` now and calls fire(self, argument) when they have arrived. Nothing to
+  /// move, or no link on the way: at once, through the clock.
+  virtual void transfer(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
+                        std::uint64_t argument) = 0;
+  virtual void set_bandwidth(LinkId link, double bytes_per_second) = 0;
+  /// Runs the clock and the transfers until nothing is left or the clock is stopped.
+  virtual void run() = 0;
+};
+
+/// The one Engine of this process: a second call throws std::logic_error (fork first).
+std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock& clock);
+
+/// Reads a SimGrid XML platform (spec.topology xml) into a table of links and routes between its
+/// hosts, in a child process because an Engine cannot be taken down. Throws InputError.
+Cluster load_xml_cluster(const ClusterSpec& spec);
+
+/// Any cluster: make_cluster, or load_xml_cluster where the topology is a platform file. Throws
+/// InputError.
+Cluster build_cluster(const ClusterSpec& spec);
+
+}  // namespace paceline

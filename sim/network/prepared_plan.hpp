@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "platforms/cluster.hpp"
+#include "sim/network/collectives/plan.hpp"
+#include "sim/network/max_min.hpp"
+
+namespace paceline {
+
+/// A plan laid over a cluster: what each message costs, which links it uses, what may be merged.
+/// All times are exact while no other traffic shares the links.
+class PreparedPlan {
+ public:
+  struct Message {
+    std::uint32_t from, to;  // ranks
+    double share;
+    double alpha;
+    double seconds_per_byte;  // of the narrowest link, or of the busiest where sharing is by design
+  };
+  struct RankRound {  // what one rank does in one round
+    std::uint32_t round;
+    std::int32_t send, receive;  // message indices, -1: none
+  };
+  struct Hop {  // flow fidelity: all messages of a stage between two ranks
+    std::uint32_t from, to;
+    double share;
+  };
+  struct HopGroup {  // hops that start after the same latency
+    double alpha;
+    std::vector<Hop> hops;
+  };
+  struct Stage {
+    std::uint32_t first_round, last_round;  // [first, last)
+    bool pipelined;  // several rounds in one stage: their fill time is paid as one delay
+    std::vector<FluidFlow>
+        flows;  // pipelined: the same hops for the max-min solver, per byte of the collective
+    double fluid_s_per_byte =
+        -1;  // pipelined: all hops at once, alone; solved when first asked for
+    std::vector<HopGroup> groups;
+    std::size_t hop_count = 0;
+  };
+
+  PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<Endpoint>& members);
+
+  [[nodiscard]] const Plan& plan() const { return plan_; }
+  [[nodiscard]] const std::vector<Endpoint>& members() const { return members_; }
+  [[nodiscard]] const std::vector<Message>& messages() const { return messages_; }
+  [[nodiscard]] const std::vector<std::vector<RankRound>>& rank_rounds() const {
+    return rank_rounds_;
+  }
+  [[nodiscard]] const std::vector<Stage>& stages() const { return stages_; }
+  [[nodiscard]] const std::vector<LinkId>& links() const { return links_; }
+  /// A link that two messages of one round share although not by design; -1: none.
+  [[nodiscard]] std::int64_t contended_link() const { return contended_link_; }
+
+  /// Seconds for `bytes`: the longest chain of messages, all ranks starting together.
+  double closed_s(double bytes);
+  /// The latency part of a pipelined stage: its longest chain less what its hops need at once.
+  double stage_fill_s(std::size_t stage, double bytes);
+  /// Share of closed_s(bytes) that is latency: the error bound of flow fidelity under contention.
+  double alpha_share(double bytes);
+
+  /// Collectives that have followed the plan: per use they cost two additions, and what a rank or a
+  /// link had of them is made on demand. A collective counts from its start on.
+  struct Uses {
+    double count = 0, bytes = 0;
+    Uses& operator-=(const Uses& other) {
+      count -= other.count;
+      bytes -= other.bytes;
+      return *this;
+    }
+  };
+  void count(double bytes) {
+    uses_.count += 1;
+    uses_.bytes += bytes;
+  }
+  [[nodiscard]] const Uses& uses() const { return uses_; }
+  [[nodiscard]] double sent_bytes(std::uint32_t rank, const Uses& uses) const {
+    return sent_share_[rank] * uses.bytes;
+  }
+  [[nodiscard]] double sent_messages(std::uint32_t rank, const Uses& uses) const {
+    return message_count_[rank] * uses.count;
+  }
+  /// Of all uses; `unsent` bytes of the one under way have not passed the links yet.
+  void add_link_bytes(std::vector<double>& link_bytes, double unsent) const;
+
+ private:
+  double longest_chain_s(std::uint32_t first_round, std::uint32_t last_round, double bytes);
+  void prepare_stages(const Cluster& cluster);
+
+  Plan plan_;
+  std::vector<Endpoint> members_;
+  std::vector<Message> messages_;             // of all rounds, in order
+  std::vector<std::uint32_t> first_message_;  // by round, and one past the end
+  std::vector<std::vector<RankRound>> rank_rounds_;
+  std::vector<Stage> stages_;
+  std::vector<LinkId> links_;
+  std::vector<double> bandwidth_;  // of all links of the cluster
+  std::int64_t contended_link_ = -1;
+  std::unordered_map<double, double> closed_cache_;
+  std::vector<std::unordered_map<double, double>> fill_cache_;
+  std::vector<double> clock_, next_clock_;
+  std::vector<double> sent_share_, message_count_, link_share_;
+  Uses uses_;
+};
+
+}  // namespace paceline

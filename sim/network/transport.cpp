@@ -1,0 +1,345 @@
+#include "sim/network/transport.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "base/units.hpp"
+
+namespace paceline {
+
+const char* to_string(Fidelity fidelity) {
+  switch (fidelity) {
+    case Fidelity::closed:
+      return "closed";
+    case Fidelity::flow:
+      return "flow";
+    case Fidelity::step:
+      return "step";
+    case Fidelity::automatic:
+      return "auto";
+  }
+  return "";
+}
+
+Fidelity fidelity_from_name(std::string_view name) {
+  for (const Fidelity f : {Fidelity::closed, Fidelity::flow, Fidelity::step, Fidelity::automatic})
+    if (name == to_string(f)) return f;
+  throw InputError(unknown_name("fidelity", name, {"auto", "closed", "flow", "step"}));
+}
+
+namespace {
+
+template <class T, class... Args>
+T* take(std::vector<std::unique_ptr<T>>& all, std::vector<T*>& free, Args&... args) {
+  if (free.empty()) {
+    all.push_back(std::make_unique<T>(args...));
+    return all.back().get();
+  }
+  T* record = free.back();
+  free.pop_back();
+  return record;
+}
+
+}  // namespace
+
+struct Transport::MessageRun {
+  Done done{};
+  Endpoint from = 0, to = 0;
+  double bytes = 0;
+  Transport* transport = nullptr;
+
+  static void arrived(void* record, std::uint64_t) {
+    auto* message = static_cast<MessageRun*>(record);
+    message->transport->free_message_runs_.push_back(message);
+    message->transport->finish(Done(message->done));
+  }
+};
+
+// Flow fidelity: stage by stage, every hop waits for its latency and then moves its bytes.
+class Transport::FlowRun {
+ public:
+  explicit FlowRun(Transport& transport) : transport_(transport) {}
+  void start(PreparedPlan& plan, double bytes, const Done& done) {
+    plan_ = &plan;
+    bytes_ = bytes;
+    done_ = done;
+    stage_ = 0;
+    start_stage();
+  }
+
+ private:
+  void start_stage() {
+    if (stage_ == plan_->stages().size()) {
+      transport_.free_flow_runs_.push_back(this);
+      transport_.finish(done_);
+      return;
+    }
+    const PreparedPlan::Stage& stage = plan_->stages()[stage_];
+    open_ = stage.hop_count;
+    const double fill = stage.pipelined ? plan_->stage_fill_s(stage_, bytes_) : 0;
+    for (std::size_t g = 0; g < stage.groups.size(); ++g)
+      transport_.clock_.after(
+          stage.groups[g].alpha + fill,
+          [](void* self, std::uint64_t group) { static_cast<FlowRun*>(self)->start_group(group); },
+          this, g);
+  }
+  void start_group(std::uint64_t group) {
+    const std::vector<Endpoint>& members = plan_->members();
+    for (const PreparedPlan::Hop& hop : plan_->stages()[stage_].groups[group].hops)
+      transport_.network_->transfer(
+          members[hop.from], members[hop.to], hop.share * bytes_,
+          [](void* self, std::uint64_t) {
+            auto* run = static_cast<FlowRun*>(self);
+            if (--run->open_ == 0) {
+              ++run->stage_;
+              run->start_stage();
+            }
+          },
+          this, 0);
+  }
+
+  Transport& transport_;
+  PreparedPlan* plan_ = nullptr;
+  double bytes_ = 0;
+  Done done_{};
+  std::size_t stage_ = 0;
+  std::size_t open_ = 0;
+};
+
+// Step fidelity: every rank walks through its rounds; a message starts when both its ends have come
+// to it.
+class Transport::StepRun {
+ public:
+  explicit StepRun(Transport& transport) : transport_(transport) {}
+  void start(PreparedPlan& plan, double bytes, const Done& done) {
+    plan_ = &plan;
+    bytes_ = bytes;
+    done_ = done;
+    ranks_.assign(plan.plan().ranks, Rank{});
+    running_ = plan.plan().ranks;
+    if (running_ == 0) return end();
+    ++running_;  // held while starting: a rank without messages must not end the run under our feet
+    for (std::uint32_t r = 0; r < ranks_.size(); ++r) enter(r);
+    if (--running_ == 0) end();
+  }
+
+ private:
+  struct Rank {
+    std::uint32_t position = 0;  // in its list of rounds
+    std::int64_t repetition = 0;
+    std::uint32_t open = 0;  // messages of the current round not through yet
+    bool ended = false;
+  };
+
+  void enter(std::uint32_t r) {
+    Rank& rank = ranks_[r];
+    const auto& rounds = plan_->rank_rounds()[r];
+    if (rank.position == rounds.size()) {
+      rank.ended = true;
+      if (--running_ == 0) end();
+      return;
+    }
+    const PreparedPlan::RankRound& now = rounds[rank.position];
+    rank.open = (now.send >= 0) + (now.receive >= 0);
+    if (now.send >= 0 &&
+        here(plan_->messages()[static_cast<std::size_t>(now.send)].to, rank, now.round))
+      begin(static_cast<std::uint32_t>(now.send));
+    if (now.receive >= 0 &&
+        here(plan_->messages()[static_cast<std::size_t>(now.receive)].from, rank, now.round))
+      begin(static_cast<std::uint32_t>(now.receive));
+  }
+  // Has the other end come to the same repetition of the same round?
+  [[nodiscard]] bool here(std::uint32_t other, const Rank& me, std::uint32_t round) const {
+    const Rank& rank = ranks_[other];
+    const auto& rounds = plan_->rank_rounds()[other];
+    return !rank.ended && rank.open > 0 && rank.position < rounds.size() &&
+           rounds[rank.position].round == round && rank.repetition == me.repetition;
+  }
+  void begin(std::uint32_t message) {
+    const double alpha = plan_->messages()[message].alpha;
+    if (alpha == 0) return send(message);
+    transport_.clock_.after(
+        alpha,
+        [](void* self, std::uint64_t m) {
+          static_cast<StepRun*>(self)->send(static_cast<std::uint32_t>(m));
+        },
+        this, message);
+  }
+  void send(std::uint32_t message) {
+    const PreparedPlan::Message& m = plan_->messages()[message];
+    transport_.network_->transfer(
+        plan_->members()[m.from], plan_->members()[m.to], m.share * bytes_,
+        [](void* self, std::uint64_t arrived) {
+          static_cast<StepRun*>(self)->arrive(static_cast<std::uint32_t>(arrived));
+        },
+        this, message);
+  }
+  void arrive(std::uint32_t message) {
+    const PreparedPlan::Message& m = plan_->messages()[message];
+    leave(m.from);
+    leave(m.to);
+  }
+  void leave(std::uint32_t r) {
+    Rank& rank = ranks_[r];
+    if (--rank.open > 0) return;
+    const std::uint32_t round = plan_->rank_rounds()[r][rank.position].round;
+    if (++rank.repetition == plan_->plan().rounds[round].repeat) {
+      rank.repetition = 0;
+      ++rank.position;
+    }
+    enter(r);
+  }
+  void end() {
+    transport_.free_step_runs_.push_back(this);
+    transport_.finish(done_);
+  }
+
+  Transport& transport_;
+  PreparedPlan* plan_ = nullptr;
+  double bytes_ = 0;
+  Done done_{};
+  std::vector<Rank> ranks_;
+  std::uint32_t running_ = 0;
+};
+
+Transport::Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, FluidNetwork* network)
+    : cluster_(cluster),
+      clock_(clock),
+      fidelity_(fidelity),
+      network_(network),
+      busy_until_(cluster.links().size(), -1),
+      link_factor_(cluster.links().size(), 1),
+      link_bytes_(cluster.links().size(), 0) {}
+
+Transport::~Transport() = default;
+
+void Transport::report_contention(LinkId link, const char* why) {
+  ++ignored_conflicts_;
+  if (fidelity_ != Fidelity::automatic || !contention_.empty()) return;
+  contention_ = fmt::format("{} on link {} at {}", why, cluster_.links()[link].name,
+                            format_duration(clock_.now()));
+  clock_.stop();
+}
+
+// Two dates that differ only by rounding are the end of one transfer and the start of the next.
+double Transport::just_after_now() const {
+  return clock_.now() * (1 + 1e-12);
+}
+
+bool Transport::check_free(const std::vector<LinkId>& links) {
+  bool all = true;
+  for (const LinkId link : links)
+    if (busy_until_[link] > just_after_now()) {
+      report_contention(link, "two transfers at once");
+      all = false;
+    }
+  return all;
+}
+
+void Transport::occupy(const std::vector<LinkId>& links, double until) {
+  for (const LinkId link : links) busy_until_[link] = std::max(busy_until_[link], until);
+}
+
+void Transport::occupy(const PreparedPlan& plan, double until) {
+  if (&plan == occupant_ && occupant_until_ <= just_after_now()) {
+    occupant_until_ = until;
+    return;
+  }
+  settle();
+  if (check_free(plan.links())) {
+    occupant_ = &plan;
+    occupant_until_ = until;
+  } else {
+    occupy(plan.links(), until);
+  }
+}
+
+void Transport::settle() {
+  if (occupant_ != nullptr) occupy(occupant_->links(), occupant_until_);
+  occupant_ = nullptr;
+}
+
+double Transport::message_s(Endpoint from, Endpoint to, double bytes) {
+  cluster_.route(from, to, route_);
+  double slowest = 0;
+  for (const LinkId link : route_.links)
+    slowest = std::max(slowest, bytes / (cluster_.links()[link].bandwidth * link_factor_[link]));
+  return route_.latency + slowest;
+}
+
+void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
+                     std::uint64_t argument) {
+  ++in_flight_;
+  const double seconds = message_s(from, to, bytes);  // leaves the route in route_
+  for (const LinkId link : route_.links) link_bytes_[link] += bytes;
+  MessageRun* run = take(message_runs_, free_message_runs_);
+  *run = {{fire, self, argument}, from, to, bytes, this};
+  if (guarded()) {
+    if (bytes > 0) {
+      settle();
+      check_free(route_.links);
+      occupy(route_.links, clock_.now() + seconds);
+    }
+    clock_.after(seconds, MessageRun::arrived, run);
+    return;
+  }
+  clock_.after(
+      route_.latency,
+      [](void* record, std::uint64_t) {
+        auto* message = static_cast<MessageRun*>(record);
+        message->transport->network_->transfer(message->from, message->to, message->bytes,
+                                               MessageRun::arrived, message, 0);
+      },
+      run);
+}
+
+void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* self,
+                    std::uint64_t argument) {
+  ++in_flight_;
+  plan.count(bytes);
+  const Done done{fire, self, argument};
+  if (plan.plan().rounds.empty()) {
+    --in_flight_;
+    clock_.after(0, fire, self, argument);
+    return;
+  }
+  if (guarded()) {
+    if (changed_) check_unchanged(plan.links());
+    if (plan.contended_link() >= 0)
+      report_contention(static_cast<LinkId>(plan.contended_link()), "two hops of one collective");
+    const double seconds = plan.closed_s(bytes);
+    occupy(plan, clock_.now() + seconds);
+    MessageRun* run = take(message_runs_, free_message_runs_);
+    *run = {done, 0, 0, bytes, this};
+    clock_.after(seconds, MessageRun::arrived, run);
+    return;
+  }
+  if (fidelity_ == Fidelity::flow) {
+    flow_error_bound_ = std::max(flow_error_bound_, plan.alpha_share(bytes));
+    take(flow_runs_, free_flow_runs_, *this)->start(plan, bytes, done);
+  } else {
+    take(step_runs_, free_step_runs_, *this)->start(plan, bytes, done);
+  }
+}
+
+void Transport::check_unchanged(const std::vector<LinkId>& links) {
+  const auto changed = std::find_if(links.begin(), links.end(),
+                                    [this](LinkId link) { return link_factor_[link] != 1; });
+  if (changed != links.end()) report_contention(*changed, "a changed bandwidth");
+}
+
+void Transport::scale_link(LinkId link, double factor) {
+  if (factor == link_factor_[link]) return;
+  link_factor_[link] = factor;
+  changed_ = true;
+  if (guarded()) {
+    settle();
+    if (busy_until_[link] > just_after_now()) report_contention(link, "a changed bandwidth");
+  }
+  if (network_ != nullptr) network_->set_bandwidth(link, cluster_.links()[link].bandwidth * factor);
+}
+
+}  // namespace paceline

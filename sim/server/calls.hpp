@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "sim/network/connection.hpp"
+
+namespace paceline {
+
+class Job;
+
+/// One worker's pushes to and pulls from the parameter servers of its job.
+class ServerCalls {
+ public:
+  /// `host`: the worker's end of the connections; `wire` is told while a push is on the wire.
+  ServerCalls(Job& job, std::uint32_t rank, Endpoint host, WireTime& wire);
+
+  /// Sends `bits` an element once `tensor` is there; done once the server has acknowledged it.
+  Pending<> push(const Shard& shard, const Tensor& tensor, double bits, int priority);
+  /// Asks for the shard; done once the server's answer is here.
+  Pending<Tensor> pull(const Shard& shard, std::int64_t version);
+
+  // The servers' answers
+  void push_acknowledged(Endpoint server, const CompletionRef& call);
+  void pull_arrived(const CompletionRef& call, const Tensor& data);
+
+  /// Bytes and messages since the start.
+  struct Sent {
+    double bytes = 0;
+    double messages = 0;
+  };
+  [[nodiscard]] const Sent& sent() const { return sent_; }
+
+ private:
+  Job& job_;
+  std::uint32_t rank_;
+  Endpoint host_;
+  std::vector<std::unique_ptr<Connection>> to_server_;
+  Sent sent_;
+};
+
+}  // namespace paceline

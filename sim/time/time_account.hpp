@@ -1,0 +1,65 @@
+#pragma once
+
+#include <algorithm>
+
+#include "algorithms/worker.hpp"
+#include "sim/network/wire_time.hpp"
+
+namespace paceline {
+
+/// What a run of one worker added up, in seconds unless said otherwise.
+struct Account {
+  double busy[7] = {};      ///< by Activity, on the compute stream (host: on the host's)
+  double exposed_wire = 0;  ///< compute idle while this worker is on the wire
+  double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
+  double waiting = 0;       ///< compute idle otherwise: for other workers or the server
+
+  [[nodiscard]] double compute() const {
+    return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
+  }
+  Account& operator+=(const Account& other);
+  Account& operator-=(const Account& other);
+  Account& operator*=(double factor);
+};
+
+/// Where the time of one worker goes: what its compute stream is busy with, and why it is idle.
+class TimeAccount {
+ public:
+  /// `collectives`: when the workers are on the wire together. Must outlive this.
+  explicit TimeAccount(const WireTime& collectives) : collectives_(collectives) {}
+
+  WireTime messages;  ///< this worker's own, to and from servers
+  WireTime local;     ///< host copies and host operations
+
+  /// The compute stream begins to compute.
+  void busy_again(double now) {
+    if (now != idle_since_) book_gap(now);
+  }
+  /// The compute stream has computed since `started`, and is idle from now on.
+  void idle_again(Activity activity, double started, double now) {
+    add(activity, now - started);
+    mark_idle(now);
+  }
+  void add(Activity activity, double seconds) {
+    account_.busy[static_cast<int>(activity)] += seconds;
+  }
+  /// What has been booked up to the present operation, or up to now if there is none.
+  [[nodiscard]] const Account& booked() const { return account_; }
+
+ private:
+  [[nodiscard]] double wire(double now) const {
+    return collectives_.total(now) + messages.total(now);
+  }
+  void mark_idle(double now) {
+    idle_since_ = now;
+    wire_at_idle_ = wire(now);
+    local_at_idle_ = local.total(now);
+  }
+  void book_gap(double now);
+
+  const WireTime& collectives_;
+  double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;
+  Account account_;
+};
+
+}  // namespace paceline

@@ -1,0 +1,205 @@
+#pragma once
+
+#include <vector>
+
+#include "algorithms/worker.hpp"
+#include "sim/network/communication.hpp"
+#include "sim/job.hpp"
+#include "sim/time/operation.hpp"
+#include "sim/server/calls.hpp"
+
+namespace paceline {
+
+/// The Worker that schedules see, in simulated time.
+class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
+ public:
+  WorkerRuntime(Job& job, std::uint32_t rank);
+  ~WorkerRuntime();
+
+  void start();  ///< puts its program on the ready queue
+  void stop();   ///< destroys its programs (in no particular order of ranks)
+
+  // Worker
+  [[nodiscard]] std::size_t rank() const override { return rank_; }
+  [[nodiscard]] std::size_t world_size() const override { return job_.spec().gpus.size(); }
+  [[nodiscard]] double weight() const override;
+  [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
+  [[nodiscard]] double now() const override { return clock_.now(); }
+  [[nodiscard]] double payload_bytes() const override { return job_.spec().payload_bits / 8; }
+  [[nodiscard]] std::int64_t step_count() const override { return job_.spec().steps; }
+  void step_done() override;
+  [[nodiscard]] double learning_rate(std::int64_t step) const override {
+    return job_.learning_rate(step);
+  }
+  void phase(std::int64_t key) override { phase_ = key; }
+
+  Pending<> forward() override;
+  Pending<> forward(TensorId through) override;
+  Pending<Tensor> backward() override;
+  Pending<Tensor> backward(TensorId down_to) override;
+  Tensor gradient(TensorRange range) override;
+  Pending<> local_step(Step step) override;
+  Pending<> update(const Tensor& gradient) override;
+  Pending<> update(const std::vector<Pending<Tensor>>& gradients, std::int64_t of_step) override;
+  Pending<> update(const std::vector<Tensor>& gradients) override;
+  Tensor parameters() override;
+  Tensor parameters(TensorRange range) override;
+  void set_parameters(const Tensor& values) override;
+
+  Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads,
+            std::int64_t elements, double seconds, ValueFunction values) override;
+  [[nodiscard]] double elementwise_s(double bytes) const override;
+  Tensor zeros(std::int64_t elements, std::int64_t offset) override;
+  Pending<> finished(const Tensor& tensor) override;
+
+  Selection select(const Tensor& residual, double scale, const Tensor& gradient, double k,
+                   Selector selector) override;
+  Tensor scatter_mean(const Gathered& blocks) override;
+  Tensor scatter(const Sparse& block) override;
+  Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) override;
+  void compressed(const Tensor& residual, const Tensor& sent) override;
+  [[nodiscard]] Selector selector() const override { return job_.spec().selector; }
+  [[nodiscard]] double quantize_s(double elements, double bits) const override;
+  [[nodiscard]] double dequantize_s(double elements, double bits) const override;
+  [[nodiscard]] double select_s(double elements, double k, Selector selector) const override;
+
+  Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry) override;
+  Pending<Gathered> all_gather(const Sparse& block, Carry carry) override;
+  Pending<Sparse> gtop_k(const Sparse& block, Carry carry) override;
+  Pending<> barrier() override;
+  [[nodiscard]] double all_reduce_s(double bytes) const override {
+    return job_.all_reduce_s(bytes);
+  }
+  [[nodiscard]] double all_gather_s(double bytes) const override {
+    return job_.all_gather_s(bytes);
+  }
+
+  Tensor copy_to_host(const Tensor& tensor) override;
+  Tensor copy_to_device(const Tensor& tensor) override;
+  Tensor host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                 double bytes_moved, ValueFunction values) override;
+  [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
+  Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override {
+    note_communication();
+    return server_calls_.push(shard, tensor, bits(carry), carry.priority);
+  }
+  Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry) override {
+    note_communication();
+    return server_calls_.pull(shard, version);
+  }
+
+  Pending<> spawn(Program program) override;
+  Pending<> delay(double seconds) override;
+
+  // TensorDevice
+  Tensor combine(double a, const Tensor& x, double b, const Tensor& y) override;
+  Tensor scale(double a, const Tensor& x) override;
+  Tensor copy(const Tensor& x) override;
+
+  // StreamListener
+  void operation_started(Stream& stream, TimedOperation& operation) override;
+  void operation_finished(Stream& stream, TimedOperation& operation) override;
+
+  // For the servers
+  [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
+  [[nodiscard]] Endpoint host() const { return node_host_; }
+  [[nodiscard]] WireTime& own_wire() { return time_.messages; }
+  [[nodiscard]] ServerCalls& server_calls() { return server_calls_; }
+
+  // For the job
+  struct Measured {
+    std::int64_t steps = 0;
+    double since_s = 0;  ///< date of the first border
+    double seconds = 0;
+    Account account;
+    ServerCalls::Sent sent;  ///< outside of collectives
+  };
+  /// What happened between the first and the newest measured border that it has passed.
+  [[nodiscard]] Measured measured();
+  [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
+  [[nodiscard]] std::int64_t current_phase() const { return phase_; }
+  [[nodiscard]] Account account_now();
+  [[nodiscard]] std::int64_t rounds() const { return rounds_; }
+  [[nodiscard]] bool ended() const { return ended_; }
+  [[nodiscard]] double end_date() const { return end_date_; }
+  void wire_changed(
+      bool on) override;  ///< of this worker's own messages, or of all workers' collectives
+  [[nodiscard]] std::string describe_waiting() const;
+  void set_straggling(double slowdown);
+  /// Sum of end dates of operations since the last call, relative to `origin`: equal sums in two
+  /// cycles mean equal relative event times.
+  [[nodiscard]] double take_fingerprint(double origin);
+
+ private:
+  struct Child;
+
+  boost::intrusive_ptr<TimedOperation> enqueue(Stream& stream, const char* name, Activity activity,
+                                               std::int32_t tag, double seconds, Range result,
+                                               std::span<const Tensor> reads,
+                                               std::function<void()> launch = {});
+  Pending<> enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
+                           std::function<void()> launch);
+  Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
+                    std::span<const Tensor> reads, std::int64_t elements, double seconds,
+                    ValueFunction values);
+  Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
+  Pending<> forward_piece(const ModelPasses::Piece& piece);
+  Pending<Tensor> backward_piece(const ModelPasses::Piece& piece, Range result);
+  void compute_gradient(TimedOperation& operation, const ModelPasses::Piece& piece, Range result);
+  Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
+                   std::int64_t offset, ValuesRef values = {});
+  [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
+  [[nodiscard]] Measured totals();
+  void record(const Stream& stream, const TimedOperation& operation);
+  void update_rate();
+  void program_ended();
+  void maybe_ended();
+  [[nodiscard]] double sample_step_factor();
+  void note_communication() { communicated_ = true; }
+  /// This worker's next collective on the channel that `carry` names.
+  template <class C>
+  C& join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
+          const Carry& carry);
+  [[nodiscard]] double bits(const Carry& carry) const {
+    return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+  }
+
+  Job& job_;
+  Clock& clock_;
+
+  // What every operation of the compute stream touches lies together.
+  Stream compute_;
+  TimeAccount time_;
+  double ends_sum_ = 0;  // of operations' end dates, and how many
+  std::uint64_t ends_count_ = 0;
+  ModelPasses passes_;                       // of the current step
+  TimedOperation* last_backward_ = nullptr;  // the newest that is not done
+  std::unique_ptr<WorkerValues> values_;     // null in time-only runs
+  bool communicated_ = false;                // in the current step
+  bool program_done_ = false;
+  bool ended_ = false;
+  std::uint32_t rank_;
+  Endpoint gpu_, node_host_;
+  double speed_;
+  Stream copy_in_, copy_out_, host_;
+  ServerCalls server_calls_;
+
+  Tensor parameters_;
+  BufferRef gradient_;  // of the current step
+
+  // Programs
+  Program program_;
+  std::vector<std::unique_ptr<Child>> children_;
+  double end_date_ = 0;
+
+  // Iterations
+  std::int64_t steps_passed_ = 0;
+  std::int64_t phase_ = 0;
+  double last_step_date_ = 0;
+  std::int64_t rounds_ = 0;
+  Measured at_first_, at_last_;  // totals at the first and the newest measured border
+  int on_wire_ = 0;
+  double straggling_ = 1;
+};
+
+}  // namespace paceline
