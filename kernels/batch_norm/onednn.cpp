@@ -1,6 +1,6 @@
 #include "kernels/batch_norm/batch_norm.hpp"
 
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {

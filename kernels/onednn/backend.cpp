@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels {
 namespace {
@@ -62,8 +62,17 @@ class OneDnnBackend final : public CpuBackend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_onednn_backend() {
-  return std::make_unique<OneDnnBackend>();
+}  // namespace paceline::kernels
+
+// What onednn_module.cpp looks up.
+extern "C" {
+
+__attribute__((visibility("default"))) const char* paceline_onednn_abi() {
+  return PACELINE_ABI;
 }
 
-}  // namespace paceline::kernels
+__attribute__((visibility("default"))) paceline::kernels::Backend* paceline_onednn_create() {
+  return new paceline::kernels::OneDnnBackend();
+}
+
+}  // extern "C"
