@@ -7,7 +7,6 @@
 #include "base/error.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/cuda_module.hpp"
-#include "kernels/operations/reference.hpp"
 
 namespace paceline::kernels {
 
@@ -15,8 +14,13 @@ void apply(Backend& on, const PointwiseCall& call, Inputs in, Outputs out) {
   on.apply(call, in, out);
 }
 
-void Backend::apply(const PointwiseCall& call, Inputs in, Outputs out) {
-  reference::apply(call, in, out);
+void Backend::sgd_step(const SgdOptions& o, std::span<const float> gradient,
+                       std::span<float> velocity, std::span<float> weights) {
+  if (o.momentum == 0)
+    apply(Sgd{o.learning_rate, o.weight_decay}, {gradient, weights}, {weights});
+  else
+    apply(SgdMomentum{o.learning_rate, o.momentum, o.weight_decay, o.nesterov},
+          {gradient, velocity, weights}, {velocity, weights});
 }
 
 void Backend::error_feedback_top_k(double scale, std::span<const float> gradient,
@@ -24,6 +28,14 @@ void Backend::error_feedback_top_k(double scale, std::span<const float> gradient
   axpy(scale, gradient, residual);
   top_k(residual, out);
   clear_at(out.indices, residual);
+}
+
+void Backend::momentum_top_k(double momentum, std::span<const float> gradient,
+                             std::span<float> velocity, std::span<float> accumulated,
+                             SparseOutput out) {
+  apply(Combine{momentum, 1}, {velocity, gradient}, {velocity});
+  error_feedback_top_k(1, velocity, accumulated, out);
+  clear_at(out.indices, velocity);
 }
 
 void Backend::scatter_fresh(std::span<const SparseView> blocks, double scale,

@@ -53,12 +53,10 @@ using Outputs = std::span<const std::span<float>>;
 
 namespace detail {
 
-template <std::size_t>
-using FloatOf = float;
-
 template <class Op, std::size_t... I>
 constexpr bool takes_floats(std::index_sequence<I...>) {
-  return std::is_invocable_v<const Op&, FloatOf<I>...>;
+  return std::is_invocable_v<const Op&,
+                             std::tuple_element_t<I, std::array<float, sizeof...(I)>>...>;
 }
 
 }  // namespace detail
@@ -84,17 +82,22 @@ constexpr OperationInfo info_of() {
   return {Op::name, Op::reads, Op::writes, bytes, pairs};
 }
 
+template <class Op>
+inline constexpr std::size_t kReads = Op::reads.size();
+template <class Op>
+inline constexpr std::size_t kWrites = Op::writes.size();
+
 /// y[0..writes) = op(x[0..reads)): one element, on host or device.
 template <Pointwise Op>
 PACELINE_DEVICE inline void apply_to_element(const Op& op, const float* x, float* y) {
   const auto result = [&]<std::size_t... I>(std::index_sequence<I...>) {
     return op(x[I]...);
   }
-  (std::make_index_sequence<Op::reads.size()>());
-  static_assert(Op::writes.size() >= 1 && Op::writes.size() <= 3);
-  if constexpr (Op::writes.size() == 1) {
+  (std::make_index_sequence<kReads<Op>>());
+  static_assert(kWrites<Op> >= 1 && kWrites<Op> <= 3);
+  if constexpr (kWrites<Op> == 1) {
     y[0] = result;
-  } else if constexpr (Op::writes.size() == 2) {
+  } else if constexpr (kWrites<Op> == 2) {
     const auto& [a, b] = result;
     y[0] = a, y[1] = b;
   } else {

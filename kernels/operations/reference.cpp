@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
+#include <vector>
+
+#include "kernels/plain.hpp"
 
 #ifdef __clang__
 #define PACELINE_INDEPENDENT
@@ -29,7 +34,7 @@ void loop(const Op op, std::size_t n, const float* const (&in)[sizeof...(R) + 1]
 
 template <class Op>
 void run(const PointwiseCall& call, Inputs in, Outputs out) {
-  constexpr std::size_t reads = Op::reads.size(), writes = Op::writes.size();
+  constexpr std::size_t reads = kReads<Op>, writes = kWrites<Op>;
   const float* from[reads + 1] = {};
   float* to[writes] = {};
   for (std::size_t i = 0; i < reads; ++i) from[i] = in[i].data();
@@ -68,6 +73,41 @@ namespace reference {
 void apply(const PointwiseCall& call, Inputs in, Outputs out) {
   call.check(in, out);
   kLoops[call.index()](call, in, out);
+}
+
+PointwiseCall example(std::size_t index) {
+  static const auto all = []<std::size_t... I>(std::index_sequence<I...>) {
+    return std::array{PointwiseCall(std::tuple_element_t<I, PointwiseList>{})...};
+  }
+  (std::make_index_sequence<kPointwiseCount>());
+  return all.at(index);
+}
+
+void apply_example(Backend& on, std::size_t index, Outputs vectors) {
+  const OperationInfo& info = kPointwiseInfo.at(index);
+  const std::size_t reads = info.reads.size();
+  const std::vector<std::span<const float>> in(vectors.begin(),
+                                               vectors.begin() + std::ptrdiff_t(reads));
+  std::vector<std::span<float>> out;
+  for (const std::string_view name : info.writes) {
+    const auto same = std::find(info.reads.begin(), info.reads.end(), name);
+    const auto at = static_cast<std::size_t>(same - info.reads.begin());
+    out.push_back(vectors[at < reads || reads < vectors.size() ? at : 1]);
+  }
+  kernels::apply(on, example(index), in, out);
+}
+
+double sum_of_squares(std::span<const float> x) {
+  return interleaved_sum<double>(static_cast<std::int64_t>(x.size()), [&](std::int64_t i) {
+    const double value = x[static_cast<std::size_t>(i)];
+    return value * value;
+  });
+}
+
+double clip_norm(double limit, std::span<float> x) {
+  const double norm = std::sqrt(sum_of_squares(x));
+  if (norm > limit && std::isfinite(norm)) apply(Scale{limit / norm}, {x}, {x});
+  return norm;
 }
 
 }  // namespace reference

@@ -8,6 +8,13 @@
 // An optimiser's step on the weights.
 namespace paceline::kernels {
 
+struct SgdOptions {
+  double learning_rate = 0.1;
+  double momentum = 0;
+  double weight_decay = 0;
+  bool nesterov = false;
+};
+
 /// w - rate (g + wd w)
 struct Sgd {
   static constexpr std::string_view name = "sgd";
