@@ -52,7 +52,7 @@ void show_model(const ShowOptions& options) {
     table.column(header, Align::right);
   for (const Operation& operation : model.operations())
     table.row(
-        {operation.name, to_string(operation.kind), shape_text(operation.output_shape),
+        {operation.name, to_string(operation.kind()), shape_text(operation.output_shape),
          fmt::format("{}", operation.parameter_elements()),
          fmt::format("{:.2f}", operation.forward_flops / 1e6),
          fmt::format("{:.2f}",

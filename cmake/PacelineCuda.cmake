@@ -52,22 +52,6 @@ else()
   message(STATUS "CUDA backend: not built (PACELINE_CUDA=${PACELINE_CUDA})")
 endif()
 
-# The module and the programs share C++ classes. Which ones is settled by the headers they are compiled from:
-# the loader refuses a module with another digest.
-file(GLOB_RECURSE interface CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.hpp)
-set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${interface})
-set(digests "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(header IN LISTS interface)
-  file(SHA256 ${header} digest)
-  string(APPEND digests "${digest}")
-endforeach()
-string(SHA256 PACELINE_CUDA_ABI "${digests}")
-string(SUBSTRING ${PACELINE_CUDA_ABI} 0 16 PACELINE_CUDA_ABI)
-set_source_files_properties(${CMAKE_SOURCE_DIR}/kernels/cuda_module.cpp
-  TARGET_DIRECTORY paceline_kernels PROPERTIES
-  COMPILE_DEFINITIONS "PACELINE_CUDA_ABI=\"${PACELINE_CUDA_ABI}\";PACELINE_CUDA_BUILD_DIRECTORY=\"${CMAKE_BINARY_DIR}/lib\"")
-target_link_libraries(paceline_kernels PRIVATE ${CMAKE_DL_LIBS})
-
 if(PACELINE_HAVE_CUDA)
   add_subdirectory(${CMAKE_SOURCE_DIR}/kernels/cuda)
 endif()

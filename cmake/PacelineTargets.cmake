@@ -41,6 +41,37 @@ function(paceline_library folder)
   endif()
 endfunction()
 
+# paceline_abi(<variable> <headers>...): a digest of the headers that a module and the programs share. The loader
+# (base/module.hpp) refuses a module with another one.
+function(paceline_abi variable)
+  file(GLOB_RECURSE interface CONFIGURE_DEPENDS ${ARGN})
+  set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${interface})
+  set(digests "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+  foreach(header IN LISTS interface)
+    file(SHA256 ${header} digest)
+    string(APPEND digests "${digest}")
+  endforeach()
+  string(SHA256 digest "${digests}")
+  string(SUBSTRING ${digest} 0 16 digest)
+  set(${variable} ${digest} PARENT_SCOPE)
+endfunction()
+
+# paceline_module(<name> ABI digest SOURCES files... DEPS targets...): libpaceline_<name>.so, opened when
+# first needed (base/module.hpp). Programs and tests depend on paceline_modules.
+add_custom_target(paceline_modules)
+function(paceline_module name)
+  cmake_parse_arguments(ARG "" "ABI" "SOURCES;DEPS" ${ARGN})
+  add_library(paceline_${name} MODULE ${ARG_SOURCES})
+  target_include_directories(paceline_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(paceline_${name} PRIVATE ${ARG_DEPS} paceline_warnings)
+  target_compile_definitions(paceline_${name} PRIVATE PACELINE_ABI="${ARG_ABI}")
+  set_target_properties(paceline_${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+  # It has copies of what it uses of our static libraries: hidden symbols keep them apart from the program's.
+  target_link_options(paceline_${name} PRIVATE -Wl,--exclude-libs,ALL)
+  add_dependencies(paceline_modules paceline_${name})
+  install(TARGETS paceline_${name} LIBRARY DESTINATION lib/paceline)
+endfunction()
+
 # Builds the tests that use threads: what ThreadSanitizer runs.
 add_custom_target(threads_tests)
 
@@ -61,6 +92,7 @@ function(paceline_tests name)
     add_executable(${name}_tests ${sources})
     target_link_libraries(${name}_tests PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main paceline_warnings)
     target_compile_definitions(${name}_tests PRIVATE PACELINE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_dependencies(${name}_tests paceline_modules)
     gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
                          PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
     if(ARG_LABEL STREQUAL "threads")

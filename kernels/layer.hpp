@@ -6,6 +6,10 @@
 #include <utility>
 #include <vector>
 
+namespace paceline::cuda {
+class Context;
+}
+
 namespace paceline::kernels {
 
 /// Extents of an array, outermost first: [batch, channels, height, width] for images, [batch,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/layer.hpp"
+#include "kernels/matrix_product.hpp"
 #include "kernels/shapes.hpp"
 
 // The reference backend's activations and layers, for fp32 and, so that gradients can be checked
@@ -46,17 +47,7 @@ T* values(Activation& activation) {
 template <class T>
 std::unique_ptr<BasicLayer<T>> make_reference_layer(const LayerShape& shape);
 
-/// C [m,n] = op(A) op(B), or C += if `accumulate`; op(A) is [m,k] and op(B) [k,n], transposed in
-/// memory where so marked. Row-major without gaps.
-template <class T>
-using MatrixProduct = void (*)(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
-                               std::int64_t k, const T* a, const T* b, bool accumulate, T* c);
-
 namespace reference {
-
-template <class T>
-void matrix_product(bool transpose_a, bool transpose_b, std::int64_t m, std::int64_t n,
-                    std::int64_t k, const T* a, const T* b, bool accumulate, T* c);
 
 /// Sum of term(0) ... term(n-1): eight interleaved partial sums, added as a balanced tree. The
 /// order is fixed, and a compiler can keep the eight in vector registers without reordering

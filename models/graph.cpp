@@ -59,7 +59,7 @@ double Model::activation_elements() const {
   double sum = 0;
   for (std::size_t i = 0; i < operations_.size(); ++i) {
     const Operation& op = operations_[i];
-    buffer[i] = op.kind == OpKind::flatten ? buffer[op.inputs[0]] : i;
+    buffer[i] = op.is<FlattenOp>() ? buffer[op.inputs[0]] : i;
     const KeptForBackward keep = kept_for_backward(op, inputs_of(operations_, op));
     sum += keep.extra_elements;
     if (keep.output) kept[buffer[i]] = true;
@@ -74,13 +74,13 @@ double Model::activation_elements() const {
 const std::vector<std::int64_t>& Model::input_shape() const {
   static const std::vector<std::int64_t> none;
   for (const Operation& op : operations_)
-    if (op.kind == OpKind::input) return op.output_shape;
+    if (op.is<InputOp>()) return op.output_shape;
   return none;
 }
 
 std::int64_t Model::classes() const {
   for (auto op = operations_.rbegin(); op != operations_.rend(); ++op)
-    if (op->kind == OpKind::softmax_loss && !op->auxiliary)
+    if (op->is<SoftmaxLossOp>() && !op->auxiliary)
       return operations_[op->inputs[0]].output_shape.back();
   return 0;
 }
@@ -89,8 +89,7 @@ std::int64_t Model::time_steps() const {
   const std::vector<std::int64_t>& shape = input_shape();
   const bool sequence =
       std::any_of(operations_.begin(), operations_.end(), [](const Operation& op) {
-        return op.kind == OpKind::embedding || op.kind == OpKind::lstm ||
-               op.kind == OpKind::attention;
+        return op.is<EmbeddingOp>() || op.is<LstmOp>() || op.is<AttentionOp>();
       });
   return sequence && !shape.empty() ? shape[0] : 1;
 }
@@ -102,7 +101,7 @@ bool Model::has_auxiliary_heads() const {
 
 bool Model::executable() const {
   return std::none_of(operations_.begin(), operations_.end(),
-                      [](const Operation& op) { return op.kind == OpKind::opaque; });
+                      [](const Operation& op) { return op.is<OpaqueOp>(); });
 }
 
 std::vector<std::size_t> backward_order(const Model& model) {

@@ -105,21 +105,20 @@ class GraphBuilder {
  public:
   explicit GraphBuilder(std::string name, std::string title = "", std::string notes = "");
 
-  std::size_t add_operation(std::string name, OpKind kind, std::vector<std::size_t> inputs,
+  std::size_t add_operation(std::string name, std::vector<std::size_t> inputs,
                             Attributes attributes);
-  /// The same with the attributes' defaults, for kinds that have none.
-  std::size_t add_operation(std::string name, OpKind kind, std::vector<std::size_t> inputs);
 
+  // The most usual ones, for short.
   std::size_t input(std::string name, std::vector<std::int64_t> shape, std::int64_t entries = 0);
-  std::size_t conv2d(std::string name, std::size_t x, ConvAttributes attributes);
-  std::size_t dense(std::string name, std::size_t x, DenseAttributes attributes);
-  std::size_t batch_norm(std::string name, std::size_t x, NormAttributes attributes = {});
-  std::size_t layer_norm(std::string name, std::size_t x, NormAttributes attributes = {});
+  std::size_t conv2d(std::string name, std::size_t x, Conv2dOp op);
+  std::size_t dense(std::string name, std::size_t x, DenseOp op);
+  std::size_t batch_norm(std::string name, std::size_t x, BatchNormOp op = {});
+  std::size_t layer_norm(std::string name, std::size_t x, LayerNormOp op = {});
   std::size_t relu(std::string name, std::size_t x);
-  std::size_t max_pool(std::string name, std::size_t x, PoolAttributes attributes);
-  std::size_t avg_pool(std::string name, std::size_t x, PoolAttributes attributes);
+  std::size_t max_pool(std::string name, std::size_t x, MaxPoolOp op);
+  std::size_t avg_pool(std::string name, std::size_t x, AvgPoolOp op);
   std::size_t global_avg_pool(std::string name, std::size_t x);
-  std::size_t lrn(std::string name, std::size_t x, LrnAttributes attributes = {});
+  std::size_t lrn(std::string name, std::size_t x, LrnOp op = {});
   std::size_t add(std::string name, std::vector<std::size_t> inputs);
   std::size_t concat(std::string name, std::vector<std::size_t> inputs);
   std::size_t dropout(std::string name, std::size_t x, double p = 0.5);

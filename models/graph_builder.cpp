@@ -15,11 +15,10 @@ GraphBuilder::GraphBuilder(std::string name, std::string title, std::string note
   model_.notes_ = std::move(notes);
 }
 
-std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
-                                        std::vector<std::size_t> inputs, Attributes attributes) {
+std::size_t GraphBuilder::add_operation(std::string name, std::vector<std::size_t> inputs,
+                                        Attributes attributes) {
   Operation op;
   op.name = std::move(name);
-  op.kind = kind;
   op.inputs = std::move(inputs);
   op.attributes = std::move(attributes);
   op.auxiliary = auxiliary_;
@@ -44,7 +43,7 @@ std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
 }
 
 void GraphBuilder::register_tensors(const Operation& op, std::size_t index) {
-  const auto* dense = std::get_if<DenseAttributes>(&op.attributes);
+  const auto* dense = std::get_if<DenseOp>(&op.attributes);
   model_.tensors_of_.emplace_back();
   for (const ParameterTensor& parameter : op.parameters) {
     register_tensor(parameter, dense != nullptr && dense->tied_to == parameter.name, index);
@@ -75,7 +74,7 @@ void GraphBuilder::register_tensor(const ParameterTensor& parameter, bool tied, 
 
 // A schedule waits for every gradient: what leads to no loss would never yield its own.
 void GraphBuilder::refuse_loose_ends() const {
-  const auto is_loss = [](const Operation& op) { return op.kind == OpKind::softmax_loss; };
+  const auto is_loss = [](const Operation& op) { return op.is<SoftmaxLossOp>(); };
   const auto& operations = model_.operations_;
   if (std::none_of(operations.begin(), operations.end(), is_loss)) return;
   for (std::size_t i = 0; i < operations.size(); ++i)
@@ -97,56 +96,51 @@ Model GraphBuilder::build() {
   return std::exchange(model_, Model());
 }
 
-std::size_t GraphBuilder::add_operation(std::string name, OpKind kind,
-                                        std::vector<std::size_t> inputs) {
-  return add_operation(std::move(name), kind, std::move(inputs), default_attributes(kind));
-}
 std::size_t GraphBuilder::input(std::string name, std::vector<std::int64_t> shape,
                                 std::int64_t entries) {
-  return add_operation(std::move(name), OpKind::input, {},
-                       InputAttributes{std::move(shape), entries});
+  return add_operation(std::move(name), {}, InputOp{std::move(shape), entries});
 }
-std::size_t GraphBuilder::conv2d(std::string name, std::size_t x, ConvAttributes attributes) {
-  return add_operation(std::move(name), OpKind::conv2d, {x}, attributes);
+std::size_t GraphBuilder::conv2d(std::string name, std::size_t x, Conv2dOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
-std::size_t GraphBuilder::dense(std::string name, std::size_t x, DenseAttributes attributes) {
-  return add_operation(std::move(name), OpKind::dense, {x}, std::move(attributes));
+std::size_t GraphBuilder::dense(std::string name, std::size_t x, DenseOp op) {
+  return add_operation(std::move(name), {x}, std::move(op));
 }
-std::size_t GraphBuilder::batch_norm(std::string name, std::size_t x, NormAttributes attributes) {
-  return add_operation(std::move(name), OpKind::batch_norm, {x}, attributes);
+std::size_t GraphBuilder::batch_norm(std::string name, std::size_t x, BatchNormOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
-std::size_t GraphBuilder::layer_norm(std::string name, std::size_t x, NormAttributes attributes) {
-  return add_operation(std::move(name), OpKind::layer_norm, {x}, attributes);
+std::size_t GraphBuilder::layer_norm(std::string name, std::size_t x, LayerNormOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
 std::size_t GraphBuilder::relu(std::string name, std::size_t x) {
-  return add_operation(std::move(name), OpKind::relu, {x});
+  return add_operation(std::move(name), {x}, ReluOp{});
 }
-std::size_t GraphBuilder::max_pool(std::string name, std::size_t x, PoolAttributes attributes) {
-  return add_operation(std::move(name), OpKind::max_pool, {x}, attributes);
+std::size_t GraphBuilder::max_pool(std::string name, std::size_t x, MaxPoolOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
-std::size_t GraphBuilder::avg_pool(std::string name, std::size_t x, PoolAttributes attributes) {
-  return add_operation(std::move(name), OpKind::avg_pool, {x}, attributes);
+std::size_t GraphBuilder::avg_pool(std::string name, std::size_t x, AvgPoolOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
 std::size_t GraphBuilder::global_avg_pool(std::string name, std::size_t x) {
-  return add_operation(std::move(name), OpKind::global_avg_pool, {x});
+  return add_operation(std::move(name), {x}, GlobalAvgPoolOp{});
 }
-std::size_t GraphBuilder::lrn(std::string name, std::size_t x, LrnAttributes attributes) {
-  return add_operation(std::move(name), OpKind::lrn, {x}, attributes);
+std::size_t GraphBuilder::lrn(std::string name, std::size_t x, LrnOp op) {
+  return add_operation(std::move(name), {x}, op);
 }
 std::size_t GraphBuilder::add(std::string name, std::vector<std::size_t> inputs) {
-  return add_operation(std::move(name), OpKind::add, std::move(inputs));
+  return add_operation(std::move(name), std::move(inputs), AddOp{});
 }
 std::size_t GraphBuilder::concat(std::string name, std::vector<std::size_t> inputs) {
-  return add_operation(std::move(name), OpKind::concat, std::move(inputs));
+  return add_operation(std::move(name), std::move(inputs), ConcatOp{});
 }
 std::size_t GraphBuilder::dropout(std::string name, std::size_t x, double p) {
-  return add_operation(std::move(name), OpKind::dropout, {x}, DropoutAttributes{p});
+  return add_operation(std::move(name), {x}, DropoutOp{p});
 }
 std::size_t GraphBuilder::flatten(std::string name, std::size_t x) {
-  return add_operation(std::move(name), OpKind::flatten, {x});
+  return add_operation(std::move(name), {x}, FlattenOp{});
 }
 std::size_t GraphBuilder::softmax_loss(std::string name, std::size_t x, double weight) {
-  return add_operation(std::move(name), OpKind::softmax_loss, {x}, LossAttributes{weight});
+  return add_operation(std::move(name), {x}, SoftmaxLossOp{weight});
 }
 
 }  // namespace paceline

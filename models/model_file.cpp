@@ -21,7 +21,6 @@ constexpr std::int64_t kMostRepeats = 100'000;
 struct FileOperation {
   ObjectReader reader;
   std::string name;
-  OpKind kind = OpKind::input;
   std::vector<std::string> input_names = {};
   std::vector<std::size_t> inputs = {};  ///< positions in the file
   Attributes attributes = {};
@@ -35,15 +34,16 @@ void rethrow_at(const ObjectReader& reader, const InputError& error) {
 
 FileOperation read_operation(ObjectReader reader) {
   FileOperation op{.reader = reader, .name = reader.string("name")};
-  const std::string kind = reader.string("kind");
+  const std::string name = reader.string("kind");
+  OpKind kind{};
   try {
-    op.kind = op_kind_from_string(kind);
+    kind = op_kind_from_string(name);
   } catch (const InputError& error) {
     reader.fail_at("kind", error.what());
   }
   if (reader.has("inputs")) op.input_names = reader.strings("inputs");
   op.auxiliary = reader.boolean("auxiliary", false);
-  op.attributes = read_attributes(reader, op.kind);
+  op.attributes = read_attributes(reader, kind);
   if (reader.has("output_shape")) op.declared_shape = reader.integers("output_shape");
   reader.finish();
   return op;
@@ -121,7 +121,7 @@ void add_graph(GraphBuilder& builder, ObjectReader& model) {
     for (const std::size_t input : op.inputs) inputs.push_back(index[input]);
     builder.auxiliary(op.auxiliary);
     try {
-      index[position] = builder.add_operation(op.name, op.kind, std::move(inputs), op.attributes);
+      index[position] = builder.add_operation(op.name, std::move(inputs), op.attributes);
     } catch (const InputError& error) {
       rethrow_at(op.reader, error);
     }
@@ -139,12 +139,12 @@ void add_tensors(GraphBuilder& builder, ObjectReader& model) {
     const std::string name = reader.string("name");
     const bool repeated = reader.has("repeat");
     const std::int64_t repeat = reader.integer_or("repeat", 1, 1, kMostRepeats);
-    const Attributes attributes = read_attributes(reader, OpKind::opaque);
+    const Attributes attributes = read_attributes(reader, op_kind<OpaqueOp>);
     reader.finish();
     for (std::int64_t i = 0; i < repeat; ++i) {
       try {
-        previous = {builder.add_operation(repeated ? fmt::format("{}.{}", name, i) : name,
-                                          OpKind::opaque, previous, attributes)};
+        previous = {builder.add_operation(repeated ? fmt::format("{}.{}", name, i) : name, previous,
+                                          attributes)};
       } catch (const InputError& error) {
         rethrow_at(reader, error);
       }
@@ -155,14 +155,14 @@ void add_tensors(GraphBuilder& builder, ObjectReader& model) {
 bool is_opaque_chain(const Model& model) {
   for (std::size_t i = 0; i < model.operations().size(); ++i) {
     const Operation& op = model.operations()[i];
-    if (op.kind != OpKind::opaque || op.auxiliary) return false;
+    if (!op.is<OpaqueOp>() || op.auxiliary) return false;
     if (i == 0 ? !op.inputs.empty() : op.inputs != std::vector<std::size_t>{i - 1}) return false;
   }
   return true;
 }
 
 Json operation_json(const Model& model, const Operation& op) {
-  Json json{{"name", op.name}, {"kind", to_string(op.kind)}};
+  Json json{{"name", op.name}, {"kind", to_string(op.kind())}};
   if (!op.inputs.empty()) {
     json["inputs"] = Json::array();
     for (const std::size_t input : op.inputs)
@@ -170,7 +170,7 @@ Json operation_json(const Model& model, const Operation& op) {
   }
   write_attributes(json, op.attributes);
   if (op.auxiliary) json["auxiliary"] = true;
-  if (op.kind != OpKind::input) json["output_shape"] = op.output_shape;
+  if (!op.is<InputOp>()) json["output_shape"] = op.output_shape;
   return json;
 }
 

@@ -31,12 +31,7 @@ void set_costs(Operation& operation, const std::vector<const Operation*>& inputs
 /// its backward data pass.
 void add_fan_out_costs(Operation& operation, std::size_t consumers);
 
-/// What the backward pass of a kind wants from the forward pass.
-struct KeptForBackward {
-  bool inputs = false;
-  bool output = false;
-  double extra_elements = 0;  ///< of its own: masks, indices, gates, probabilities
-};
+/// What the operation's backward pass wants from the forward pass: nothing if it has none.
 KeptForBackward kept_for_backward(const Operation& operation,
                                   const std::vector<const Operation*>& inputs);
 

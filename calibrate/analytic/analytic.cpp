@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "calibrate/analytic/fit.hpp"
 #include "calibrate/analytic/deepbench.hpp"
+#include "calibrate/analytic/fit.hpp"
 #include "calibrate/measure/gpu_ceilings.hpp"
 
 namespace paceline {
@@ -30,18 +30,12 @@ class LayerModel {
         batch_(static_cast<double>(batch)) {}
 
   [[nodiscard]] PassSeconds operator()(const Model& model, const Operation& operation) const {
-    switch (operation.kind) {
-      case OpKind::conv2d:
-        return convolution(operation);
-      case OpKind::dense:
-        return by_laws(operation, {"gemm", "gemm", "gemm"}, least_bytes(operation), 1, 1);
-      case OpKind::attention:
-        return attention(operation);
-      case OpKind::lstm:
-        return recurrent(model, operation);
-      default:
-        return streaming(operation);
-    }
+    if (operation.is<Conv2dOp>()) return convolution(operation);
+    if (operation.is<DenseOp>())
+      return by_laws(operation, {"gemm", "gemm", "gemm"}, least_bytes(operation), 1, 1);
+    if (operation.is<AttentionOp>()) return attention(operation);
+    if (operation.is<LstmOp>()) return recurrent(model, operation);
+    return streaming(operation);
   }
 
  private:
@@ -73,7 +67,7 @@ class LayerModel {
   }
 
   [[nodiscard]] PassSeconds convolution(const Operation& operation) const {
-    const Extent kernel = std::get<ConvAttributes>(operation.attributes).kernel;
+    const Extent kernel = std::get<Conv2dOp>(operation.attributes).kernel;
     const std::string kind = convolution_class(kernel.height, kernel.width);
     return by_laws(operation,
                    {kind + " forward", kind + " backward data", kind + " backward weight"},
@@ -89,7 +83,7 @@ class LayerModel {
   }
 
   [[nodiscard]] PassSeconds recurrent(const Model& model, const Operation& operation) const {
-    const auto hidden = static_cast<double>(std::get<LstmAttributes>(operation.attributes).hidden);
+    const auto hidden = static_cast<double>(std::get<LstmOp>(operation.attributes).hidden);
     const std::vector<std::int64_t>& in = model.operations()[operation.inputs.at(0)].output_shape;
     const auto steps = static_cast<double>(in.at(0)), features = static_cast<double>(in.at(1));
     return by_laws(operation, {"rnn forward", "rnn backward data", "rnn backward weight"},
@@ -117,7 +111,7 @@ class LayerModel {
 
 bool has_recurrent_layer(const Model& model) {
   return std::any_of(model.operations().begin(), model.operations().end(),
-                     [](const Operation& operation) { return operation.kind == OpKind::lstm; });
+                     [](const Operation& operation) { return operation.is<LstmOp>(); });
 }
 
 }  // namespace
@@ -125,8 +119,8 @@ bool has_recurrent_layer(const Model& model) {
 std::vector<std::size_t> timed_operations(const Model& model) {
   std::vector<std::size_t> timed;
   for (std::size_t i = 0; i < model.operations().size(); ++i) {
-    const OpKind kind = model.operations()[i].kind;
-    if (kind != OpKind::input && kind != OpKind::flatten) timed.push_back(i);
+    const Operation& op = model.operations()[i];
+    if (!op.is<InputOp>() && !op.is<FlattenOp>()) timed.push_back(i);
   }
   return timed;
 }

@@ -9,12 +9,12 @@
 #include <optional>
 
 #include "base/error.hpp"
+#include "base/statistics.hpp"
+#include "base/text_file.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/import/import.hpp"
 #include "calibrate/import/profile.hpp"
 #include "calibrate/import/trace.hpp"
-#include "base/statistics.hpp"
-#include "base/text_file.hpp"
 #include "platforms/gpus.hpp"
 
 namespace paceline {
@@ -28,27 +28,27 @@ struct KindNames {
 
 const std::vector<KindNames>& kind_names() {
   static const std::vector<KindNames> names{
-      {OpKind::conv2d, {"conv2d"}, {"ConvolutionBackward", "CudnnConvolutionBackward"}},
-      {OpKind::dense, {"linear", "addmm"}, {"AddmmBackward", "LinearBackward", "MmBackward"}},
-      {OpKind::batch_norm,
+      {op_kind<Conv2dOp>, {"conv2d"}, {"ConvolutionBackward", "CudnnConvolutionBackward"}},
+      {op_kind<DenseOp>, {"linear", "addmm"}, {"AddmmBackward", "LinearBackward", "MmBackward"}},
+      {op_kind<BatchNormOp>,
        {"batch_norm"},
        {"CudnnBatchNormBackward", "NativeBatchNormBackward", "BatchNormBackward"}},
-      {OpKind::layer_norm, {"layer_norm"}, {"NativeLayerNormBackward"}},
-      {OpKind::relu, {"relu", "relu_"}, {"ReluBackward"}},
-      {OpKind::tanh, {"tanh"}, {"TanhBackward"}},
-      {OpKind::sigmoid, {"sigmoid"}, {"SigmoidBackward"}},
-      {OpKind::gelu, {"gelu"}, {"GeluBackward"}},
-      {OpKind::max_pool, {"max_pool2d"}, {"MaxPool2DWithIndicesBackward", "MaxPool2DBackward"}},
-      {OpKind::avg_pool, {"avg_pool2d"}, {"AvgPool2DBackward"}},
-      {OpKind::global_avg_pool,
+      {op_kind<LayerNormOp>, {"layer_norm"}, {"NativeLayerNormBackward"}},
+      {op_kind<ReluOp>, {"relu", "relu_"}, {"ReluBackward"}},
+      {op_kind<TanhOp>, {"tanh"}, {"TanhBackward"}},
+      {op_kind<SigmoidOp>, {"sigmoid"}, {"SigmoidBackward"}},
+      {op_kind<GeluOp>, {"gelu"}, {"GeluBackward"}},
+      {op_kind<MaxPoolOp>, {"max_pool2d"}, {"MaxPool2DWithIndicesBackward", "MaxPool2DBackward"}},
+      {op_kind<AvgPoolOp>, {"avg_pool2d"}, {"AvgPool2DBackward"}},
+      {op_kind<GlobalAvgPoolOp>,
        {"adaptive_avg_pool2d"},
        {"AdaptiveAvgPool2DBackward", "MeanBackward"}},
-      {OpKind::add, {"add", "add_"}, {"AddBackward"}},
-      {OpKind::concat, {"cat"}, {"CatBackward"}},
-      {OpKind::dropout, {"dropout"}, {"NativeDropoutBackward", "FusedDropoutBackward"}},
-      {OpKind::embedding, {"embedding"}, {"EmbeddingBackward"}},
-      {OpKind::lstm, {"lstm"}, {"CudnnRnnBackward"}},
-      {OpKind::softmax_loss, {"cross_entropy_loss"}, {"NllLossBackward", "LogSoftmaxBackward"}}};
+      {op_kind<AddOp>, {"add", "add_"}, {"AddBackward"}},
+      {op_kind<ConcatOp>, {"cat"}, {"CatBackward"}},
+      {op_kind<DropoutOp>, {"dropout"}, {"NativeDropoutBackward", "FusedDropoutBackward"}},
+      {op_kind<EmbeddingOp>, {"embedding"}, {"EmbeddingBackward"}},
+      {op_kind<LstmOp>, {"lstm"}, {"CudnnRnnBackward"}},
+      {op_kind<SoftmaxLossOp>, {"cross_entropy_loss"}, {"NllLossBackward", "LogSoftmaxBackward"}}};
   return names;
 }
 
@@ -59,7 +59,7 @@ constexpr double kManyOthers = 0.2;  // share of the GPU time that is worth a wa
 // One operation of the framework as it ran, forward or backward.
 struct Call {
   TraceEvent event;
-  OpKind kind = OpKind::input;
+  OpKind kind = op_kind<InputOp>;
   bool backward = false;
   bool counter = false;  // batch-norm's own count of batches, an addition of one
   double gpu_us = 0;
@@ -81,7 +81,7 @@ std::optional<Call> call_of(const TraceEvent& event) {
   } else if (name.starts_with("aten::")) {
     name.erase(0, 6);
   } else if (name.starts_with("Optimizer.")) {
-    return Call{event, OpKind::input};  // hides the additions inside
+    return Call{event, op_kind<InputOp>};  // hides the additions inside
   } else {
     return {};
   }
@@ -111,7 +111,7 @@ std::vector<Call> outermost_calls(const Trace& trace) {
     if (call.event.start < until) continue;
     until = call.event.end();
     const auto last = last_of.find(call.event.thread);
-    if (call.kind == OpKind::batch_norm && last != last_of.end() &&
+    if (call.kind == op_kind<BatchNormOp> && last != last_of.end() &&
         outermost[last->second].event.name == "aten::add_")
       outermost[last->second].counter = true;
     last_of[call.event.thread] = outermost.size();
@@ -194,11 +194,11 @@ std::optional<std::vector<double>> seconds_of(const Demand& demand,
   std::vector<double> seconds;
   for (const Call* call : calls) seconds.push_back(call->gpu_us * 1e-6);
   // Cross-entropy runs two nodes backward, log-softmax and its loss.
-  if (demand.kind == Kind{OpKind::softmax_loss, true} && calls.size() == 2 * expected) {
+  if (demand.kind == Kind{op_kind<SoftmaxLossOp>, true} && calls.size() == 2 * expected) {
     for (std::size_t i = 0; i < expected; ++i) seconds[i] = seconds[2 * i] + seconds[2 * i + 1];
     seconds.resize(expected);
   }
-  if (demand.kind == Kind{OpKind::add, false} && seconds.size() != expected) {
+  if (demand.kind == Kind{op_kind<AddOp>, false} && seconds.size() != expected) {
     seconds.clear();
     for (const Call* call : calls)
       if (!call->counter) seconds.push_back(call->gpu_us * 1e-6);
@@ -266,7 +266,7 @@ class Matcher {
 
 // How many LSTM operations of the model one call runs: nn.LSTM(num_layers=2) is one call.
 std::size_t Matcher::lstm_layers_per_call(std::size_t layers) const {
-  const auto found = calls_.find({OpKind::lstm, false});
+  const auto found = calls_.find({op_kind<LstmOp>, false});
   if (found == calls_.end()) return 1;
   for (const auto& calls : found->second)
     if (!calls.empty())
@@ -277,16 +277,16 @@ std::size_t Matcher::lstm_layers_per_call(std::size_t layers) const {
 void Matcher::make_demands() {
   std::map<OpKind, std::vector<std::size_t>> of_kind;  // in forward order
   for (const std::size_t i : timed_operations(model_))
-    of_kind[model_.operations()[i].kind].push_back(i);
+    of_kind[model_.operations()[i].kind()].push_back(i);
   std::vector<bool> inside(model_.operations().size(), false);  // of one LSTM call
   std::vector<std::vector<std::size_t>> stacks;
-  if (const auto lstm = of_kind.find(OpKind::lstm); lstm != of_kind.end()) {
+  if (const auto lstm = of_kind.find(op_kind<LstmOp>); lstm != of_kind.end()) {
     const std::size_t per_call = lstm_layers_per_call(lstm->second.size());
     for (std::size_t i = 0; i < lstm->second.size(); i += per_call) {
       const auto first = lstm->second.begin() + static_cast<std::ptrdiff_t>(i);
       stacks.emplace_back(first, first + static_cast<std::ptrdiff_t>(per_call));
       for (std::size_t op = stacks.back().front(); op < stacks.back().back(); ++op)
-        inside[op] = model_.operations()[op].kind == OpKind::dropout;
+        inside[op] = model_.operations()[op].is<DropoutOp>();
     }
     if (per_call > 1)
       spread = fmt::format(
@@ -298,9 +298,10 @@ void Matcher::make_demands() {
     for (const bool back : {false, true}) {
       Demand demand{{kind, back}, !model_.operations()[operations[0]].parameters.empty(), {}};
       for (const std::size_t i : operations)
-        if (kind != OpKind::lstm && !inside[i] && (!back || model_.operations()[i].needs_gradient))
+        if (kind != op_kind<LstmOp> && !inside[i] &&
+            (!back || model_.operations()[i].needs_gradient))
           demand.groups.push_back({i});
-      if (kind == OpKind::lstm) demand.groups = stacks;
+      if (kind == op_kind<LstmOp>) demand.groups = stacks;
       if (!demand.groups.empty()) demands_.push_back(std::move(demand));
     }
 }

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "calibrate/analytic/analytic.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/analytic/analytic.hpp"
 #include "models/network/execution.hpp"
 #include "models/network/network.hpp"
 
@@ -232,7 +232,7 @@ Json layer_records(const Model& model, const NetworkPlan& plan, std::int64_t bat
   for (const std::size_t index : timed_operations(model)) {
     const Operation& operation = model.operations()[index];
     Json row{{"name", operation.name},
-             {"kind", to_string(operation.kind)},
+             {"kind", to_string(operation.kind())},
              {"output", operation.output_shape},
              {"parameters", operation.parameter_elements()},
              {"forward_flops", size * operation.forward_flops},

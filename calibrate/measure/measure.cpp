@@ -342,8 +342,8 @@ Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed) {
   };
   Batch result{std::vector<float>(count(plan.input)), std::vector<float>(count(plan.labels))};
   const auto input = std::find_if(model.operations().begin(), model.operations().end(),
-                                  [](const Operation& op) { return op.kind == OpKind::input; });
-  if (const auto entries = std::get<InputAttributes>(input->attributes).entries; entries > 0) {
+                                  [](const Operation& op) { return op.is<InputOp>(); });
+  if (const auto entries = std::get<InputOp>(input->attributes).entries; entries > 0) {
     uniform(result.inputs, entries);
   } else {
     std::normal_distribution<float> normal;

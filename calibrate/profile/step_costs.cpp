@@ -167,7 +167,7 @@ Bracket bracket_of(const Model& model, const Profile& profile, std::int64_t batc
   };
   if (high == batches.begin() || high == batches.end()) refuse("that is outside what was recorded");
   for (const Operation& operation : model.operations())
-    if (operation.kind == OpKind::lstm)
+    if (operation.is<LstmOp>())
       refuse("recurrent layers are not interpolated, their times are not monotone in the batch");
   const auto low = std::prev(high);
   const auto width = static_cast<double>(*high->batch - *low->batch);

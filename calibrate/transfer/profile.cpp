@@ -28,19 +28,11 @@ class Refusal {
 };
 
 std::string class_of(const Operation& operation, const char* pass) {
-  switch (operation.kind) {
-    case OpKind::conv2d: {
-      const Extent kernel = std::get<ConvAttributes>(operation.attributes).kernel;
-      return fmt::format("{} {}", convolution_class(kernel.height, kernel.width), pass);
-    }
-    case OpKind::dense:
-    case OpKind::attention:
-      return "gemm";
-    case OpKind::lstm:
-      return fmt::format("rnn {}", pass);
-    default:
-      return "streaming";
-  }
+  if (const auto* conv = std::get_if<Conv2dOp>(&operation.attributes))
+    return fmt::format("{} {}", convolution_class(conv->kernel.height, conv->kernel.width), pass);
+  if (operation.is<DenseOp>() || operation.is<AttentionOp>()) return "gemm";
+  if (operation.is<LstmOp>()) return fmt::format("rnn {}", pass);
+  return "streaming";
 }
 
 class LayerTransfer {
@@ -74,9 +66,9 @@ class LayerTransfer {
   [[nodiscard]] TransferAnchor kernel(const char* pass, double flops, double bytes) const {
     const std::string law = class_of(operation_, pass);
     TransferAnchor kernel{law, flops, bytes, law.starts_with("conv 3x3"), 0, 0};
-    if (operation_.kind != OpKind::lstm) return kernel;
+    if (!operation_.is<LstmOp>()) return kernel;
     // As DeepBench's recurrent layers are counted: the weights are read in every step.
-    const auto hidden = static_cast<double>(std::get<LstmAttributes>(operation_.attributes).hidden);
+    const auto hidden = static_cast<double>(std::get<LstmOp>(operation_.attributes).hidden);
     const auto& in = model_.operations()[operation_.inputs.at(0)].output_shape;
     kernel.bytes = recurrent_bytes(4, hidden, static_cast<double>(in.at(1)), batch_,
                                    static_cast<double>(in.at(0)));

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {
@@ -227,17 +227,24 @@ void accumulate(const Activation& term, Activation& sum) {
   for (std::size_t i = 0; i < count; ++i) c[i] = a[i] + b[i];
 }
 
-std::unique_ptr<Layer> make_add(const AddShape& shape) {
-  return std::make_unique<Add>(shape);
-}
-std::unique_ptr<Layer> make_concat(const ConcatShape& shape) {
-  return std::make_unique<Concat>(shape);
-}
-std::unique_ptr<Layer> make_reshape(const ReshapeShape&) {
-  return std::make_unique<Reshape>();
-}
-std::unique_ptr<Layer> make_subsample_pad(const SubsamplePadShape& shape) {
-  return std::make_unique<SubsamplePad>(shape);
+}  // namespace paceline::kernels::onednn
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> AddShape::make_onednn() const {
+  return std::make_unique<onednn::Add>(*this);
 }
 
-}  // namespace paceline::kernels::onednn
+std::unique_ptr<Layer> ConcatShape::make_onednn() const {
+  return std::make_unique<onednn::Concat>(*this);
+}
+
+std::unique_ptr<Layer> ReshapeShape::make_onednn() const {
+  return std::make_unique<onednn::Reshape>();
+}
+
+std::unique_ptr<Layer> SubsamplePadShape::make_onednn() const {
+  return std::make_unique<onednn::SubsamplePad>(*this);
+}
+
+}  // namespace paceline::kernels

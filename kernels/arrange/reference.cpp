@@ -1,6 +1,48 @@
 #include "kernels/arrange/arrange.hpp"
 
+#include <fmt/format.h>
+
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+std::vector<Dims> ConcatShape::input_dims() const {
+  std::vector<Dims> all;
+  for (std::int64_t c : channels) all.push_back({batch, c, height, width});
+  return all;
+}
+Dims ConcatShape::output_dims() const {
+  std::int64_t sum = 0;
+  for (std::int64_t c : channels) sum += c;
+  return {batch, sum, height, width};
+}
+ImageShape SubsamplePadShape::output() const {
+  return {input.batch, channels, (input.height + stride - 1) / stride,
+          (input.width + stride - 1) / stride};
+}
+void AddShape::check() const {
+  need_positive("add", dims);
+  need(inputs >= 2, "add", "needs two or more inputs");
+}
+void ConcatShape::check() const {
+  need_positive("concat", {{"batch", batch}, {"height", height}, {"width", width}});
+  need(!channels.empty(), "concat", "needs inputs");
+  need_positive("concat", channels);
+}
+void ReshapeShape::check() const {
+  need_positive("reshape", input);
+  need_positive("reshape", output);
+  need(elements(input) == elements(output), "reshape",
+       fmt::format("{} elements cannot become {}", elements(input), elements(output)));
+}
+void SubsamplePadShape::check() const {
+  need_image("subsample_pad", input);
+  need_positive("subsample_pad", {{"stride", stride}});
+  need(
+      channels >= input.channels, "subsample_pad",
+      fmt::format("{} output channels are fewer than {} input channels", channels, input.channels));
+}
+
 namespace {
 
 template <class T>
@@ -116,29 +158,29 @@ class SubsamplePad final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_add(const AddShape& shape) {
-  return std::make_unique<Add<T>>(shape);
+std::unique_ptr<BasicLayer<T>> AddShape::make_reference() const {
+  return std::make_unique<Add<T>>(*this);
 }
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_concat(const ConcatShape& shape) {
-  return std::make_unique<Concat<T>>(shape);
+std::unique_ptr<BasicLayer<T>> ConcatShape::make_reference() const {
+  return std::make_unique<Concat<T>>(*this);
 }
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_reshape(const ReshapeShape& shape) {
-  return std::make_unique<Reshape<T>>(shape);
+std::unique_ptr<BasicLayer<T>> ReshapeShape::make_reference() const {
+  return std::make_unique<Reshape<T>>(*this);
 }
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_subsample_pad(const SubsamplePadShape& shape) {
-  return std::make_unique<SubsamplePad<T>>(shape);
+std::unique_ptr<BasicLayer<T>> SubsamplePadShape::make_reference() const {
+  return std::make_unique<SubsamplePad<T>>(*this);
 }
 
-template std::unique_ptr<BasicLayer<float>> make_add(const AddShape&);
-template std::unique_ptr<BasicLayer<double>> make_add(const AddShape&);
-template std::unique_ptr<BasicLayer<float>> make_concat(const ConcatShape&);
-template std::unique_ptr<BasicLayer<double>> make_concat(const ConcatShape&);
-template std::unique_ptr<BasicLayer<float>> make_reshape(const ReshapeShape&);
-template std::unique_ptr<BasicLayer<double>> make_reshape(const ReshapeShape&);
-template std::unique_ptr<BasicLayer<float>> make_subsample_pad(const SubsamplePadShape&);
-template std::unique_ptr<BasicLayer<double>> make_subsample_pad(const SubsamplePadShape&);
+template std::unique_ptr<BasicLayer<float>> AddShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> AddShape::make_reference() const;
+template std::unique_ptr<BasicLayer<float>> ConcatShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> ConcatShape::make_reference() const;
+template std::unique_ptr<BasicLayer<float>> ReshapeShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> ReshapeShape::make_reference() const;
+template std::unique_ptr<BasicLayer<float>> SubsamplePadShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> SubsamplePadShape::make_reference() const;
 
 }  // namespace paceline::kernels

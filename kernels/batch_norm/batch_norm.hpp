@@ -1,11 +1,38 @@
 #pragma once
 
-#include "kernels/plain.hpp"
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/image_shape.hpp"
 
 namespace paceline::kernels {
 
-template <class T>
-std::unique_ptr<BasicLayer<T>> make_batch_norm(const BatchNormShape& shape);
+/// Parameters: scale [channels], shift [channels]. State: running mean, running variance [channels]
+/// each.
+struct BatchNormShape {
+  ImageShape input = {};
+  double epsilon = 1e-5;
+  double momentum =
+      0.1;            ///< weight of the new value in the running statistics, as PyTorch counts it
+  bool relu = false;  ///< apply ReLU to the result: saves a pass through memory
+  [[nodiscard]] const char* name() const { return "batch_norm"; }
+  [[nodiscard]] std::vector<Dims> input_dims() const { return {input.dims()}; }
+  [[nodiscard]] Dims output_dims() const { return input.dims(); }
+  [[nodiscard]] std::vector<Dims> parameter_dims() const {
+    return {{input.channels}, {input.channels}};
+  }
+  [[nodiscard]] std::int64_t state_elements() const { return 2 * input.channels; }
+  /// Running variance 1.
+  [[nodiscard]] std::vector<float> initial_state() const;
+  /// Throws InputError.
+  void check() const;
+  template <class T>
+  [[nodiscard]] std::unique_ptr<BasicLayer<T>> make_reference() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_onednn() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_cuda(cuda::Context& context) const;
+  bool operator==(const BatchNormShape&) const = default;
+};
 
 namespace reference {
 

@@ -1,6 +1,6 @@
 #include "kernels/batch_norm/batch_norm.hpp"
 
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {
@@ -100,8 +100,12 @@ class BatchNorm final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_batch_norm(const BatchNormShape& shape) {
-  return std::make_unique<BatchNorm>(shape);
+}  // namespace paceline::kernels::onednn
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> BatchNormShape::make_onednn() const {
+  return std::make_unique<onednn::BatchNorm>(*this);
 }
 
-}  // namespace paceline::kernels::onednn
+}  // namespace paceline::kernels

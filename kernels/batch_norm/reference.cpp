@@ -2,7 +2,21 @@
 
 #include <cmath>
 
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+std::vector<float> BatchNormShape::initial_state() const {
+  std::vector<float> state(static_cast<std::size_t>(state_elements()), 0.0f);
+  std::fill(state.begin() + input.channels, state.end(), 1.0f);
+  return state;
+}
+void BatchNormShape::check() const {
+  need_image("batch_norm", input);
+  need(epsilon > 0, "batch_norm", "epsilon must be positive");
+  need(momentum >= 0 && momentum <= 1, "batch_norm", "momentum must be between 0 and 1");
+}
+
 namespace reference {
 namespace {
 
@@ -128,14 +142,14 @@ class BatchNorm final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_batch_norm(const BatchNormShape& shape) {
-  return std::make_unique<BatchNorm<T>>(shape);
+std::unique_ptr<BasicLayer<T>> BatchNormShape::make_reference() const {
+  return std::make_unique<BatchNorm<T>>(*this);
 }
 
 template void reference::batch_statistics(const ImageShape&, const float*, float*, float*);
 template void reference::update_running_statistics(const BatchNormShape&, const float*,
                                                    const float*, float*);
-template std::unique_ptr<BasicLayer<float>> make_batch_norm(const BatchNormShape&);
-template std::unique_ptr<BasicLayer<double>> make_batch_norm(const BatchNormShape&);
+template std::unique_ptr<BasicLayer<float>> BatchNormShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> BatchNormShape::make_reference() const;
 
 }  // namespace paceline::kernels

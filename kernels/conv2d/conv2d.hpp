@@ -1,11 +1,34 @@
 #pragma once
 
-#include "kernels/plain.hpp"
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/image_shape.hpp"
 
 namespace paceline::kernels {
 
-template <class T>
-std::unique_ptr<BasicLayer<T>> make_conv2d(const Conv2dShape& shape);
+/// Parameters: weight [channels, input.channels/groups, kernel_height, kernel_width], bias
+/// [channels].
+struct Conv2dShape {
+  ImageShape input = {};
+  std::int64_t channels = 1;  ///< of the output
+  Window window = {};
+  std::int64_t groups = 1;
+  bool bias = false;
+  [[nodiscard]] ImageShape output() const;
+  [[nodiscard]] const char* name() const { return "conv2d"; }
+  [[nodiscard]] std::vector<Dims> input_dims() const { return {input.dims()}; }
+  [[nodiscard]] Dims output_dims() const { return output().dims(); }
+  [[nodiscard]] std::vector<Dims> parameter_dims() const;
+  /// Throws InputError.
+  void check() const;
+  template <class T>
+  [[nodiscard]] std::unique_ptr<BasicLayer<T>> make_reference() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_onednn() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_cuda(cuda::Context& context) const;
+  bool operator==(const Conv2dShape&) const = default;
+};
 
 namespace reference {
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {
@@ -125,8 +125,12 @@ class Conv2d final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_conv2d(const Conv2dShape& shape) {
-  return std::make_unique<Conv2d>(shape);
+}  // namespace paceline::kernels::onednn
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> Conv2dShape::make_onednn() const {
+  return std::make_unique<onednn::Conv2d>(*this);
 }
 
-}  // namespace paceline::kernels::onednn
+}  // namespace paceline::kernels

@@ -1,6 +1,29 @@
 #include "kernels/conv2d/conv2d.hpp"
 
+#include <fmt/format.h>
+
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+ImageShape Conv2dShape::output() const {
+  return slide(input, window, channels, false);
+}
+std::vector<Dims> Conv2dShape::parameter_dims() const {
+  std::vector<Dims> all{
+      {channels, input.channels / groups, window.kernel_height, window.kernel_width}};
+  if (bias) all.push_back({channels});
+  return all;
+}
+void Conv2dShape::check() const {
+  need_image("conv2d", input);
+  need_positive("conv2d", {{"output channels", channels}, {"groups", groups}});
+  need(input.channels % groups == 0 && channels % groups == 0, "conv2d",
+       fmt::format("{} groups do not divide {} input and {} output channels", groups,
+                   input.channels, channels));
+  need_window("conv2d", input, window);
+}
+
 namespace reference {
 namespace {
 
@@ -118,10 +141,10 @@ class Conv2d final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_conv2d(const Conv2dShape& shape) {
-  return std::make_unique<Conv2d<T>>(shape);
+std::unique_ptr<BasicLayer<T>> Conv2dShape::make_reference() const {
+  return std::make_unique<Conv2d<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_conv2d(const Conv2dShape&);
-template std::unique_ptr<BasicLayer<double>> make_conv2d(const Conv2dShape&);
+template std::unique_ptr<BasicLayer<float>> Conv2dShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> Conv2dShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -71,7 +71,7 @@ kernels::CudaDeviceInfo read_device_info(int device) {
 extern "C" {
 
 __attribute__((visibility("default"))) const char* paceline_cuda_abi() {
-  return PACELINE_CUDA_ABI;
+  return PACELINE_ABI;
 }
 
 /// The backend of GPU `device`, or null with the reason in `message`.

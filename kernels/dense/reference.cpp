@@ -1,6 +1,19 @@
 #include "kernels/dense/dense.hpp"
 
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+std::vector<Dims> DenseShape::parameter_dims() const {
+  std::vector<Dims> all{{outputs, inputs}};
+  if (bias) all.push_back({outputs});
+  return all;
+}
+void DenseShape::check() const {
+  need_positive("dense", {{"rows", rows}, {"inputs", inputs}, {"outputs", outputs}});
+}
+
 namespace {
 
 template <class T>
@@ -46,6 +59,12 @@ std::unique_ptr<BasicLayer<T>> make_dense(const DenseShape& shape, MatrixProduct
   return std::make_unique<Dense<T>>(shape, multiply);
 }
 template std::unique_ptr<BasicLayer<float>> make_dense(const DenseShape&, MatrixProduct<float>);
-template std::unique_ptr<BasicLayer<double>> make_dense(const DenseShape&, MatrixProduct<double>);
+
+template <class T>
+std::unique_ptr<BasicLayer<T>> DenseShape::make_reference() const {
+  return make_dense<T>(*this, reference::matrix_product<T>);
+}
+template std::unique_ptr<BasicLayer<float>> DenseShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> DenseShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -2,9 +2,18 @@
 
 #include <cmath>
 
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
 #include "kernels/random.hpp"
 
 namespace paceline::kernels {
+
+void DropoutShape::check() const {
+  need_positive("dropout", dims);
+  need(probability >= 0 && probability < 1, "dropout",
+       "the probability must be at least 0 and below 1");
+}
+
 namespace reference {
 
 void dropout_mask(const DropoutShape& shape, std::uint64_t seed, std::vector<bool>& kept) {
@@ -54,10 +63,10 @@ class Dropout final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_dropout(const DropoutShape& shape) {
-  return std::make_unique<Dropout<T>>(shape);
+std::unique_ptr<BasicLayer<T>> DropoutShape::make_reference() const {
+  return std::make_unique<Dropout<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_dropout(const DropoutShape&);
-template std::unique_ptr<BasicLayer<double>> make_dropout(const DropoutShape&);
+template std::unique_ptr<BasicLayer<float>> DropoutShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> DropoutShape::make_reference() const;
 
 }  // namespace paceline::kernels

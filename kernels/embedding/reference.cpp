@@ -5,8 +5,16 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
 
 namespace paceline::kernels {
+
+void EmbeddingShape::check() const {
+  need_positive("embedding", {{"rows", rows}, {"entries", entries}, {"features", features}});
+  need(entries <= 1 << 24, "embedding", "at most 2^24 entries: token numbers travel in fp32");
+}
+
 namespace {
 
 template <class T>
@@ -44,10 +52,10 @@ class Embedding final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_embedding(const EmbeddingShape& shape) {
-  return std::make_unique<Embedding<T>>(shape);
+std::unique_ptr<BasicLayer<T>> EmbeddingShape::make_reference() const {
+  return std::make_unique<Embedding<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_embedding(const EmbeddingShape&);
-template std::unique_ptr<BasicLayer<double>> make_embedding(const EmbeddingShape&);
+template std::unique_ptr<BasicLayer<float>> EmbeddingShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> EmbeddingShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -2,7 +2,16 @@
 
 #include <cmath>
 
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+void LayerNormShape::check() const {
+  need_positive("layer_norm", {{"rows", rows}, {"features", features}});
+  need(epsilon > 0, "layer_norm", "epsilon must be positive");
+}
+
 namespace {
 
 using reference::interleaved_sum;
@@ -77,10 +86,10 @@ class LayerNorm final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_layer_norm(const LayerNormShape& shape) {
-  return std::make_unique<LayerNorm<T>>(shape);
+std::unique_ptr<BasicLayer<T>> LayerNormShape::make_reference() const {
+  return std::make_unique<LayerNorm<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_layer_norm(const LayerNormShape&);
-template std::unique_ptr<BasicLayer<double>> make_layer_norm(const LayerNormShape&);
+template std::unique_ptr<BasicLayer<float>> LayerNormShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> LayerNormShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -2,7 +2,17 @@
 
 #include <cmath>
 
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+void LrnShape::check() const {
+  need_image("lrn", input);
+  need_positive("lrn", {{"size", size}});
+  need(size % 2 == 1, "lrn", "size must be odd");
+  need(k > 0 && alpha >= 0, "lrn", "k must be positive and alpha not negative");
+}
+
 namespace {
 
 template <class T>
@@ -69,10 +79,10 @@ class Lrn final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_lrn(const LrnShape& shape) {
-  return std::make_unique<Lrn<T>>(shape);
+std::unique_ptr<BasicLayer<T>> LrnShape::make_reference() const {
+  return std::make_unique<Lrn<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_lrn(const LrnShape&);
-template std::unique_ptr<BasicLayer<double>> make_lrn(const LrnShape&);
+template std::unique_ptr<BasicLayer<float>> LrnShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> LrnShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -2,9 +2,23 @@
 
 #include <cmath>
 
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
 #include "kernels/pointwise/pointwise.hpp"
 
 namespace paceline::kernels {
+
+std::vector<Dims> LstmShape::parameter_dims() const {
+  std::vector<Dims> all{{4 * hidden, inputs}, {4 * hidden, hidden}};
+  for (int i = 0; i < biases; ++i) all.push_back({4 * hidden});
+  return all;
+}
+void LstmShape::check() const {
+  need_positive("lstm",
+                {{"batch", batch}, {"steps", steps}, {"inputs", inputs}, {"hidden", hidden}});
+  need(biases >= 0 && biases <= 2, "lstm", "has 0, 1 or 2 biases");
+}
+
 namespace {
 
 // Inside, everything is time-major, so that one step is contiguous: [steps, batch, ...].
@@ -142,6 +156,12 @@ std::unique_ptr<BasicLayer<T>> make_lstm(const LstmShape& shape, MatrixProduct<T
   return std::make_unique<Lstm<T>>(shape, multiply);
 }
 template std::unique_ptr<BasicLayer<float>> make_lstm(const LstmShape&, MatrixProduct<float>);
-template std::unique_ptr<BasicLayer<double>> make_lstm(const LstmShape&, MatrixProduct<double>);
+
+template <class T>
+std::unique_ptr<BasicLayer<T>> LstmShape::make_reference() const {
+  return make_lstm<T>(*this, reference::matrix_product<T>);
+}
+template std::unique_ptr<BasicLayer<float>> LstmShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> LstmShape::make_reference() const;
 
 }  // namespace paceline::kernels

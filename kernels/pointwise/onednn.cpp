@@ -1,4 +1,4 @@
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {
@@ -72,8 +72,12 @@ class Pointwise final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_pointwise(const PointwiseShape& shape) {
-  return std::make_unique<Pointwise>(shape);
+}  // namespace paceline::kernels::onednn
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> PointwiseShape::make_onednn() const {
+  return std::make_unique<onednn::Pointwise>(*this);
 }
 
-}  // namespace paceline::kernels::onednn
+}  // namespace paceline::kernels

@@ -1,11 +1,29 @@
 #pragma once
 
-#include "kernels/plain.hpp"
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/layer.hpp"
 
 namespace paceline::kernels {
 
-template <class T>
-std::unique_ptr<BasicLayer<T>> make_pointwise(const PointwiseShape& shape);
+/// gelu is the exact one, x*Phi(x).
+enum class PointwiseFunction { relu, tanh, sigmoid, gelu };
+struct PointwiseShape {
+  Dims dims = {};
+  PointwiseFunction function = PointwiseFunction::relu;
+  [[nodiscard]] const char* name() const;
+  [[nodiscard]] std::vector<Dims> input_dims() const { return {dims}; }
+  [[nodiscard]] Dims output_dims() const { return dims; }
+  /// Throws InputError.
+  void check() const;
+  template <class T>
+  [[nodiscard]] std::unique_ptr<BasicLayer<T>> make_reference() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_onednn() const;
+  [[nodiscard]] std::unique_ptr<Layer> make_cuda(cuda::Context& context) const;
+  bool operator==(const PointwiseShape&) const = default;
+};
 
 namespace reference {
 

@@ -3,7 +3,28 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+const char* PointwiseShape::name() const {
+  switch (function) {
+    case PointwiseFunction::relu:
+      return "relu";
+    case PointwiseFunction::tanh:
+      return "tanh";
+    case PointwiseFunction::sigmoid:
+      return "sigmoid";
+    case PointwiseFunction::gelu:
+      return "gelu";
+  }
+  return "pointwise";
+}
+void PointwiseShape::check() const {
+  need_positive(name(), dims);
+}
+
 namespace reference {
 
 template <class T>
@@ -78,10 +99,10 @@ class Pointwise final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_pointwise(const PointwiseShape& shape) {
-  return std::make_unique<Pointwise<T>>(shape);
+std::unique_ptr<BasicLayer<T>> PointwiseShape::make_reference() const {
+  return std::make_unique<Pointwise<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_pointwise(const PointwiseShape&);
-template std::unique_ptr<BasicLayer<double>> make_pointwise(const PointwiseShape&);
+template std::unique_ptr<BasicLayer<float>> PointwiseShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> PointwiseShape::make_reference() const;
 
 }  // namespace paceline::kernels

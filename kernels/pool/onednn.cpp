@@ -1,4 +1,4 @@
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {
@@ -81,10 +81,14 @@ class Pool final : public Layer {
 
 }  // namespace
 
-std::unique_ptr<Layer> make_pool(const PoolShape& shape) {
-  auto pool = std::make_unique<Pool>(shape);
+}  // namespace paceline::kernels::onednn
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> PoolShape::make_onednn() const {
+  auto pool = std::make_unique<onednn::Pool>(*this);
   if (pool->divides_rightly()) return pool;
-  return make_plain_layer(shape, make_reference_layer<float>(shape));
+  return onednn::make_plain_layer(*this, make_reference<float>());
 }
 
-}  // namespace paceline::kernels::onednn
+}  // namespace paceline::kernels

@@ -1,6 +1,24 @@
 #include "kernels/pool/pool.hpp"
 
+#include "kernels/plain.hpp"
+
 namespace paceline::kernels {
+
+ImageShape PoolShape::output() const {
+  return slide(input, window, input.channels, ceil_mode);
+}
+PoolShape global_average(const ImageShape& input) {
+  return {.input = input,
+          .window = {.kernel_height = input.height, .kernel_width = input.width},
+          .kind = PoolKind::average};
+}
+void PoolShape::check() const {
+  need_image(name(), input);
+  need_window(name(), input, window);
+  need(2 * window.pad_height <= window.kernel_height && 2 * window.pad_width <= window.kernel_width,
+       name(), "the padding must not exceed half the kernel");
+}
+
 namespace {
 
 // One window, cut to the image; `size` counts what the average divides by.
@@ -88,10 +106,10 @@ class Pool final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_pool(const PoolShape& shape) {
-  return std::make_unique<Pool<T>>(shape);
+std::unique_ptr<BasicLayer<T>> PoolShape::make_reference() const {
+  return std::make_unique<Pool<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_pool(const PoolShape&);
-template std::unique_ptr<BasicLayer<double>> make_pool(const PoolShape&);
+template std::unique_ptr<BasicLayer<float>> PoolShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> PoolShape::make_reference() const;
 
 }  // namespace paceline::kernels

@@ -5,8 +5,16 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "kernels/image_shape.hpp"
+#include "kernels/plain.hpp"
 
 namespace paceline::kernels {
+
+void SoftmaxLossShape::check() const {
+  need_positive("softmax_loss", {{"rows", rows}, {"classes", classes}});
+  need(classes <= 1 << 24, "softmax_loss", "at most 2^24 classes: labels travel in fp32");
+}
+
 namespace {
 
 template <class T>
@@ -74,10 +82,10 @@ class SoftmaxLoss final : public BasicLayer<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<BasicLayer<T>> make_softmax_loss(const SoftmaxLossShape& shape) {
-  return std::make_unique<SoftmaxLoss<T>>(shape);
+std::unique_ptr<BasicLayer<T>> SoftmaxLossShape::make_reference() const {
+  return std::make_unique<SoftmaxLoss<T>>(*this);
 }
-template std::unique_ptr<BasicLayer<float>> make_softmax_loss(const SoftmaxLossShape&);
-template std::unique_ptr<BasicLayer<double>> make_softmax_loss(const SoftmaxLossShape&);
+template std::unique_ptr<BasicLayer<float>> SoftmaxLossShape::make_reference() const;
+template std::unique_ptr<BasicLayer<double>> SoftmaxLossShape::make_reference() const;
 
 }  // namespace paceline::kernels

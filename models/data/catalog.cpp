@@ -48,7 +48,7 @@ const Entry kEntries[] = {
 
 const Operation& input_of(const Model& model) {
   for (const Operation& op : model.operations())
-    if (op.kind == OpKind::input) return op;
+    if (op.is<InputOp>()) return op;
   throw InputError(fmt::format("model '{}' has no input for data", model.name()));
 }
 
@@ -79,14 +79,14 @@ Opened open_dataset(const DataOptions& options) {
 
 void check_fits(const Model& model, const Dataset& data) {
   const Operation& input = input_of(model);
-  const bool tokens = std::get<InputAttributes>(input.attributes).entries > 0;
+  const bool tokens = std::get<InputOp>(input.attributes).entries > 0;
   if (input.output_shape != data.sample_shape() || tokens != data.sequential())
     throw InputError(
         fmt::format("model '{}' reads {} {}, but a sample of data set '{}' is {} {}", model.name(),
                     tokens ? "tokens" : "values", shape_text(input.output_shape), data.name(),
                     data.sequential() ? "tokens" : "values", shape_text(data.sample_shape())));
   std::int64_t least = model.classes();
-  if (tokens) least = std::min(least, std::get<InputAttributes>(input.attributes).entries);
+  if (tokens) least = std::min(least, std::get<InputOp>(input.attributes).entries);
   if (data.classes() > least)
     throw InputError(fmt::format("model '{}' has {} {}, but data set '{}' has {}", model.name(),
                                  least, tokens ? "words" : "classes", data.name(), data.classes()));

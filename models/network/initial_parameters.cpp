@@ -1,40 +1,19 @@
-#include <cmath>
-
 #include "kernels/random.hpp"
 #include "models/network/network.hpp"
 
 namespace paceline {
 namespace {
 
-// Uniform in +-spread, or the constant if spread is 0.
-struct Start {
-  double spread = 0;
-  float constant = 0;
-};
-
-double inverse_root(std::int64_t n) {
-  return 1 / std::sqrt(static_cast<double>(n));
-}
-
 // Of the k-th parameter of an operation.
-Start start_of(const Operation& op, std::size_t k) {
-  const std::vector<std::int64_t>& weight = op.parameters[0].shape;
-  switch (op.kind) {
-    case OpKind::conv2d:
-    case OpKind::dense: {
-      const double inverse = inverse_root(element_count(weight) / weight[0]);
-      return {op.kind == OpKind::conv2d && k == 0 ? std::sqrt(6.0) * inverse : inverse};
-    }
-    case OpKind::lstm:
-      return {inverse_root(weight[0] / 4)};
-    case OpKind::embedding:
-      return {0.1};
-    case OpKind::batch_norm:
-    case OpKind::layer_norm:
-      return {0, k == 0 ? 1.0f : 0.0f};
-    default:
-      return {};
-  }
+InitialValues initial_of(const Operation& op, std::size_t k) {
+  return std::visit(
+      [&](const auto& a) {
+        if constexpr (requires { a.initial(k, op.parameters[0].shape); })
+          return a.initial(k, op.parameters[0].shape);
+        else
+          return InitialValues{};
+      },
+      op.attributes);
 }
 
 }  // namespace
@@ -46,7 +25,7 @@ std::vector<float> initial_parameters(const Model& model, std::uint64_t seed) {
     const std::size_t owner = model.tensors()[t].operations.front();
     std::size_t k = 0;
     while (model.tensors_of(owner)[k] != t) ++k;
-    const Start start = start_of(model.operations()[owner], k);
+    const InitialValues start = initial_of(model.operations()[owner], k);
     const auto n = static_cast<std::uint64_t>(model.tensors()[t].elements());
     for (std::uint64_t i = 0; i < n; i += 4) {
       const auto words = kernels::random_words(seed, t, i / 4);

@@ -37,14 +37,14 @@ class Planner {
     if (batch_ < 1) throw InputError(fmt::format("the batch must be 1 or more, found {}", batch_));
     const auto count = [&](OpKind kind) {
       return std::count_if(model_.operations().begin(), model_.operations().end(),
-                           [&](const Operation& op) { return op.kind == kind; });
+                           [&](const Operation& op) { return op.kind() == kind; });
     };
     for (const Operation& op : model_.operations())
-      if (op.kind == OpKind::opaque)
+      if (op.is<OpaqueOp>())
         refuse(fmt::format("of '{}' only the size is known, not what it computes", op.name));
-    if (count(OpKind::softmax_loss) == 0) refuse("it has no loss");
-    if (count(OpKind::input) != 1)
-      refuse(fmt::format("it has {} inputs, 1 is supported", count(OpKind::input)));
+    if (count(op_kind<SoftmaxLossOp>) == 0) refuse("it has no loss");
+    if (count(op_kind<InputOp>) != 1)
+      refuse(fmt::format("it has {} inputs, 1 is supported", count(op_kind<InputOp>)));
     if (model_.tensors().empty()) refuse("it has no parameters");
   }
 
@@ -55,11 +55,11 @@ class Planner {
 
   void place(std::size_t i) {
     const Operation& op = model_.operations()[i];
-    if (op.kind == OpKind::input) {
+    if (op.is<InputOp>()) {
       kernels::Dims dims = op.output_shape;
       dims.insert(dims.begin(), batch_);
       value_of_[i] = plan_.input = add_value(std::move(dims));
-    } else if (op.kind == OpKind::flatten) {
+    } else if (op.is<FlattenOp>()) {
       value_of_[i] = value_of_[op.inputs[0]];  // who reads it wants its own extents anyway
     } else if (value_of_[i] == kNone) {        // else it has been fused into an earlier step
       add_step(i);
@@ -76,22 +76,22 @@ class Planner {
     const std::vector<kernels::Dims> wanted = kernels::input_dims(step.shape);
     for (std::size_t k = 0; k < op.inputs.size(); ++k)
       step.inputs.push_back(adapt(i, value_of_[op.inputs[k]], wanted[k]));
-    if (op.kind == OpKind::softmax_loss) step.inputs.push_back(labels(op, wanted[1]));
+    if (op.is<SoftmaxLossOp>()) step.inputs.push_back(labels(op, wanted[1]));
     value_of_[i] = step.output = add_value(kernels::output_dims(step.shape));
     step.state_offset = plan_.state_elements;
     if (const std::int64_t elements = kernels::state_elements(step.shape); elements > 0) {
-      plan_.state.push_back({i, plan_.state_elements, elements, op.kind == OpKind::batch_norm});
+      plan_.state.push_back({i, plan_.state_elements, elements, op.is<BatchNormOp>()});
       plan_.state_elements += elements;
     }
     fuse_relu(i, step);
-    if (op.kind == OpKind::softmax_loss) add_loss(op);
+    if (op.is<SoftmaxLossOp>()) add_loss(op);
     plan_.steps.push_back(std::move(step));
   }
 
   // A value under the extents that a layer expects: dense reads any, for others it is copied.
   std::size_t adapt(std::size_t operation, std::size_t value, const kernels::Dims& wanted) {
-    const OpKind kind = model_.operations()[operation].kind;
-    if (plan_.values[value] == wanted || kind == OpKind::dense) return value;
+    const bool any_extents = model_.operations()[operation].is<DenseOp>();
+    if (plan_.values[value] == wanted || any_extents) return value;
     NetworkStep step;
     step.shape = kernels::ReshapeShape{plan_.values[value], wanted};
     step.operation = operation;
@@ -110,7 +110,7 @@ class Planner {
   }
 
   void add_loss(const Operation& op) {
-    plan_.losses.push_back({plan_.steps.size(), 0, std::get<LossAttributes>(op.attributes).weight,
+    plan_.losses.push_back({plan_.steps.size(), 0, std::get<SoftmaxLossOp>(op.attributes).weight,
                             plan_.values[plan_.labels][0]});
     main_loss_ = op.auxiliary ? main_loss_ : plan_.losses.size() - 1;
   }
@@ -121,7 +121,7 @@ class Planner {
     if (auto* add = std::get_if<kernels::AddShape>(&step.shape)) relu = &add->relu;
     const std::vector<std::size_t>& consumers = model_.consumers_of(i);
     if (relu == nullptr || consumers.size() != 1) return;
-    if (model_.operations()[consumers[0]].kind != OpKind::relu) return;
+    if (!model_.operations()[consumers[0]].is<ReluOp>()) return;
     *relu = true;
     value_of_[consumers[0]] = step.output;
   }

@@ -16,8 +16,7 @@ struct Bert {
   const BertModel& net;
 
   std::size_t embed(const std::string& name, std::size_t ids, std::int64_t entries) {
-    return g.add_operation("embeddings." + name, OpKind::embedding, {ids},
-                           EmbeddingAttributes{entries, net.hidden});
+    return g.add_operation("embeddings." + name, {ids}, EmbeddingOp{entries, net.hidden});
   }
 
   std::size_t embeddings() {
@@ -42,19 +41,18 @@ struct Bert {
     const std::size_t q = g.dense(p + "attention.self.query", x, {.features = net.hidden});
     const std::size_t k = g.dense(p + "attention.self.key", x, {.features = net.hidden});
     const std::size_t v = g.dense(p + "attention.self.value", x, {.features = net.hidden});
-    const std::size_t context =
-        g.add_operation(p + "attention.self", OpKind::attention, {q, k, v},
-                        AttentionAttributes{.heads = net.heads, .dropout = kDropout});
+    const std::size_t context = g.add_operation(
+        p + "attention.self", {q, k, v}, AttentionOp{.heads = net.heads, .dropout = kDropout});
     x = residual(p + "attention.output.", x, context);
     std::size_t y = g.dense(p + "intermediate.dense", x, {.features = 4 * net.hidden});
-    y = g.add_operation(p + "intermediate.gelu", OpKind::gelu, {y});
+    y = g.add_operation(p + "intermediate.gelu", {y}, GeluOp{});
     return residual(p + "output.", x, y);
   }
 
   void next_sentence(std::size_t x) {
-    x = g.dense("pooler.dense", g.add_operation("pooler.first", OpKind::first_step, {x}),
+    x = g.dense("pooler.dense", g.add_operation("pooler.first", {x}, FirstStepOp{}),
                 {.features = net.hidden});
-    x = g.add_operation("pooler.tanh", OpKind::tanh, {x});
+    x = g.add_operation("pooler.tanh", {x}, TanhOp{});
     if (net.head != BertHead::pretraining) return;
     g.softmax_loss("cls.seq_relationship.loss",
                    g.dense("cls.seq_relationship", x, {.features = 2}));
@@ -63,7 +61,7 @@ struct Bert {
   void masked_language_model(std::size_t x) {
     const std::string p = "cls.predictions.";
     x = g.dense(p + "transform.dense", x, {.features = net.hidden});
-    x = g.add_operation(p + "transform.gelu", OpKind::gelu, {x});
+    x = g.add_operation(p + "transform.gelu", {x}, GeluOp{});
     x = g.layer_norm(p + "transform.LayerNorm", x, {.epsilon = kEpsilon});
     x = g.dense(p + "decoder", x,
                 {.features = net.vocabulary, .tied_to = "embeddings.word_embeddings.weight"});

@@ -8,12 +8,10 @@ namespace {
 
 void fill(GraphBuilder& g, const LstmLanguageModel& net) {
   std::size_t x = g.input("tokens", {net.time_steps}, net.vocabulary);
-  x = g.add_operation("encoder", OpKind::embedding, {x},
-                      EmbeddingAttributes{net.vocabulary, net.hidden});
+  x = g.add_operation("encoder", {x}, EmbeddingOp{net.vocabulary, net.hidden});
   x = g.dropout("drop0", x, net.dropout);
   for (int layer = 0; layer < net.layers; ++layer) {
-    x = g.add_operation(fmt::format("rnn.l{}", layer), OpKind::lstm, {x},
-                        LstmAttributes{net.hidden, net.biases});
+    x = g.add_operation(fmt::format("rnn.l{}", layer), {x}, LstmOp{net.hidden, net.biases});
     x = g.dropout(fmt::format("drop{}", layer + 1), x, net.dropout);
   }
   x = g.dense("decoder", x,

@@ -16,7 +16,7 @@ struct Stage {
 };
 
 std::size_t conv_bn(GraphBuilder& g, const std::string& prefix, const std::string& number,
-                    std::size_t x, ConvAttributes attributes) {
+                    std::size_t x, Conv2dOp attributes) {
   attributes.bias = false;
   x = g.conv2d(fmt::format("{}conv{}", prefix, number), x, attributes);
   return g.batch_norm(fmt::format("{}bn{}", prefix, number), x);
@@ -26,8 +26,8 @@ std::size_t shortcut(GraphBuilder& g, const std::string& prefix, std::size_t x,
                      std::int64_t channels, std::int64_t stride, Shortcut kind) {
   if (stride == 1 && g.operation(x).output_shape[0] == channels) return x;
   if (kind == Shortcut::pad)
-    return g.add_operation(prefix + "downsample", OpKind::subsample_pad, {x},
-                           SubsampleAttributes{.channels = channels, .stride = stride});
+    return g.add_operation(prefix + "downsample", {x},
+                           SubsamplePadOp{.channels = channels, .stride = stride});
   const std::size_t y =
       g.conv2d(prefix + "downsample.0", x, {.channels = channels, .stride = stride, .bias = false});
   return kind == Shortcut::conv ? y : g.batch_norm(prefix + "downsample.1", y);

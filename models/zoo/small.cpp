@@ -15,15 +15,15 @@ void mlp(GraphBuilder& g) {
 void lenet5(GraphBuilder& g) {
   std::size_t x = g.input("image", {1, 28, 28});
   x = g.conv2d("conv1", x, {.channels = 6, .kernel = 5, .padding = 2});
-  x = g.add_operation("tanh1", OpKind::tanh, {x});
+  x = g.add_operation("tanh1", {x}, TanhOp{});
   x = g.avg_pool("pool1", x, {.kernel = 2, .stride = 2});
   x = g.conv2d("conv2", x, {.channels = 16, .kernel = 5});
-  x = g.add_operation("tanh2", OpKind::tanh, {x});
+  x = g.add_operation("tanh2", {x}, TanhOp{});
   x = g.avg_pool("pool2", x, {.kernel = 2, .stride = 2});
   x = g.dense("fc1", g.flatten("flatten", x), {.features = 120});
-  x = g.add_operation("tanh3", OpKind::tanh, {x});
+  x = g.add_operation("tanh3", {x}, TanhOp{});
   x = g.dense("fc2", x, {.features = 84});
-  x = g.add_operation("tanh4", OpKind::tanh, {x});
+  x = g.add_operation("tanh4", {x}, TanhOp{});
   g.softmax_loss("loss", g.dense("fc3", x, {.features = 10}));
 }
 

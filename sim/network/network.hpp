@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "platforms/cluster.hpp"
 #include "sim/time/clock.hpp"
@@ -27,6 +28,9 @@ class FluidNetwork {
 
 /// The one Engine of this process: a second call throws std::logic_error (fork first).
 std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock& clock);
+
+/// SimGrid's reading of a platform file (simgrid/module.hpp).
+std::string describe_simgrid_platform(const std::string& file);
 
 /// Reads a SimGrid XML platform (spec.topology xml) into a table of links and routes between its
 /// hosts, in a child process because an Engine cannot be taken down. Throws InputError.

@@ -241,10 +241,10 @@ TEST(ImportTrace, OptionsThatNobodyCouldReadAreRefused) {
 TEST(ImportTrace, OneCallMayBeSeveralLstmLayers) {
   GraphBuilder builder("lstms");
   std::size_t x = builder.input("tokens", {5}, 20);
-  x = builder.add_operation("encoder", OpKind::embedding, {x}, EmbeddingAttributes{20, 8});
-  x = builder.add_operation("rnn.l0", OpKind::lstm, {x}, LstmAttributes{16, 2});
+  x = builder.add_operation("encoder", {x}, EmbeddingOp{20, 8});
+  x = builder.add_operation("rnn.l0", {x}, LstmOp{16, 2});
   x = builder.dropout("drop", x, 0.5);
-  x = builder.add_operation("rnn.l1", OpKind::lstm, {x}, LstmAttributes{16, 2});
+  x = builder.add_operation("rnn.l1", {x}, LstmOp{16, 2});
   builder.softmax_loss("loss", builder.dense("decoder", x, {.features = 20}));
   const Model model = builder.build();
   TraceWriter trace;

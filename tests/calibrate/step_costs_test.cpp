@@ -129,8 +129,8 @@ TEST(Fold, TimeBeforeTheFirstParametersStandsOnTheFirstTensor) {
 TEST(Fold, TiedWeightIsReadyWithItsLastUse) {
   GraphBuilder builder("tied");
   const std::size_t tokens = builder.input("tokens", {5}, 11);
-  const std::size_t words = builder.add_operation(
-      "embed", OpKind::embedding, {tokens}, EmbeddingAttributes{.entries = 11, .features = 6});
+  const std::size_t words =
+      builder.add_operation("embed", {tokens}, EmbeddingOp{.entries = 11, .features = 6});
   builder.dense("decode", words, {.features = 11, .bias = true, .tied_to = "embed.weight"});
   const Model model = builder.build();
   ASSERT_EQ(model.tensors().size(), 2);  // embed.weight, decode.bias
@@ -227,9 +227,9 @@ TEST(StepCosts, OutsideTheBatchesIsRefused) {
 TEST(StepCosts, RecurrentLayersAreNeverInterpolated) {
   GraphBuilder builder("rnn");
   const std::size_t tokens = builder.input("tokens", {5}, 11);
-  const std::size_t words = builder.add_operation(
-      "embed", OpKind::embedding, {tokens}, EmbeddingAttributes{.entries = 11, .features = 6});
-  builder.add_operation("lstm", OpKind::lstm, {words}, LstmAttributes{.hidden = 4});
+  const std::size_t words =
+      builder.add_operation("embed", {tokens}, EmbeddingOp{.entries = 11, .features = 6});
+  builder.add_operation("lstm", {words}, LstmOp{.hidden = 4});
   const Model model = builder.build();
   Profile profile;
   profile.device = "T4";

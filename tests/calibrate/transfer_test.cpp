@@ -237,7 +237,7 @@ TEST(TransferProfile, ABackwardPassTimedAsOneIsSplitByTime) {
   int seen = 0;
   for (std::size_t i = 0; i < timed.size(); ++i) {
     const Operation& op = model.operations()[timed[i]];
-    if (op.kind != OpKind::dense || op.backward_data_flops == 0) continue;
+    if (!op.is<DenseOp>() || op.backward_data_flops == 0) continue;
     // The weight gradient moves other bytes than dx, which must not matter here.
     const double data = op.backward_data_flops * 64, weight = op.backward_weight_flops * 64;
     const auto part = [&](double flops, double bytes) {

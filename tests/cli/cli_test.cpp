@@ -6,6 +6,7 @@ namespace paceline {
 namespace {
 
 using ::testing::AnyOf;
+using ::testing::Not;
 
 TEST_F(Cli, Answers) {
   const Outcome table = paceline("run reference-wfbp");
@@ -16,6 +17,22 @@ TEST_F(Cli, Answers) {
   const Json result = parse_json(json.out, "stdout");
   EXPECT_NEAR(result.at("iteration_time_s").get<double>(), 0.419745045, 1e-9);
   EXPECT_EQ(paceline("--version").code, 0);
+}
+
+// Their loading takes longer than a closed-form answer: they are modules, opened when first needed.
+TEST_F(Cli, OpensSimGridAndOneDnnOnlyWhenNeeded) {
+  const auto opened = [this](const std::string& arguments) {
+    std::string files;
+    std::istringstream lines(shell("LD_DEBUG=files paceline " + arguments).err);
+    for (std::string line; std::getline(lines, line);)
+      if (line.find("calling init") != std::string::npos) files += line + '\n';
+    return files;
+  };
+  const std::string closed = opened("run reference-wfbp");
+  EXPECT_THAT(closed, HasSubstr("libstdc++"));
+  EXPECT_THAT(closed, Not(HasSubstr("simgrid")));
+  EXPECT_THAT(closed, Not(HasSubstr("dnnl")));
+  EXPECT_THAT(opened("run reference-wfbp --fidelity flow --steps 2"), HasSubstr("libsimgrid"));
 }
 
 TEST_F(Cli, EverySubCommandHasHelpWithExamples) {

@@ -1,10 +1,16 @@
 #include <array>
 
-#include "kernels/cuda/elementwise.cuh"
-#include "kernels/cuda/im2col.cuh"
-#include "kernels/cuda/normalization.cuh"
+#include "kernels/arrange/cuda.cuh"
+#include "kernels/batch_norm/cuda.cuh"
+#include "kernels/conv2d/im2col.cuh"
 #include "kernels/cuda/operations.cuh"
-#include "kernels/cuda/sequence.cuh"
+#include "kernels/dropout/cuda.cuh"
+#include "kernels/embedding/cuda.cuh"
+#include "kernels/layer_norm/cuda.cuh"
+#include "kernels/lrn/cuda.cuh"
+#include "kernels/lstm/cuda.cuh"
+#include "kernels/pool/cuda.cuh"
+#include "kernels/softmax_loss/cuda.cuh"
 #include "kernels/random.hpp"
 #include "tests/cuda/kernels_emulation.hpp"
 

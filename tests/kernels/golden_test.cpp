@@ -57,7 +57,7 @@ Floats portable_floats(std::size_t n, std::uint64_t stream) {
 
 std::map<std::string, std::uint64_t> layer_hashes() {
   std::map<std::string, std::uint64_t> hashes;
-  int number = 0;
+  std::map<std::string, int> cases;  // counted by kind: a case more renumbers no other kind's
   for (const LayerShape& shape : layer_shapes(0, 0)) {
     LayerCase c = random_case(shape, 1);
     std::uint64_t stream = 1;
@@ -77,7 +77,8 @@ std::map<std::string, std::uint64_t> layer_hashes() {
     hash << result.output << result.state;
     for (const Values& gradient : result.input_gradients) hash << gradient;
     for (const Values& gradient : result.parameter_gradients) hash << gradient;
-    hashes[layer_name(shape) + "-" + std::to_string(number++)] = hash.value();
+    const std::string kind = layer_name(shape);
+    hashes[kind + "-" + std::to_string(cases[kind]++)] = hash.value();
   }
   return hashes;
 }

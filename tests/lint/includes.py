@@ -15,7 +15,7 @@ BELOW = {
     "experiments": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
     "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
 }
-SHIM = "sim/network/simgrid_shim.hpp"
+SHIM = "sim/network/simgrid/shim.hpp"
 SIMGRID = re.compile(r"(simgrid|xbt|smpi)/|simgrid\.h|msg\.h")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.M)
 

@@ -48,12 +48,12 @@ TEST(Costs, ConvolutionAgreesWithCountingItsTaps) {
     const std::int64_t groups = random.in(1, 3);
     const std::int64_t in = groups * random.in(1, 4), out = groups * random.in(1, 4);
     const std::int64_t height = random.in(7, 20), width = random.in(7, 20);
-    const ConvAttributes a{.channels = out,
-                           .kernel = {random.in(1, 7), random.in(1, 7)},
-                           .stride = {random.in(1, 3), random.in(1, 3)},
-                           .padding = {random.in(0, 3), random.in(0, 3)},
-                           .groups = groups,
-                           .bias = random.coin()};
+    const Conv2dOp a{.channels = out,
+                     .kernel = {random.in(1, 7), random.in(1, 7)},
+                     .stride = {random.in(1, 3), random.in(1, 3)},
+                     .padding = {random.in(0, 3), random.in(0, 3)},
+                     .groups = groups,
+                     .bias = random.coin()};
     GraphBuilder g("test");
     g.conv2d("conv", after_convolution(g, in, height, width), a);
     const Model model = g.build();
@@ -101,14 +101,16 @@ TEST(Costs, PoolsCountTheirWindowsInBothRoundings) {
     const std::int64_t channels = random.in(1, 4), height = random.in(5, 20),
                        width = random.in(5, 20);
     const std::int64_t kernel = random.in(2, 5);
-    const PoolAttributes a{.kernel = kernel,
-                           .stride = random.in(1, 4),
-                           .padding = random.in(0, kernel / 2),
-                           .ceil_mode = random.coin()};
+    const MaxPoolOp a{.kernel = kernel,
+                      .stride = random.in(1, 4),
+                      .padding = random.in(0, kernel / 2),
+                      .ceil_mode = random.coin()};
     GraphBuilder g("test");
     const std::size_t x = after_convolution(g, channels, height, width);
     g.max_pool("max", x, a);
-    g.avg_pool("avg", x, a);
+    g.avg_pool(
+        "avg", x,
+        {.kernel = a.kernel, .stride = a.stride, .padding = a.padding, .ceil_mode = a.ceil_mode});
     const Model model = g.build();
     const Operation& max = model.operations()[2];
     const Operation& avg = model.operations()[3];
@@ -150,8 +152,8 @@ TEST(Costs, LstmAndAttention) {
     const std::int64_t steps = random.in(2, 9), in = random.in(1, 20), hidden = 4 * random.in(1, 8);
     GraphBuilder g("test");
     std::size_t x = g.dense("first", g.input("x", {steps, 3}), {.features = in});
-    x = g.add_operation("lstm", OpKind::lstm, {x}, LstmAttributes{.hidden = hidden, .biases = 2});
-    g.add_operation("attention", OpKind::attention, {x, x, x}, AttentionAttributes{.heads = 4});
+    x = g.add_operation("lstm", {x}, LstmOp{.hidden = hidden, .biases = 2});
+    g.add_operation("attention", {x, x, x}, AttentionOp{.heads = 4});
     const Model model = g.build();
     const Operation& lstm = model.operations()[2];
     const Operation& attention = model.operations()[3];
@@ -276,13 +278,12 @@ const Refusal kRefusals[] = {
     {"heads",
      [](GraphBuilder& g) {
        const std::size_t x = g.input("x", {4, 10});
-       g.add_operation("a", OpKind::attention, {x, x, x}, AttentionAttributes{.heads = 3});
+       g.add_operation("a", {x, x, x}, AttentionOp{.heads = 3});
      },
      "3 heads do not divide 10 features"},
     {"tokens",
      [](GraphBuilder& g) {
-       g.add_operation("e", OpKind::embedding, {g.input("x", {4}, 100)},
-                       EmbeddingAttributes{50, 8});
+       g.add_operation("e", {g.input("x", {4}, 100)}, EmbeddingOp{50, 8});
      },
      "has 50 entries, but 'x' numbers its tokens up to 99"},
     {"dense on tokens",
@@ -334,8 +335,7 @@ TEST(Costs, ImpossibleOperationsAreRefused) {
 
 TEST(Costs, OptionAShortcutHalvesAndPads) {
   GraphBuilder g("test");
-  g.add_operation("s", OpKind::subsample_pad, {after_convolution(g, 16, 32, 31)},
-                  SubsampleAttributes{32, 2});
+  g.add_operation("s", {after_convolution(g, 16, 32, 31)}, SubsamplePadOp{32, 2});
   EXPECT_EQ(g.build().operations().back().output_shape, (std::vector<std::int64_t>{32, 16, 16}));
 }
 

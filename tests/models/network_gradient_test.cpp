@@ -43,8 +43,8 @@ class DoubleNetwork {
     const NetworkPlan& plan = run_.plan();
     const Operation* input = nullptr;
     for (const Operation& op : model.operations())
-      if (op.kind == OpKind::input) input = &op;
-    const std::int64_t entries = std::get<InputAttributes>(input->attributes).entries;
+      if (op.is<InputOp>()) input = &op;
+    const std::int64_t entries = std::get<InputOp>(input->attributes).entries;
     fill(run_.value(plan.input), [&] {
       return entries > 0 ? static_cast<double>(random_.below(entries)) : random_.normal();
     });
@@ -162,7 +162,7 @@ TEST(NetworkGradient, RandomGraphs) {
           made = g.conv2d(name + ".mix", g.concat(name, {any(), any(), any()}), {.channels = 4});
           break;
         default:
-          made = g.add_operation(name, OpKind::tanh, {any()});
+          made = g.add_operation(name, {any()}, TanhOp{});
       }
       pool.push_back(made);
     }
@@ -193,10 +193,8 @@ TEST(NetworkGradient, TiedWeights) {
   GraphBuilder g("thrice");
   std::size_t x = g.dense("a", g.input("x", {6}), {.features = 6});
   x = g.dense("b", g.relu("ra", x), {.features = 6, .tied_to = "a.weight"});
-  x = g.dense("c", g.add_operation("tb", OpKind::tanh, {x}),
-              {.features = 6, .tied_to = "a.weight"});
-  x = g.dense("d", g.add_operation("tc", OpKind::gelu, {x}),
-              {.features = 6, .tied_to = "a.weight"});
+  x = g.dense("c", g.add_operation("tb", {x}, TanhOp{}), {.features = 6, .tied_to = "a.weight"});
+  x = g.dense("d", g.add_operation("tc", {x}, GeluOp{}), {.features = 6, .tied_to = "a.weight"});
   g.softmax_loss("loss", x);
   check_gradient(g.build(), 4);
 }

@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 Batch random_batch(const Model& model, std::int64_t samples, std::uint64_t seed) {
   RandomStream random(seed, 77);
   const Operation& input = model.operations().front();
-  const std::int64_t entries = std::get<InputAttributes>(input.attributes).entries;
+  const std::int64_t entries = std::get<InputOp>(input.attributes).entries;
   Batch batch;
   for (std::int64_t i = 0; i < samples * input.output_elements(); ++i)
     batch.inputs.push_back(entries > 0 ? static_cast<float>(random.below(entries))
@@ -243,13 +243,12 @@ TEST(Network, RefusalsNameTheOperation) {
   GraphBuilder attention("tiny-attention");
   std::size_t x = attention.input("x", {4, 6});
   x = attention.dense("q", x, {.features = 6});
-  x = attention.add_operation("look", OpKind::attention, {x, x, x},
-                              AttentionAttributes{.heads = 2});
+  x = attention.add_operation("look", {x, x, x}, AttentionOp{.heads = 2});
   attention.softmax_loss("loss", x);
   EXPECT_THAT(message(attention.build(), 2), HasSubstr("operation 'look' cannot be executed"));
 
   GraphBuilder sizes("sizes-only");
-  sizes.add_operation("w", OpKind::opaque, {}, OpaqueAttributes{.elements = 5});
+  sizes.add_operation("w", {}, OpaqueOp{.elements = 5});
   EXPECT_THAT(message(sizes.build(), 2), HasSubstr("of 'w' only the size is known"));
 
   GraphBuilder loose("no-loss");

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels::onednn {
 namespace {

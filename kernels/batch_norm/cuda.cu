@@ -1,11 +1,11 @@
-// Normalising layers.
+#include "kernels/batch_norm/batch_norm.hpp"
 
 #include <algorithm>
 
+#include "kernels/batch_norm/cuda.cuh"
 #include "kernels/cuda/activation.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/layers.hpp"
-#include "kernels/cuda/normalization.cuh"
 
 namespace paceline::cuda {
 namespace {
@@ -81,90 +81,13 @@ class BatchNorm final : public kernels::Layer {
   DeviceMemory statistics_, partial_;
 };
 
-class LayerNorm final : public kernels::Layer {
- public:
-  LayerNorm(Context& context, const kernels::LayerNormShape& shape)
-      : context_(context),
-        epsilon_(shape.epsilon),
-        rows_(static_cast<std::size_t>(shape.rows)),
-        features_(static_cast<std::size_t>(shape.features)),
-        statistics_((2 * rows_ + 2 * features_) * sizeof(float)) {}
-  void forward(const Forward& pass) override {
-    PACELINE_LAUNCH(context_.stream(), whole(rows_), layer_threads, (layer_norm_kernel),
-                    values(*pass.inputs[0]), features_, epsilon_, pass.parameters[0],
-                    pass.parameters[1], mean(), mean() + rows_, values(pass.output));
-  }
-  void backward(const Backward& pass) override {
-    const float* x = values(*pass.inputs[0]);
-    const float* dy = values(pass.output_gradient);
-    if (pass.parameter_gradients[0] != nullptr) {
-      float* unused = mean() + 2 * rows_;
-      PACELINE_LAUNCH(
-          context_.stream(), blocks_of(features_, 32), layer_threads,
-          (layer_norm_parameter_gradients_kernel), x, dy, rows_, features_, mean(), mean() + rows_,
-          pass.parameter_gradients[0],
-          pass.parameter_gradients[1] != nullptr ? pass.parameter_gradients[1] : unused);
-    }
-    if (pass.input_gradients[0] != nullptr) {
-      PACELINE_LAUNCH(context_.stream(), whole(rows_), layer_threads,
-                      (layer_norm_input_gradient_kernel), x, dy, features_, pass.parameters[0],
-                      mean(), mean() + rows_, values(*pass.input_gradients[0]));
-    }
-  }
-
- private:
-  float* mean() { return statistics_.floats(); }
-  Context& context_;
-  double epsilon_;
-  std::size_t rows_, features_;
-  DeviceMemory statistics_;
-};
-
-class Lrn final : public kernels::Layer {
- public:
-  Lrn(Context& context, const kernels::LrnShape& s)
-      : context_(context),
-        geometry_{static_cast<int>(s.input.channels),
-                  static_cast<std::size_t>(s.input.pixels()),
-                  static_cast<std::size_t>(s.input.elements()),
-                  static_cast<int>(s.size),
-                  static_cast<float>(s.alpha),
-                  static_cast<float>(s.beta),
-                  static_cast<float>(s.k)},
-        base_(geometry_.total * sizeof(float)) {}
-  void forward(const Forward& pass) override {
-    PACELINE_LAUNCH(context_.stream(), context_.blocks(geometry_.total), layer_threads,
-                    (lrn_kernel), values(*pass.inputs[0]), geometry_, base_.floats(),
-                    values(pass.output));
-  }
-  void backward(const Backward& pass) override {
-    if (pass.input_gradients[0] == nullptr) return;
-    PACELINE_LAUNCH(context_.stream(), context_.blocks(geometry_.total), layer_threads,
-                    (lrn_gradient_kernel), values(*pass.inputs[0]), base_.floats(),
-                    values(pass.output), values(pass.output_gradient), geometry_,
-                    values(*pass.input_gradients[0]));
-  }
-
- private:
-  Context& context_;
-  LrnGeometry geometry_;
-  DeviceMemory base_;
-};
-
 }  // namespace
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context,
-                                              const kernels::BatchNormShape& shape) {
-  return std::make_unique<BatchNorm>(context, shape);
-}
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context,
-                                              const kernels::LayerNormShape& shape) {
-  return std::make_unique<LayerNorm>(context, shape);
-}
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context, const kernels::LrnShape& shape) {
-  return std::make_unique<Lrn>(context, shape);
-}
-
 }  // namespace paceline::cuda
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> BatchNormShape::make_cuda(cuda::Context& context) const {
+  return std::make_unique<cuda::BatchNorm>(context, *this);
+}
+
+}  // namespace paceline::kernels

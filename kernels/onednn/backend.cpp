@@ -1,35 +1,10 @@
 #include <fmt/format.h>
 
 #include "kernels/cpu_backend.hpp"
-#include "kernels/dense/dense.hpp"
-#include "kernels/lstm/lstm.hpp"
-#include "kernels/onednn.hpp"
+#include "kernels/onednn/onednn.hpp"
 
 namespace paceline::kernels {
 namespace {
-
-struct MakeOneDnn {
-  using Made = std::unique_ptr<Layer>;
-  Made operator()(const Conv2dShape& s) const { return onednn::make_conv2d(s); }
-  Made operator()(const BatchNormShape& s) const { return onednn::make_batch_norm(s); }
-  Made operator()(const PointwiseShape& s) const { return onednn::make_pointwise(s); }
-  Made operator()(const PoolShape& s) const { return onednn::make_pool(s); }
-  Made operator()(const AddShape& s) const { return onednn::make_add(s); }
-  Made operator()(const ConcatShape& s) const { return onednn::make_concat(s); }
-  Made operator()(const ReshapeShape& s) const { return onednn::make_reshape(s); }
-  Made operator()(const SubsamplePadShape& s) const { return onednn::make_subsample_pad(s); }
-  Made operator()(const DenseShape& s) const {
-    return onednn::make_plain_layer(s, make_dense<float>(s, onednn::matrix_product));
-  }
-  Made operator()(const LstmShape& s) const {
-    return onednn::make_plain_layer(s, make_lstm<float>(s, onednn::matrix_product));
-  }
-  // Layers that are never a bottleneck: the reference on row-major arrays.
-  template <class Shape>
-  Made operator()(const Shape& s) const {
-    return onednn::make_plain_layer(s, make_reference_layer<float>(s));
-  }
-};
 
 std::string instruction_set() {
   switch (dnnl::get_effective_cpu_isa()) {
@@ -57,7 +32,14 @@ class OneDnnBackend final : public CpuBackend {
   std::unique_ptr<Layer> make_layer(const LayerShape& shape) override {
     check_shape(shape);
     onednn::prepare_thread();
-    return std::visit(MakeOneDnn{}, shape);
+    return std::visit(
+        [](const auto& s) {
+          if constexpr (requires { s.make_onednn(); })
+            return s.make_onednn();
+          else  // never a bottleneck
+            return onednn::make_plain_layer(s, s.template make_reference<float>());
+        },
+        shape);
   }
   std::unique_ptr<Activation> make_activation(const Dims& dims) override {
     return std::make_unique<onednn::OneDnnActivation>(dims);
@@ -80,8 +62,17 @@ class OneDnnBackend final : public CpuBackend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_onednn_backend() {
-  return std::make_unique<OneDnnBackend>();
+}  // namespace paceline::kernels
+
+// What onednn_module.cpp looks up.
+extern "C" {
+
+__attribute__((visibility("default"))) const char* paceline_onednn_abi() {
+  return PACELINE_ABI;
 }
 
-}  // namespace paceline::kernels
+__attribute__((visibility("default"))) paceline::kernels::Backend* paceline_onednn_create() {
+  return new paceline::kernels::OneDnnBackend();
+}
+
+}  // extern "C"

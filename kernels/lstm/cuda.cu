@@ -1,68 +1,12 @@
-// Embedding, LSTM and the loss.
+#include "kernels/lstm/lstm.hpp"
 
 #include "kernels/cuda/activation.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/layers.hpp"
-#include "kernels/cuda/sequence.cuh"
+#include "kernels/lstm/cuda.cuh"
 
 namespace paceline::cuda {
 namespace {
-
-class Embedding final : public kernels::Layer {
- public:
-  Embedding(Context& context, const kernels::EmbeddingShape& s)
-      : context_(context),
-        rows_(static_cast<std::size_t>(s.rows)),
-        entries_(static_cast<std::size_t>(s.entries)),
-        features_(static_cast<std::size_t>(s.features)) {}
-  void forward(const Forward& pass) override {
-    PACELINE_LAUNCH(context_.stream(), whole(rows_), layer_threads, (embedding_kernel),
-                    values(*pass.inputs[0]), pass.parameters[0], entries_, features_,
-                    values(pass.output), context_.fault());
-  }
-  void backward(const Backward& pass) override {
-    float* gradient = pass.parameter_gradients[0];
-    if (gradient == nullptr) return;
-    PACELINE_CHECK(
-        cudaMemsetAsync(gradient, 0, entries_ * features_ * sizeof(float), context_.stream()));
-    PACELINE_LAUNCH(context_.stream(), whole(rows_), layer_threads, (embedding_gradient_kernel),
-                    values(*pass.inputs[0]), values(pass.output_gradient), rows_, entries_,
-                    features_, gradient, context_.fault());
-  }
-
- private:
-  Context& context_;
-  std::size_t rows_, entries_, features_;
-};
-
-class SoftmaxLoss final : public kernels::Layer {
- public:
-  SoftmaxLoss(Context& context, const kernels::SoftmaxLossShape& s)
-      : context_(context),
-        rows_(static_cast<std::size_t>(s.rows)),
-        classes_(static_cast<std::size_t>(s.classes)),
-        memory_(4 * rows_ * sizeof(float)) {}
-  void forward(const Forward& pass) override {
-    PACELINE_LAUNCH(context_.stream(), whole(rows_), layer_threads, (softmax_loss_kernel),
-                    values(*pass.inputs[0]), values(*pass.inputs[1]), classes_, row(0), row(1),
-                    row(2), row(3), context_.fault());
-    PACELINE_LAUNCH(context_.stream(), 1, layer_threads, (loss_means_kernel), row(0), row(1), rows_,
-                    values(pass.output));
-  }
-  void backward(const Backward& pass) override {
-    if (pass.input_gradients[0] == nullptr) return;
-    PACELINE_LAUNCH(context_.stream(), context_.blocks(rows_ * classes_), layer_threads,
-                    (softmax_gradient_kernel), values(*pass.inputs[0]), values(*pass.inputs[1]),
-                    row(2), row(3), values(pass.output_gradient), rows_, classes_,
-                    values(*pass.input_gradients[0]));
-  }
-
- private:
-  float* row(std::size_t which) { return memory_.floats() + which * rows_; }
-  Context& context_;
-  std::size_t rows_, classes_;
-  DeviceMemory memory_;  ///< per row: loss, correct, largest logit, log of the sum
-};
 
 class Lstm final : public kernels::Layer {
  public:
@@ -148,19 +92,12 @@ class Lstm final : public kernels::Layer {
 };
 
 }  // namespace
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context,
-                                              const kernels::EmbeddingShape& shape) {
-  return std::make_unique<Embedding>(context, shape);
-}
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context,
-                                              const kernels::SoftmaxLossShape& shape) {
-  return std::make_unique<SoftmaxLoss>(context, shape);
-}
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context, const kernels::LstmShape& shape) {
-  return std::make_unique<Lstm>(context, shape);
-}
-
 }  // namespace paceline::cuda
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> LstmShape::make_cuda(cuda::Context& context) const {
+  return std::make_unique<cuda::Lstm>(context, *this);
+}
+
+}  // namespace paceline::kernels

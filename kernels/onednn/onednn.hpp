@@ -95,13 +95,4 @@ void matrix_product(bool transpose_a, bool transpose_b, std::int64_t m, std::int
 /// sum += term, in the layout that sum has.
 void accumulate(const Activation& term, Activation& sum);
 
-std::unique_ptr<Layer> make_conv2d(const Conv2dShape& shape);
-std::unique_ptr<Layer> make_batch_norm(const BatchNormShape& shape);
-std::unique_ptr<Layer> make_pointwise(const PointwiseShape& shape);
-std::unique_ptr<Layer> make_pool(const PoolShape& shape);
-std::unique_ptr<Layer> make_add(const AddShape& shape);
-std::unique_ptr<Layer> make_concat(const ConcatShape& shape);
-std::unique_ptr<Layer> make_reshape(const ReshapeShape& shape);
-std::unique_ptr<Layer> make_subsample_pad(const SubsamplePadShape& shape);
-
 }  // namespace paceline::kernels::onednn

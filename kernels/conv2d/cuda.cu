@@ -1,23 +1,17 @@
-// Convolution and dense layers: matrix products, through cuBLAS or cuDNN (cudnn_convolution.cpp).
+// Matrix products, through cuBLAS or cuDNN (cudnn.cpp).
 
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/conv2d/cuda.hpp"
+#include "kernels/conv2d/im2col.cuh"
 #include "kernels/cuda/activation.hpp"
 #include "kernels/cuda/backend.hpp"
-#include "kernels/cuda/convolution.hpp"
-#include "kernels/cuda/im2col.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/layers.hpp"
 
 namespace paceline::cuda {
 namespace {
-
-void add_bias(Context& context, const float* bias, std::size_t channels, std::size_t inner,
-              std::size_t n, float* y) {
-  PACELINE_LAUNCH(context.stream(), context.blocks(n), layer_threads, (add_bias_kernel), bias,
-                  channels, inner, n, y);
-}
 
 class Conv2d final : public kernels::Layer {
  public:
@@ -164,58 +158,7 @@ class MatrixConvolution final : public Convolution {
   bool plain_ = false;
 };
 
-class Dense final : public kernels::Layer {
- public:
-  Dense(Context& context, const kernels::DenseShape& shape) : context_(context), shape_(shape) {}
-  void forward(const Forward& pass) override {
-    row_major_product(context_, false, true, shape_.rows, shape_.outputs, shape_.inputs,
-                      values(*pass.inputs[0]), pass.parameters[0], 0.0f, values(pass.output));
-    if (shape_.bias) {
-      add_bias(context_, pass.parameters[1], static_cast<std::size_t>(shape_.outputs), 1,
-               static_cast<std::size_t>(shape_.rows * shape_.outputs), values(pass.output));
-    }
-  }
-  void backward(const Backward& pass) override {
-    const float* dy = values(pass.output_gradient);
-    if (pass.parameter_gradients[0] != nullptr) {
-      row_major_product(context_, true, false, shape_.outputs, shape_.inputs, shape_.rows, dy,
-                        values(*pass.inputs[0]), 0.0f, pass.parameter_gradients[0]);
-      if (shape_.bias) {
-        channel_sums(context_, dy, static_cast<std::size_t>(shape_.rows),
-                     static_cast<std::size_t>(shape_.outputs), 1, pass.parameter_gradients[1]);
-      }
-    }
-    if (pass.input_gradients[0] != nullptr) {
-      row_major_product(context_, false, false, shape_.rows, shape_.inputs, shape_.outputs, dy,
-                        pass.parameters[0], 0.0f, values(*pass.input_gradients[0]));
-    }
-  }
-
- private:
-  Context& context_;
-  kernels::DenseShape shape_;
-};
-
 }  // namespace
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context, const kernels::Conv2dShape& shape) {
-  return std::make_unique<Conv2d>(context, shape);
-}
-
-std::unique_ptr<kernels::Layer> make_layer_of(Context& context, const kernels::DenseShape& shape) {
-  return std::make_unique<Dense>(context, shape);
-}
-
-void channel_sums(Context& context, const float* x, std::size_t outer, std::size_t channels,
-                  std::size_t inner, float* sums) {
-  if (inner == 1) {
-    PACELINE_LAUNCH(context.stream(), blocks_of(channels, 32), layer_threads, (column_sums_kernel),
-                    x, outer, channels, sums);
-  } else {
-    PACELINE_LAUNCH(context.stream(), whole(channels), layer_threads, (channel_sums_kernel), x,
-                    outer, channels, inner, sums);
-  }
-}
 
 std::unique_ptr<Convolution> make_matrix_convolution(Context& context,
                                                      const kernels::Conv2dShape& shape) {
@@ -231,3 +174,11 @@ std::string convolution_engine() {
 }
 
 }  // namespace paceline::cuda
+
+namespace paceline::kernels {
+
+std::unique_ptr<Layer> Conv2dShape::make_cuda(cuda::Context& context) const {
+  return std::make_unique<cuda::Conv2d>(context, *this);
+}
+
+}  // namespace paceline::kernels

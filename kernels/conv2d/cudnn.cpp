@@ -5,8 +5,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "kernels/conv2d/cuda.hpp"
 #include "kernels/cuda/backend.hpp"
-#include "kernels/cuda/convolution.hpp"
 
 namespace paceline::cuda {
 namespace {

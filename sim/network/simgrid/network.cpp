@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "sim/network/network.hpp"
-#include "sim/network/simgrid_shim.hpp"
+#include "sim/network/simgrid/module.hpp"
+#include "sim/network/simgrid/shim.hpp"
 
 namespace paceline {
 namespace {
@@ -157,7 +157,7 @@ bool engine_made = false;
 
 }  // namespace
 
-std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock& clock) {
+std::unique_ptr<FluidNetwork> simgrid_module::make_network(const Cluster& cluster, Clock& clock) {
   if (engine_made)
     throw std::logic_error(
         "SimGrid allows one engine per process: run further simulations in a child process");
