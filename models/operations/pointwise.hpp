@@ -15,27 +15,21 @@ struct PointwiseOp {
 
 struct ReluOp : PointwiseOp<kernels::PointwiseFunction::relu> {
   static constexpr const char* name = "relu";
-  static OperationCosts costs(const Sizes& s) {
-    return element_costs(s, 1, 1, s.in + s.out, 3 * s.out);
-  }
+  static OpCosts costs(const Sizes& s) { return element_costs(s, 1, 1, s.in + s.out, 3 * s.out); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
   bool operator==(const ReluOp&) const = default;
 };
 
 struct TanhOp : PointwiseOp<kernels::PointwiseFunction::tanh> {
   static constexpr const char* name = "tanh";
-  static OperationCosts costs(const Sizes& s) {
-    return element_costs(s, 1, 3, s.in + s.out, 3 * s.out);
-  }
+  static OpCosts costs(const Sizes& s) { return element_costs(s, 1, 3, s.in + s.out, 3 * s.out); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
   bool operator==(const TanhOp&) const = default;
 };
 
 struct SigmoidOp : PointwiseOp<kernels::PointwiseFunction::sigmoid> {
   static constexpr const char* name = "sigmoid";
-  static OperationCosts costs(const Sizes& s) {
-    return element_costs(s, 3, 3, s.in + s.out, 3 * s.out);
-  }
+  static OpCosts costs(const Sizes& s) { return element_costs(s, 3, 3, s.in + s.out, 3 * s.out); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
   bool operator==(const SigmoidOp&) const = default;
 };
@@ -43,9 +37,7 @@ struct SigmoidOp : PointwiseOp<kernels::PointwiseFunction::sigmoid> {
 /// The exact one, x*Phi(x).
 struct GeluOp : PointwiseOp<kernels::PointwiseFunction::gelu> {
   static constexpr const char* name = "gelu";
-  static OperationCosts costs(const Sizes& s) {
-    return element_costs(s, 4, 8, s.in + s.out, 3 * s.out);
-  }
+  static OpCosts costs(const Sizes& s) { return element_costs(s, 4, 8, s.in + s.out, 3 * s.out); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.inputs = true}; }
   bool operator==(const GeluOp&) const = default;
 };
