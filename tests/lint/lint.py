@@ -41,7 +41,7 @@ def run(root, groups, allowed):
     if not files:
         sys.exit(f"lint: no files under {root}")
     findings = sorted(f for g in groups for f in GROUPS[g].check(files))
-    return [f for f in findings if (f.rule, f.path) not in allowed]
+    return [f for f in findings if (f.rule, f.path) not in allowed], {(f.rule, f.path) for f in findings}
 
 
 def self_test():
@@ -87,9 +87,14 @@ def main():
         if group not in GROUPS:
             parser.error(f"no group '{group}'; known: {', '.join(GROUPS)}")
     allowed = exceptions(HERE / "allowed.txt")
-    findings = run(options.root, options.groups or list(GROUPS), allowed)
+    findings, found = run(options.root, options.groups or list(GROUPS), allowed)
     print(*findings, sep="\n", end="\n" if findings else "")
-    return 1 if findings else 0
+    unused = []
+    if set(options.groups or GROUPS) == set(GROUPS):  # a group finds nothing for the others' exceptions
+        unused = sorted(set(allowed) - found)
+        for rule, path in unused:
+            print(f"tests/lint/allowed.txt: '{rule} {path}' excuses nothing: take the line out")
+    return 1 if findings or unused else 0
 
 
 if __name__ == "__main__":
