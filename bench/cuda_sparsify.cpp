@@ -84,16 +84,17 @@ struct Buffers {
       : gradient(gpu, n),
         residual(gpu, n),
         third(gpu, n),
+        fourth(gpu, n),
         indices(gpu, most),
         values(gpu, most),
         merged_indices(gpu, most),
         merged_values(gpu, most),
         codes(gpu, two_bit_words(n)),
         half(gpu, n) {
-    for (Array<float>* array : {&gradient, &residual, &third}) {
+    for (Array<float>* array : {&gradient, &residual, &third, &fourth}) {
       gpu.copy_from_host(array->data(), noise, n * sizeof(float));
     }
-    gpu.scale(0.5, residual);
+    gpu.apply(Scale{0.5}, {residual}, {residual});
   }
   SparseOutput out(std::size_t k) const {
     return {indices.span().first(k), values.span().first(k)};
@@ -103,7 +104,7 @@ struct Buffers {
   }
   SparseView view(std::size_t k) const { return {indices.span().first(k), values.span().first(k)}; }
 
-  Array<float> gradient, residual, third;
+  Array<float> gradient, residual, third, fourth;
   Array<std::int32_t> indices;
   Array<float> values;
   Array<std::int32_t> merged_indices;
@@ -123,7 +124,7 @@ class Sets {
     std::normal_distribution<float> draw;
     std::vector<float> noise(n + spread);
     for (float& x : noise) x = draw(engine);
-    const double bytes = 14.5 * static_cast<double>(n) + 16 * static_cast<double>(entries);
+    const double bytes = 18.5 * static_cast<double>(n) + 16 * static_cast<double>(entries);
     const double room = static_cast<double>(gpu.device().memory_bytes) / 4 / bytes;
     l2_ = static_cast<double>(gpu.device().l2_bytes);
     const int count = std::max(
@@ -363,23 +364,19 @@ class Table {
 
   void dense(const Sets& sets, std::size_t n) {
     const double size = static_cast<double>(n);
-    row(sets, n, {"sgd_step momentum", 0, 20 * size, 12 * size, [&](int b) {
-                    Buffers& s = sets.at(b);
-                    gpu_.sgd_step({1e-6, 0.9, 1e-4, false}, s.gradient, s.third, s.residual);
-                  }});
-    row(sets, n, {"axpy", 0, 12 * size, 8 * size, [&](int b) {
-                    gpu_.axpy(1e-6, sets.at(b).gradient, sets.at(b).residual);
-                  }});
-    row(sets, n, {"add_progress", 0, 16 * size, 12 * size, [&](int b) {
-                    gpu_.add_progress(sets.at(b).gradient, sets.at(b).third, sets.at(b).residual);
-                  }});
-    row(sets, n, {"delay_compensate", 0, 16 * size, 12 * size, [&](int b) {
-                    Buffers& s = sets.at(b);
-                    gpu_.delay_compensate(0.04, s.gradient, s.third, s.residual, s.third);
-                  }});
+    for (std::size_t i = 0; i < kPointwiseCount; ++i) {
+      const OperationInfo& info = kPointwiseInfo[i];
+      row(sets, n,
+          {std::string(info.name), 0, info.least_bytes(size),
+           4 * size * static_cast<double>(info.reads.size()), [this, &sets, i](int b) {
+             const Buffers& s = sets.at(b);
+             const std::span<float> vectors[] = {s.gradient, s.third, s.fourth, s.residual};
+             reference::apply_example(gpu_, i, vectors);
+           }});
+    }
     row(sets, n,
-        {"sum_of_squares", 0, 4 * size, 4 * size,
-         [&](int b) { gpu_.sum_of_squares(sets.at(b).gradient); }, true});
+        {"clip_norm", 0, 4 * size, 4 * size,
+         [&](int b) { gpu_.clip_norm(1e30, sets.at(b).gradient); }, true});
   }
 
   void save() const {

@@ -10,11 +10,32 @@
 
 namespace paceline::kernels {
 
+void apply(Backend& on, const PointwiseCall& call, Inputs in, Outputs out) {
+  on.apply(call, in, out);
+}
+
+void Backend::sgd_step(const SgdOptions& o, std::span<const float> gradient,
+                       std::span<float> velocity, std::span<float> weights) {
+  if (o.momentum == 0)
+    apply(Sgd{o.learning_rate, o.weight_decay}, {gradient, weights}, {weights});
+  else
+    apply(SgdMomentum{o.learning_rate, o.momentum, o.weight_decay, o.nesterov},
+          {gradient, velocity, weights}, {velocity, weights});
+}
+
 void Backend::error_feedback_top_k(double scale, std::span<const float> gradient,
                                    std::span<float> residual, SparseOutput out) {
   axpy(scale, gradient, residual);
   top_k(residual, out);
   clear_at(out.indices, residual);
+}
+
+void Backend::momentum_top_k(double momentum, std::span<const float> gradient,
+                             std::span<float> velocity, std::span<float> accumulated,
+                             SparseOutput out) {
+  apply(Combine{momentum, 1}, {velocity, gradient}, {velocity});
+  error_feedback_top_k(1, velocity, accumulated, out);
+  clear_at(out.indices, velocity);
 }
 
 void Backend::scatter_fresh(std::span<const SparseView> blocks, double scale,

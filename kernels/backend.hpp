@@ -3,16 +3,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "kernels/blend.hpp"
 #include "kernels/layer.hpp"
 #include "kernels/low_rank.hpp"
-#include "kernels/optimizer.hpp"
+#include "kernels/operations/reference.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/shapes.hpp"
 #include "kernels/sparsify.hpp"
@@ -59,75 +59,107 @@ class Backend {
   /// sum += term: gradients of an activation that several layers read.
   virtual void accumulate(const Activation& term, Activation& sum) = 0;
 
-  // optimizer.hpp
-  virtual void sgd_step(const SgdOptions& options, std::span<const float> gradient,
-                        std::span<float> velocity, std::span<float> weights) = 0;
-  virtual void adamw_step(const AdamWOptions& options, std::int64_t step,
-                          std::span<const float> gradient, std::span<float> mean,
-                          std::span<float> square, std::span<float> weights) = 0;
-  virtual double sum_of_squares(std::span<const float> x) = 0;
-  virtual double clip_norm(double limit, std::span<float> x) = 0;
+  // Operations on vectors. A CPU backend computes them in their reference form: they are bound by
+  // memory, and the results of all CPU backends are then equal to the last bit.
 
-  // blend.hpp
-  virtual void axpy(double a, std::span<const float> x, std::span<float> y) = 0;
-  virtual void scale(double a, std::span<float> x) = 0;
-  virtual void subtract(std::span<const float> a, std::span<const float> b,
-                        std::span<float> out) = 0;
-  virtual void interpolate(double a, std::span<const float> z, std::span<float> x) = 0;
-  virtual void add_progress(std::span<const float> mean, std::span<const float> start,
-                            std::span<float> x) = 0;
-  virtual void delay_compensate(double lambda, std::span<const float> gradient,
-                                std::span<const float> weights, std::span<const float> backup,
-                                std::span<float> out) = 0;
-  virtual void delay_compensate_adaptive(double lambda, double decay,
-                                         std::span<const float> gradient,
-                                         std::span<const float> weights,
-                                         std::span<const float> backup, std::span<float> square,
-                                         std::span<float> out) = 0;
-  virtual void od_sgd_local_update(const OdSgdOptions& options, std::span<const float> gradient,
-                                   std::span<const float> weights, std::span<const float> previous,
-                                   std::span<float> local) = 0;
+  /// A pointwise operation of operations/list.hpp. Throws std::logic_error for vectors of other
+  /// numbers or lengths than it has.
+  virtual void apply(const PointwiseCall& call, Inputs in, Outputs out) {
+    reference::apply(call, in, out);
+  }
+  /// The same with its vectors one by one: apply(Combine{a, b}, {x, y}, {out}).
+  template <Pointwise Op>
+  void apply(const Op& op, std::initializer_list<std::span<const float>> in,
+             std::initializer_list<std::span<float>> out) {
+    apply(PointwiseCall(op), Inputs(in.begin(), in.size()), Outputs(out.begin(), out.size()));
+  }
+  /// y += a x
+  void axpy(double a, std::span<const float> x, std::span<float> y) { apply(Axpy{a}, {x, y}, {y}); }
+  /// Sgd, or SgdMomentum; `velocity` may be empty if momentum is 0.
+  void sgd_step(const SgdOptions& options, std::span<const float> gradient,
+                std::span<float> velocity, std::span<float> weights);
+  virtual double clip_norm(double limit, std::span<float> x) {
+    return reference::clip_norm(limit, x);
+  }
 
   // sparsify.hpp
-  virtual void top_k(std::span<const float> x, SparseOutput out) = 0;
-  virtual void clear_at(std::span<const std::int32_t> indices, std::span<float> x) = 0;
+  virtual void top_k(std::span<const float> x, SparseOutput out) { reference::top_k(x, out); }
+  virtual void clear_at(std::span<const std::int32_t> indices, std::span<float> x) {
+    reference::clear_at(indices, x);
+  }
   /// Top-k with error feedback in one: residual += scale*gradient; out = the top_k of it; the
   /// residual is cleared there. The bits of axpy, top_k, clear_at.
   virtual void error_feedback_top_k(double scale, std::span<const float> gradient,
                                     std::span<float> residual, SparseOutput out);
+  /// DGC's form (arXiv 1712.01887): velocity = momentum*velocity + gradient; accumulated +=
+  /// velocity; out = the top_k of accumulated; both are cleared there.
+  virtual void momentum_top_k(double momentum, std::span<const float> gradient,
+                              std::span<float> velocity, std::span<float> accumulated,
+                              SparseOutput out);
   virtual float sampled_threshold(std::span<const float> x, std::int64_t k, std::int64_t stride,
-                                  std::uint64_t seed) = 0;
-  virtual float gaussian_threshold(std::span<const float> x, std::int64_t k) = 0;
-  virtual std::int64_t count_reaching(std::span<const float> x, float threshold) = 0;
+                                  std::uint64_t seed) {
+    return reference::sampled_threshold(x, k, stride, seed);
+  }
+  virtual float gaussian_threshold(std::span<const float> x, std::int64_t k) {
+    return reference::gaussian_threshold(x, k);
+  }
+  virtual std::int64_t count_reaching(std::span<const float> x, float threshold) {
+    return reference::count_reaching(x, threshold);
+  }
   virtual std::int64_t select_reaching(std::span<const float> x, float threshold,
-                                       SparseOutput out) = 0;
-  virtual void scatter_add(std::span<const SparseView> blocks, double scale,
-                           std::span<float> sum) = 0;
+                                       SparseOutput out) {
+    return reference::select_reaching(x, threshold, out);
+  }
+  virtual void scatter_add(std::span<const SparseView> blocks, double scale, std::span<float> sum) {
+    reference::scatter_add(blocks, scale, sum);
+  }
   /// sum = scale * (the blocks, added in order): the bits of scatter_add to zeros.
   virtual void scatter_fresh(std::span<const SparseView> blocks, double scale,
                              std::span<float> sum);
-  virtual std::int64_t merge_top_k(SparseView a, SparseView b, SparseOutput out) = 0;
+  virtual std::int64_t merge_top_k(SparseView a, SparseView b, SparseOutput out) {
+    return reference::merge_top_k(a, b, out);
+  }
 
   // quantize.hpp
   virtual void two_bit_quantize(double threshold, std::span<const float> gradient,
-                                std::span<float> residual, std::span<std::uint32_t> codes) = 0;
+                                std::span<float> residual, std::span<std::uint32_t> codes) {
+    reference::two_bit_quantize(threshold, gradient, residual, codes);
+  }
   virtual void two_bit_dequantize(double threshold, std::span<const std::uint32_t> codes,
-                                  std::span<float> values) = 0;
+                                  std::span<float> values) {
+    reference::two_bit_dequantize(threshold, codes, values);
+  }
   virtual float sign_quantize(std::span<const float> gradient, std::span<float> residual,
-                              std::span<std::uint32_t> codes) = 0;
+                              std::span<std::uint32_t> codes) {
+    return reference::sign_quantize(gradient, residual, codes);
+  }
   virtual void sign_dequantize(float scale, std::span<const std::uint32_t> codes,
-                               std::span<float> values) = 0;
-  virtual void pack_fp16(std::span<const float> values, std::span<std::uint16_t> packed) = 0;
-  virtual void unpack_fp16(std::span<const std::uint16_t> packed, std::span<float> values) = 0;
+                               std::span<float> values) {
+    reference::sign_dequantize(scale, codes, values);
+  }
+  virtual void pack_fp16(std::span<const float> values, std::span<std::uint16_t> packed) {
+    reference::pack_fp16(values, packed);
+  }
+  virtual void unpack_fp16(std::span<const std::uint16_t> packed, std::span<float> values) {
+    reference::unpack_fp16(packed, values);
+  }
 
   // low_rank.hpp
   virtual void low_rank_left(const MatrixShape& shape, std::span<const float> m,
-                             std::span<const float> q, std::span<float> p) = 0;
+                             std::span<const float> q, std::span<float> p) {
+    reference::low_rank_left(shape, m, q, p);
+  }
   virtual void low_rank_right(const MatrixShape& shape, std::span<const float> m,
-                              std::span<const float> p, std::span<float> q) = 0;
+                              std::span<const float> p, std::span<float> q) {
+    reference::low_rank_right(shape, m, p, q);
+  }
   virtual void low_rank_reconstruct(const MatrixShape& shape, std::span<const float> p,
-                                    std::span<const float> q, std::span<float> m) = 0;
-  virtual void orthonormalize(const MatrixShape& shape, std::span<float> p) = 0;
+                                    std::span<const float> q, std::span<float> m) {
+    reference::low_rank_reconstruct(shape, p, q, m);
+  }
+  virtual void orthonormalize(const MatrixShape& shape, std::span<float> p) {
+    reference::orthonormalize(shape, p);
+  }
 };
 
 /// The CPU backends of this build; "reference" is always there.

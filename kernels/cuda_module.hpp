@@ -102,11 +102,6 @@ class CudaBackend : public Backend {
   [[nodiscard]] virtual std::vector<ConvolutionChoice> convolution_choices() const = 0;
 
   [[nodiscard]] bool on_host() const override { return false; }
-  /// DGC's form (arXiv 1712.01887): velocity = momentum*velocity + gradient; accumulated +=
-  /// velocity; out = the top_k of accumulated; both are cleared there.
-  virtual void momentum_top_k(double momentum, std::span<const float> gradient,
-                              std::span<float> velocity, std::span<float> accumulated,
-                              SparseOutput out) = 0;
   /// The selection as torch.topk made it before 2022: one block of threads, two bits of the key per
   /// pass, 16 passes. Same result as top_k but for the order: all above the k-th by index, then its
   /// equals.

@@ -5,24 +5,17 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/operations/blend.hpp"
 #include "kernels/plain.hpp"
 
 namespace paceline::kernels::reference {
 namespace {
 
 // One residual in, its code out; what is sent leaves the residual.
-std::uint32_t two_bit_code(float threshold, float& residual) {
-  if (residual >= threshold) {
-    residual -= threshold;
-    return 1;
-  }
-  if (residual <= -threshold) {
-    residual += threshold;
-    return 2;
-  }
-  if (residual == residual) return 0;
-  residual = 0;
-  return 3;
+std::uint32_t two_bit_code(const TwoBitQuantize& quantize, float gradient, float& residual) {
+  const auto [sent, rest] = quantize(gradient, residual);
+  residual = rest;
+  return sent > 0 ? 1 : sent < 0 ? 2 : sent == sent ? 0 : 3;
 }
 
 std::uint16_t to_half(float value) {
@@ -56,12 +49,10 @@ float from_half(std::uint16_t half) {
 
 void two_bit_quantize(double threshold, std::span<const float> gradient, std::span<float> residual,
                       std::span<std::uint32_t> codes) {
-  const auto limit = static_cast<float>(threshold);
+  const TwoBitQuantize quantize{threshold};
   std::fill(codes.begin(), codes.end(), 0u);
-  for (std::size_t i = 0; i < gradient.size(); ++i) {
-    residual[i] += gradient[i];
-    codes[i / 16] |= two_bit_code(limit, residual[i]) << 2 * (i % 16);
-  }
+  for (std::size_t i = 0; i < gradient.size(); ++i)
+    codes[i / 16] |= two_bit_code(quantize, gradient[i], residual[i]) << 2 * (i % 16);
 }
 
 void two_bit_dequantize(double threshold, std::span<const std::uint32_t> codes,

@@ -16,9 +16,8 @@ constexpr std::size_t sign_words(std::size_t n) {
 
 namespace reference {
 
-/// MXNet's and CD-SGD's 2-bit quantiser: r += g; r >= threshold sends +threshold, r <= -threshold
-/// sends -threshold, and what was sent leaves the residual r. Codes: 0 nothing, 1 plus, 2 minus, 3
-/// NaN (the residual is then cleared, the receiver sees the NaN).
+/// TwoBitQuantize (operations/blend.hpp) with what is sent as codes: 0 nothing, 1 plus, 2 minus, 3
+/// NaN.
 void two_bit_quantize(double threshold, std::span<const float> gradient, std::span<float> residual,
                       std::span<std::uint32_t> codes);
 void two_bit_dequantize(double threshold, std::span<const std::uint32_t> codes,

@@ -27,7 +27,7 @@ class ReferenceBackend final : public CpuBackend {
   }
   void accumulate(const Activation& term, Activation& sum) override {
     const auto count = static_cast<std::size_t>(elements(sum.dims()));
-    reference::axpy(1, {values<float>(term), count}, {values<float>(sum), count});
+    axpy(1, {values<float>(term), count}, {values<float>(sum), count});
   }
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <stdexcept>
 
@@ -58,7 +59,7 @@ struct KernelTable::Buffers {
       for (std::size_t at = 0; at < array->size(); at += noise.size())
         gpu.copy(array->data() + at, noise.data(),
                  std::min(noise.size(), array->size() - at) * sizeof(float));
-    gpu.scale(0.5, residual);
+    gpu.apply(kernels::Scale{0.5}, {residual}, {residual});
   }
   // Indices that two workers would send: selected from different vectors.
   void select(CudaBackend& gpu, std::size_t count) {
@@ -92,16 +93,16 @@ struct KernelTable::Buffers {
 };
 
 struct KernelTable::Kernel {
-  const char* name;
+  std::string_view name;
   int pairs;   ///< a point's pairs are so many k; 0: no selection, timed once per size
   bool eager;  ///< returns a value to the host, so cannot be captured
-  void (*work)(CudaBackend& gpu, Buffers& b);
+  std::function<void(CudaBackend& gpu, Buffers& b)> work;
 };
 
-const std::vector<KernelTable::Kernel>& KernelTable::all() {
+std::vector<KernelTable::Kernel> KernelTable::structured() {
   using G = CudaBackend;
   using B = Buffers;
-  static const std::vector<Kernel> table{
+  return {
       // These read the selections, so they come before what selects again.
       {"scatter_add", 4, false, [](G& g, B& b) { g.scatter_add(b.blocks(), .25, b.fourth); }},
       {"scatter_fresh", 4, false, [](G& g, B& b) { g.scatter_fresh(b.blocks(), .25, b.fourth); }},
@@ -133,20 +134,7 @@ const std::vector<KernelTable::Kernel>& KernelTable::all() {
          g.clear_at(b.out().indices.first(static_cast<std::size_t>(found)), b.residual);
        }},
       {"torch_legacy", 0, true, [](G& g, B& b) { g.legacy_top_k(b.gradient, b.out()); }},
-      {"sgd", 0, false,
-       [](G& g, B& b) { g.sgd_step({.learning_rate = 1e-6}, b.gradient, {}, b.residual); }},
-      {"sgd_momentum", 0, false,
-       [](G& g, B& b) {
-         g.sgd_step({.learning_rate = 1e-6, .momentum = .9}, b.gradient, b.third, b.residual);
-       }},
-      {"adamw", 0, false,
-       [](G& g, B& b) { g.adamw_step({}, 10, b.gradient, b.third, b.fourth, b.residual); }},
       {"clip_norm", 0, true, [](G& g, B& b) { g.clip_norm(b.limit *= .99, b.residual); }},
-      {"axpy", 0, false, [](G& g, B& b) { g.axpy(1e-6, b.gradient, b.residual); }},
-      {"add_progress", 0, false,
-       [](G& g, B& b) { g.add_progress(b.gradient, b.third, b.residual); }},
-      {"delay_compensate", 0, false,
-       [](G& g, B& b) { g.delay_compensate(.04, b.gradient, b.third, b.residual, b.third); }},
       {"two_bit_quantize", 0, false,
        [](G& g, B& b) { g.two_bit_quantize(.5, b.gradient, b.residual, b.codes); }},
       {"two_bit_dequantize", 0, false,
@@ -172,6 +160,26 @@ const std::vector<KernelTable::Kernel>& KernelTable::all() {
        }},
       {"orthonormalize", 0, false, [](G& g, B& b) { g.orthonormalize(b.matrix(), b.left); }},
   };
+}
+
+// The pointwise ones come last, for they leave any numbers behind; one that is measured by a kernel
+// of its own (the 2-bit quantiser packs what it sends) only by that.
+const std::vector<KernelTable::Kernel>& KernelTable::all() {
+  static const std::vector<Kernel> table = [] {
+    std::vector<Kernel> rows = structured();
+    for (std::size_t i = 0; i < kernels::kPointwiseCount; ++i) {
+      const std::string_view name = kernels::kPointwiseInfo[i].name;
+      if (std::any_of(rows.begin(), rows.end(),
+                      [&](const Kernel& kernel) { return kernel.name == name; }))
+        continue;
+      rows.push_back(
+          {name, 0, false, [i](CudaBackend& gpu, Buffers& b) {
+             const std::span<float> vectors[] = {b.third, b.fourth, b.residual, b.gradient};
+             kernels::reference::apply_example(gpu, i, vectors);
+           }});
+    }
+    return rows;
+  }();
   return table;
 }
 
@@ -266,12 +274,12 @@ void KernelTable::measure(std::size_t n) {
 
 std::map<std::string, KernelCost, std::less<>> KernelTable::fit() {
   std::map<std::string, KernelCost, std::less<>> costs;
-  for (const KernelBytes& bytes : kernel_bytes()) {
-    const std::vector<KernelPoint> points = of(bytes.kernel);
+  for (const kernels::OperationInfo& info : kernels::kOperations) {
+    const std::vector<KernelPoint> points = of(info.name);
     if (points.empty()) continue;
-    const KernelCost cost = fit_kernel(points, bytes.per_element > 0, bytes.per_pair > 0);
-    costs.emplace(bytes.kernel, cost);
-    Json& row = row_of(bytes.kernel);
+    const KernelCost cost = fit_kernel(points, info.bytes_per_element > 0, info.bytes_per_pair > 0);
+    costs.emplace(info.name, cost);
+    Json& row = row_of(info.name);
     double worst = 0;
     for (Json& point : row["points"]) {
       const double ratio =

@@ -30,6 +30,7 @@ class KernelTable {
  private:
   struct Kernel;
   struct Buffers;
+  static std::vector<Kernel> structured();
   static const std::vector<Kernel>& all();
   [[nodiscard]] Json& row_of(std::string_view kernel);
   [[nodiscard]] bool known(std::string_view kernel, std::size_t n, std::size_t k);

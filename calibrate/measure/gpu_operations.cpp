@@ -6,9 +6,9 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
-#include "calibrate/measure/gpu_kernels.hpp"
 #include "base/statistics.hpp"
-#include "kernels/blend.hpp"
+#include "calibrate/measure/gpu_kernels.hpp"
+#include "kernels/operations/reference.hpp"
 
 namespace paceline {
 namespace {
@@ -71,7 +71,7 @@ double host_bandwidth() {
   std::vector<double> seconds;
   for (int i = 0; i < 7; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    kernels::reference::axpy(1e-6, x, y);
+    kernels::reference::apply(kernels::Axpy{1e-6}, {x, y}, {y});
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
@@ -128,9 +128,9 @@ Json compare(const OperationModel& model, const KernelTable& table) {
                     {"pairs", point.pairs},
                     {"model_over_measured", seconds / point.seconds}});
   };
-  for (const KernelBytes& kernel : kernel_bytes())
-    for (const KernelPoint& point : table.of(kernel.kernel))
-      add(kernel.kernel, point, costs.kernel(kernel.kernel, point.elements, point.pairs));
+  for (const kernels::OperationInfo& kernel : kernels::kOperations)
+    for (const KernelPoint& point : table.of(kernel.name))
+      add(kernel.name, point, costs.kernel(kernel.name, point.elements, point.pairs));
   for (const KernelPoint& point : table.of("torch_legacy"))
     add("torch_legacy", point, costs.top_k(point.elements, 1, TopKModel::torch_legacy));
   return rows;

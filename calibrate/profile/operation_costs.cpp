@@ -24,35 +24,6 @@ constexpr double kSortPasses = 4;  // 8-bit digits of 32-bit keys
 constexpr double kSampleShare = 0.01;  // Deep Gradient Compression samples 0.1 to 1 %
 constexpr double kGaussianCorrections = 3;
 
-constexpr std::array<KernelBytes, 26> kKernels{{
-    {"sgd", 12},
-    {"sgd_momentum", 20},
-    {"adamw", 28},
-    {"clip_norm", 4},
-    {"axpy", 12},
-    {"add_progress", 16},
-    {"delay_compensate", 16},
-    {"top_k", 4, kPair},
-    {"error_feedback_top_k", kAccumulate, kPair},
-    {"momentum_top_k", 20, kPair},
-    {"sort", kAccumulate + kElement, kPair},
-    {"dgc_sample", kAccumulate + kElement, kPair},
-    {"gaussian_k", kAccumulate + 2 * kElement, kPair},
-    {"merge_top_k", 0, 3 * kPair},
-    {"scatter_add", 0, kPair + 2 * kElement},
-    {"scatter_fresh", kElement, kPair},
-    {"two_bit_quantize", 12.25},
-    {"two_bit_dequantize", 4.25},
-    {"sign_quantize", 12.125},
-    {"sign_dequantize", 4.125},
-    {"pack_fp16", 6},
-    {"unpack_fp16", 6},
-    {"low_rank_left", kElement},
-    {"low_rank_right", kElement},
-    {"low_rank_reconstruct", kElement},
-    {"orthonormalize", 2 * kElement},
-}};
-
 double copy_time(const CopyCost& cost, double bytes) {
   return cost.latency_s + bytes / cost.bandwidth;
 }
@@ -98,15 +69,11 @@ OperationCosts::OperationCosts(OperationModel model, std::string description)
   if (!complete(model_)) throw InputError("the operation costs of the profile are incomplete");
 }
 
-std::span<const KernelBytes> kernel_bytes() {
-  return kKernels;
-}
-
-const KernelBytes& find_kernel(std::string_view name) {
+const kernels::OperationInfo& find_kernel(std::string_view name) {
   std::vector<std::string> names;
-  for (const KernelBytes& kernel : kKernels) {
-    if (name == kernel.kernel) return kernel;
-    names.emplace_back(kernel.kernel);
+  for (const kernels::OperationInfo& kernel : kernels::kOperations) {
+    if (name == kernel.name) return kernel;
+    names.emplace_back(kernel.name);
   }
   throw InputError(unknown_name("kernel", name, names));
 }
@@ -115,17 +82,13 @@ std::optional<double> OperationCosts::measured(std::string_view kernel, double e
                                                double pairs) const {
   const auto found = model_.kernels.find(kernel);
   if (found == model_.kernels.end()) return {};
-  const KernelBytes& least = find_kernel(kernel);
-  const double floor =
-      (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+  const double floor = find_kernel(kernel).least_bytes(elements, pairs) / *model_.memory_bandwidth;
   return std::max({found->second.seconds(elements, pairs), floor, launch()});
 }
 
 double OperationCosts::kernel(std::string_view name, double elements, double pairs) const {
   if (const auto seconds = measured(name, elements, pairs)) return *seconds;
-  const KernelBytes& least = find_kernel(name);
-  return launch() +
-         (least.per_element * elements + least.per_pair * pairs) / *model_.memory_bandwidth;
+  return launch() + find_kernel(name).least_bytes(elements, pairs) / *model_.memory_bandwidth;
 }
 
 // By its own line; else its bytes at the share of the bandwidth that selecting kernels reach.
@@ -135,14 +98,13 @@ double OperationCosts::select(const char* kernel, double elements, double k, dou
   const double efficiency = std::string_view(kernel) == "error_feedback_top_k"
                                 ? *model_.select_efficiency
                                 : std::min(1.0, *model_.select_efficiency);
-  const KernelBytes& least = find_kernel(kernel);
   return launches * launch() +
          std::max(bytes / (*model_.memory_bandwidth * efficiency),
-                  (least.per_element * elements + least.per_pair * k) / *model_.memory_bandwidth);
+                  find_kernel(kernel).least_bytes(elements, k) / *model_.memory_bandwidth);
 }
 
 double OperationCosts::elementwise(double bytes_moved) const {
-  const double axpy_bytes = find_kernel("axpy").per_element;
+  const double axpy_bytes = kernels::kInfo<kernels::Axpy>.bytes_per_element;
   if (const auto seconds = measured("axpy", bytes_moved / axpy_bytes, 0)) return *seconds;
   return launch() + bytes_moved / *model_.memory_bandwidth;
 }

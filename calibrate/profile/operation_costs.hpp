@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/operations/list.hpp"
+
 namespace paceline {
 
 /// The ways to find the k largest of n that papers and frameworks used. Their costs differ by a
@@ -42,15 +44,9 @@ struct KernelCost {
   bool operator==(const KernelCost&) const = default;
 };
 
-/// The least that a kernel reads and writes: no measured line may be below it.
-struct KernelBytes {
-  const char* kernel;
-  double per_element = 0, per_pair = 0;
-};
-/// Every kernel that a profile may price, under the name it has there.
-std::span<const KernelBytes> kernel_bytes();
-/// Throws InputError with the nearest name.
-const KernelBytes& find_kernel(std::string_view name);
+/// Of kernels::kOperations, the names that a profile may price: no measured line may be below its
+/// least bytes. Throws InputError with the nearest name.
+const kernels::OperationInfo& find_kernel(std::string_view name);
 
 /// What a profile knows of the device's operations; anything absent comes from the GPU
 /// specification.
@@ -67,7 +63,7 @@ struct OperationModel {
   std::optional<CopyCost> device_to_host_pageable;
   std::optional<double> host_bandwidth;  ///< B/s of updates in the memory of the host
   std::optional<TopKModel> top_k;        ///< the selector that the profile's software used
-  /// By name (kernel_bytes()): as measured, instead of bytes over bandwidth.
+  /// By name (kernels::kOperations): as measured, instead of bytes over bandwidth.
   std::map<std::string, KernelCost, std::less<>> kernels = {};
   bool operator==(const OperationModel&) const = default;
 };
@@ -85,7 +81,7 @@ class OperationCosts {
   OperationCosts(OperationModel model, std::string description);
 
   [[nodiscard]] double launch() const { return *model_.launch_s; }
-  /// Any kernel of kernel_bytes(): as the profile prices it, else a launch and its least bytes.
+  /// Any of kernels::kOperations: as the profile prices it, else a launch and its least bytes.
   [[nodiscard]] double kernel(std::string_view name, double elements, double pairs = 0) const;
   /// A streaming kernel that reads and writes `bytes_moved` in all.
   [[nodiscard]] double elementwise(double bytes_moved) const;

@@ -1,8 +1,10 @@
 #include "kernels/cuda/backend.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <stdexcept>
+#include <tuple>
 
 #include "base/error.hpp"
 #include "kernels/cuda/activation.hpp"
@@ -61,9 +63,7 @@ void Cuda::copy(void* to, const void* from, std::size_t bytes) {
   PACELINE_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_.stream()));
 }
 void Cuda::fill(float value, std::span<float> x) {
-  return named("fill", {{"n", x.size()}}, [&] {
-    pointwise<Fill, 0, 1>(context_, {value}, {{}, {x.data()}}, x.size());
-  });
+  apply(kernels::Fill{value}, {}, {x});
 }
 std::unique_ptr<kernels::Layer> Cuda::make_layer(const kernels::LayerShape& shape) {
   kernels::check_shape(shape);
@@ -94,47 +94,38 @@ void Cuda::read(const kernels::Activation& activation, std::span<float> host) {
 void Cuda::accumulate(const kernels::Activation& term, kernels::Activation& sum) {
   return named("accumulate", {{"n", static_cast<const CudaActivation&>(term).size()}}, [&] {
     const auto n = static_cast<const CudaActivation&>(term).size();
-    pointwise<Add, 2, 1>(context_, {}, {{values(sum), values(term)}, {values(sum)}}, n);
+    axpy(1, {values(term), n}, {values(sum), n});
   });
 }
 
-// kernels/optimizer.hpp, kernels/blend.hpp
+// kernels/operations
 
-void Cuda::sgd_step(const kernels::SgdOptions& o, Floats gradient, std::span<float> velocity,
-                    std::span<float> weights) {
-  return named("sgd_step", {{"n", weights.size()}}, [&] {
-    const auto rate = static_cast<float>(o.learning_rate);
-    const auto momentum = static_cast<float>(o.momentum);
-    const auto decay = static_cast<float>(o.weight_decay);
-    if (momentum == 0) {
-      pointwise<Sgd, 2, 1>(context_, {rate, decay},
-                           {{gradient.data(), weights.data()}, {weights.data()}}, weights.size());
-    } else {
-      pointwise<MomentumSgd, 3, 2>(
-          context_, {rate, momentum, decay, o.nesterov},
-          {{gradient.data(), velocity.data(), weights.data()}, {velocity.data(), weights.data()}},
-          weights.size());
-    }
-  });
+namespace {
+
+template <class Op>
+void launch(Context& context, const kernels::PointwiseCall& call, kernels::Inputs in,
+            kernels::Outputs out) {
+  constexpr int reads = kernels::kReads<Op>, writes = kernels::kWrites<Op>;
+  Arrays<reads, writes> arrays{};
+  for (int i = 0; i < reads; ++i) arrays.in[i] = in[static_cast<std::size_t>(i)].data();
+  for (int i = 0; i < writes; ++i) arrays.out[i] = out[static_cast<std::size_t>(i)].data();
+  pointwise<OnElements<Op>, reads, writes>(context, {call.as<Op>()}, arrays, out.front().size());
 }
-void Cuda::adamw_step(const kernels::AdamWOptions& o, std::int64_t step, Floats gradient,
-                      std::span<float> mean, std::span<float> square, std::span<float> weights) {
-  return named("adamw_step", {{"n", weights.size()}}, [&] {
-    const double mean_bias = 1 - std::pow(o.beta1, static_cast<double>(step));
-    const double square_bias = 1 - std::pow(o.beta2, static_cast<double>(step));
-    const AdamW op{static_cast<float>(o.beta1),
-                   static_cast<float>(o.beta2),
-                   static_cast<float>(1 - o.beta1),
-                   static_cast<float>(1 - o.beta2),
-                   static_cast<float>(o.learning_rate / mean_bias),
-                   static_cast<float>(std::sqrt(square_bias)),
-                   static_cast<float>(o.epsilon),
-                   static_cast<float>(1 - o.learning_rate * o.weight_decay)};
-    pointwise<AdamW, 4, 3>(context_, op,
-                           {{gradient.data(), mean.data(), square.data(), weights.data()},
-                            {mean.data(), square.data(), weights.data()}},
-                           weights.size());
-  });
+
+using Launch = void (*)(Context&, const kernels::PointwiseCall&, kernels::Inputs, kernels::Outputs);
+
+template <std::size_t... I>
+constexpr std::array<Launch, sizeof...(I)> launches_of(std::index_sequence<I...>) {
+  return {launch<std::tuple_element_t<I, kernels::PointwiseList>>...};
+}
+constexpr auto launches = launches_of(std::make_index_sequence<kernels::kPointwiseCount>());
+
+}  // namespace
+
+void Cuda::apply(const kernels::PointwiseCall& call, kernels::Inputs in, kernels::Outputs out) {
+  const std::size_t n = call.check(in, out);
+  return named(call.info().name, {{"n", n}},
+               [&] { launches[call.index()](context_, call, in, out); });
 }
 double Cuda::sum_of_squares(Floats x) {
   return named("sum_of_squares", {{"n", x.size()}}, [&]() -> double {
@@ -149,65 +140,8 @@ double Cuda::sum_of_squares(Floats x) {
 double Cuda::clip_norm(double limit, std::span<float> x) {
   return named("clip_norm", {{"n", x.size()}}, [&]() -> double {
     const double norm = std::sqrt(sum_of_squares(x));
-    if (norm > limit && std::isfinite(norm)) scale(limit / norm, x);
+    if (norm > limit && std::isfinite(norm)) apply(kernels::Scale{limit / norm}, {x}, {x});
     return norm;
-  });
-}
-void Cuda::axpy(double a, Floats x, std::span<float> y) {
-  return named("axpy", {{"n", y.size()}}, [&] {
-    pointwise<Axpy, 2, 1>(context_, {static_cast<float>(a)}, {{x.data(), y.data()}, {y.data()}},
-                          y.size());
-  });
-}
-void Cuda::scale(double a, std::span<float> x) {
-  return named("scale", {{"n", x.size()}}, [&] {
-    pointwise<Scale, 1, 1>(context_, {static_cast<float>(a)}, {{x.data()}, {x.data()}}, x.size());
-  });
-}
-void Cuda::subtract(Floats a, Floats b, std::span<float> out) {
-  return named("subtract", {{"n", out.size()}}, [&] {
-    pointwise<Subtract, 2, 1>(context_, {}, {{a.data(), b.data()}, {out.data()}}, out.size());
-  });
-}
-void Cuda::interpolate(double a, Floats z, std::span<float> x) {
-  return named("interpolate", {{"n", x.size()}}, [&] {
-    pointwise<Interpolate, 2, 1>(context_, {static_cast<float>(a)},
-                                 {{z.data(), x.data()}, {x.data()}}, x.size());
-  });
-}
-void Cuda::add_progress(Floats mean, Floats start, std::span<float> x) {
-  return named("add_progress", {{"n", x.size()}}, [&] {
-    pointwise<AddProgress, 3, 1>(context_, {}, {{mean.data(), start.data(), x.data()}, {x.data()}},
-                                 x.size());
-  });
-}
-void Cuda::delay_compensate(double lambda, Floats gradient, Floats weights, Floats backup,
-                            std::span<float> out) {
-  return named("delay_compensate", {{"n", out.size()}}, [&] {
-    pointwise<DelayCompensate, 3, 1>(
-        context_, {static_cast<float>(lambda)},
-        {{gradient.data(), weights.data(), backup.data()}, {out.data()}}, out.size());
-  });
-}
-void Cuda::delay_compensate_adaptive(double lambda, double decay, Floats gradient, Floats weights,
-                                     Floats backup, std::span<float> square, std::span<float> out) {
-  return named("delay_compensate_adaptive", {{"n", out.size()}}, [&] {
-    pointwise<DelayCompensateAdaptive, 4, 2>(
-        context_,
-        {static_cast<float>(lambda), static_cast<float>(decay), static_cast<float>(1 - decay)},
-        {{gradient.data(), weights.data(), backup.data(), square.data()},
-         {out.data(), square.data()}},
-        out.size());
-  });
-}
-void Cuda::od_sgd_local_update(const kernels::OdSgdOptions& o, Floats gradient, Floats weights,
-                               Floats previous, std::span<float> local) {
-  return named("od_sgd_local_update", {{"n", local.size()}}, [&] {
-    pointwise<OdSgdLocalUpdate, 3, 1>(
-        context_,
-        {static_cast<float>(o.learning_rate), static_cast<float>(o.weight_decay),
-         static_cast<float>(o.lambda), static_cast<float>(o.rescale)},
-        {{gradient.data(), weights.data(), previous.data()}, {local.data()}}, local.size());
   });
 }
 
@@ -218,7 +152,7 @@ void Cuda::two_bit_quantize(double threshold, Floats gradient, std::span<float> 
   return named("two_bit_quantize", {{"n", gradient.size()}}, [&] {
     if (gradient.empty()) return;
     PACELINE_LAUNCH(context_.stream(), context_.blocks(gradient.size()), vector_threads,
-                    (two_bit_quantize_kernel), static_cast<float>(threshold), gradient.data(),
+                    (two_bit_quantize_kernel), kernels::TwoBitQuantize{threshold}, gradient.data(),
                     residual.data(), gradient.size(), codes.data());
   });
 }

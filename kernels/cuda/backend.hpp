@@ -50,29 +50,9 @@ class Cuda final : public kernels::CudaBackend {
   void read(const kernels::Activation& activation, std::span<float> host) override;
   void accumulate(const kernels::Activation& term, kernels::Activation& sum) override;
 
-  void sgd_step(const kernels::SgdOptions& options, std::span<const float> gradient,
-                std::span<float> velocity, std::span<float> weights) override;
-  void adamw_step(const kernels::AdamWOptions& options, std::int64_t step,
-                  std::span<const float> gradient, std::span<float> mean, std::span<float> square,
-                  std::span<float> weights) override;
-  double sum_of_squares(std::span<const float> x) override;
+  using Backend::apply;
+  void apply(const kernels::PointwiseCall& call, kernels::Inputs in, kernels::Outputs out) override;
   double clip_norm(double limit, std::span<float> x) override;
-
-  void axpy(double a, std::span<const float> x, std::span<float> y) override;
-  void scale(double a, std::span<float> x) override;
-  void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out) override;
-  void interpolate(double a, std::span<const float> z, std::span<float> x) override;
-  void add_progress(std::span<const float> mean, std::span<const float> start,
-                    std::span<float> x) override;
-  void delay_compensate(double lambda, std::span<const float> gradient,
-                        std::span<const float> weights, std::span<const float> backup,
-                        std::span<float> out) override;
-  void delay_compensate_adaptive(double lambda, double decay, std::span<const float> gradient,
-                                 std::span<const float> weights, std::span<const float> backup,
-                                 std::span<float> square, std::span<float> out) override;
-  void od_sgd_local_update(const kernels::OdSgdOptions& options, std::span<const float> gradient,
-                           std::span<const float> weights, std::span<const float> previous,
-                           std::span<float> local) override;
 
   void top_k(std::span<const float> x, kernels::SparseOutput out) override;
   void clear_at(std::span<const std::int32_t> indices, std::span<float> x) override;
@@ -130,6 +110,7 @@ class Cuda final : public kernels::CudaBackend {
   kernels::CudaCeilings measure_ceilings() override;
 
  private:
+  double sum_of_squares(std::span<const float> x);
   template <class Source>
   void select(const SelectGrid& grid, const Source& source, bool aligned, std::size_t n,
               kernels::SparseOutput out, bool has_floor, std::uint32_t floor,
@@ -151,7 +132,7 @@ class Cuda final : public kernels::CudaBackend {
   }
   /// Runs one operation on vectors; an error of the device names it and its sizes.
   template <class Work>
-  auto named(const char* operation,
+  auto named(std::string_view operation,
              std::initializer_list<std::pair<const char*, std::size_t>> sizes, const Work& work)
       -> decltype(work()) {
     try {
@@ -166,7 +147,7 @@ class Cuda final : public kernels::CudaBackend {
     } catch (const InputError&) {
       throw;
     } catch (const std::exception& error) {
-      std::string text = operation;
+      std::string text(operation);
       for (const auto& [name, size] : sizes)
         text += std::string(", ") + name + " " + std::to_string(size);
       throw std::runtime_error(text + ": " + error.what());

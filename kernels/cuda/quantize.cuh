@@ -3,13 +3,14 @@
 // Two bits, one bit and fp16 per element (kernels/quantize.hpp).
 
 #include "kernels/cuda/vector.cuh"
+#include "kernels/operations/blend.hpp"
 
 namespace paceline::cuda {
 
 /// One thread per element; a half warp makes one word. n is covered by whole warps.
 PACELINE_KERNEL void __launch_bounds__(vector_threads)
-    two_bit_quantize_kernel(float threshold, const float* gradient, float* residual, std::size_t n,
-                            std::uint32_t* codes) {
+    two_bit_quantize_kernel(kernels::TwoBitQuantize quantize, const float* gradient,
+                            float* residual, std::size_t n, std::uint32_t* codes) {
   const std::size_t step = static_cast<std::size_t>(gridDim.x) * vector_threads;
   const std::size_t rounded = (n + 31) / 32 * 32;
   for (std::size_t i = static_cast<std::size_t>(blockIdx.x) * vector_threads + threadIdx.x;
@@ -17,18 +18,10 @@ PACELINE_KERNEL void __launch_bounds__(vector_threads)
     bool plus = false;
     bool minus = false;
     if (i < n) {
-      float r = residual[i] + gradient[i];
-      const bool broken = r != r;
-      plus = r >= threshold || broken;
-      minus = r <= -threshold || broken;
-      if (broken) {
-        r = 0.0f;
-      } else if (plus) {
-        r -= threshold;
-      } else if (minus) {
-        r += threshold;
-      }
-      residual[i] = r;
+      const auto [sent, rest] = quantize(gradient[i], residual[i]);
+      plus = !(sent <= 0);  // 3, both bits, is NaN
+      minus = !(sent >= 0);
+      residual[i] = rest;
     }
     const unsigned low = __ballot_sync(all_lanes, plus);
     const unsigned high = __ballot_sync(all_lanes, minus);

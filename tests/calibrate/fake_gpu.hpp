@@ -49,135 +49,14 @@ class FakeGpu final : public CudaBackend {
     cpu_->read(activation, host);
   }
   void accumulate(const Activation& term, Activation& sum) override { cpu_->accumulate(term, sum); }
-  void sgd_step(const SgdOptions& options, std::span<const float> gradient,
-                std::span<float> velocity, std::span<float> weights) override {
-    cpu_->sgd_step(options, gradient, velocity, weights);
-  }
-  void adamw_step(const AdamWOptions& options, std::int64_t step, std::span<const float> gradient,
-                  std::span<float> mean, std::span<float> square,
-                  std::span<float> weights) override {
-    cpu_->adamw_step(options, step, gradient, mean, square, weights);
-  }
-  double sum_of_squares(std::span<const float> x) override { return cpu_->sum_of_squares(x); }
-  double clip_norm(double limit, std::span<float> x) override { return cpu_->clip_norm(limit, x); }
-  void axpy(double a, std::span<const float> x, std::span<float> y) override {
-    cpu_->axpy(a, x, y);
-  }
-  void scale(double a, std::span<float> x) override { cpu_->scale(a, x); }
-  void subtract(std::span<const float> a, std::span<const float> b, std::span<float> out) override {
-    cpu_->subtract(a, b, out);
-  }
-  void interpolate(double a, std::span<const float> z, std::span<float> x) override {
-    cpu_->interpolate(a, z, x);
-  }
-  void add_progress(std::span<const float> mean, std::span<const float> start,
-                    std::span<float> x) override {
-    cpu_->add_progress(mean, start, x);
-  }
-  void delay_compensate(double lambda, std::span<const float> gradient,
-                        std::span<const float> weights, std::span<const float> backup,
-                        std::span<float> out) override {
-    cpu_->delay_compensate(lambda, gradient, weights, backup, out);
-  }
-  void delay_compensate_adaptive(double lambda, double decay, std::span<const float> gradient,
-                                 std::span<const float> weights, std::span<const float> backup,
-                                 std::span<float> square, std::span<float> out) override {
-    cpu_->delay_compensate_adaptive(lambda, decay, gradient, weights, backup, square, out);
-  }
-  void od_sgd_local_update(const OdSgdOptions& options, std::span<const float> gradient,
-                           std::span<const float> weights, std::span<const float> previous,
-                           std::span<float> local) override {
-    cpu_->od_sgd_local_update(options, gradient, weights, previous, local);
-  }
-  void top_k(std::span<const float> x, SparseOutput out) override { cpu_->top_k(x, out); }
-  void clear_at(std::span<const std::int32_t> indices, std::span<float> x) override {
-    cpu_->clear_at(indices, x);
-  }
-  float sampled_threshold(std::span<const float> x, std::int64_t k, std::int64_t stride,
-                          std::uint64_t seed) override {
-    return cpu_->sampled_threshold(x, k, stride, seed);
-  }
-  float gaussian_threshold(std::span<const float> x, std::int64_t k) override {
-    return cpu_->gaussian_threshold(x, k);
-  }
-  std::int64_t count_reaching(std::span<const float> x, float threshold) override {
-    return cpu_->count_reaching(x, threshold);
-  }
-  std::int64_t select_reaching(std::span<const float> x, float threshold,
-                               SparseOutput out) override {
-    return cpu_->select_reaching(x, threshold, out);
-  }
-  void scatter_add(std::span<const SparseView> blocks, double scale,
-                   std::span<float> sum) override {
-    cpu_->scatter_add(blocks, scale, sum);
-  }
-  std::int64_t merge_top_k(SparseView a, SparseView b, SparseOutput out) override {
-    return cpu_->merge_top_k(a, b, out);
-  }
-  void two_bit_quantize(double threshold, std::span<const float> gradient,
-                        std::span<float> residual, std::span<std::uint32_t> codes) override {
-    cpu_->two_bit_quantize(threshold, gradient, residual, codes);
-  }
-  void two_bit_dequantize(double threshold, std::span<const std::uint32_t> codes,
-                          std::span<float> values) override {
-    cpu_->two_bit_dequantize(threshold, codes, values);
-  }
-  float sign_quantize(std::span<const float> gradient, std::span<float> residual,
-                      std::span<std::uint32_t> codes) override {
-    return cpu_->sign_quantize(gradient, residual, codes);
-  }
-  void sign_dequantize(float scale, std::span<const std::uint32_t> codes,
-                       std::span<float> values) override {
-    cpu_->sign_dequantize(scale, codes, values);
-  }
-  void pack_fp16(std::span<const float> values, std::span<std::uint16_t> packed) override {
-    cpu_->pack_fp16(values, packed);
-  }
-  void unpack_fp16(std::span<const std::uint16_t> packed, std::span<float> values) override {
-    cpu_->unpack_fp16(packed, values);
-  }
-  void low_rank_left(const MatrixShape& shape, std::span<const float> m, std::span<const float> q,
-                     std::span<float> p) override {
-    cpu_->low_rank_left(shape, m, q, p);
-  }
-  void low_rank_right(const MatrixShape& shape, std::span<const float> m, std::span<const float> p,
-                      std::span<float> q) override {
-    cpu_->low_rank_right(shape, m, p, q);
-  }
-  void low_rank_reconstruct(const MatrixShape& shape, std::span<const float> p,
-                            std::span<const float> q, std::span<float> m) override {
-    cpu_->low_rank_reconstruct(shape, p, q, m);
-  }
-  void orthonormalize(const MatrixShape& shape, std::span<float> p) override {
-    cpu_->orthonormalize(shape, p);
-  }
-
   const CudaDeviceInfo& device() const override { return info_; }
   CudaClocks clocks() const override { return {1980, 2600, 40, 300}; }
   void allow_tf32(bool allowed) override { tf32 = allowed; }
   std::vector<ConvolutionChoice> convolution_choices() const override {
     return {{"3x3", "forward", 6, 1, 4096, true, 8192, ""}};
   }
-  void error_feedback_top_k(double scale, std::span<const float> gradient,
-                            std::span<float> residual, SparseOutput out) override {
-    axpy(scale, gradient, residual);
-    top_k(residual, out);
-    clear_at(out.indices, residual);
-  }
-  void momentum_top_k(double momentum, std::span<const float> gradient, std::span<float> velocity,
-                      std::span<float> accumulated, SparseOutput out) override {
-    scale(momentum, velocity);
-    axpy(1, gradient, velocity);
-    error_feedback_top_k(1, velocity, accumulated, out);
-    clear_at(out.indices, velocity);
-  }
   void legacy_top_k(std::span<const float> x, SparseOutput out) override { top_k(x, out); }
   void sort_top_k(std::span<const float> x, SparseOutput out) override { top_k(x, out); }
-  void scatter_fresh(std::span<const SparseView> blocks, double scale,
-                     std::span<float> sum) override {
-    fill(0, sum);
-    scatter_add(blocks, scale, sum);
-  }
 
   ReplaySamples time_replays(const ReplayOptions& options,
                              const std::function<void(int)>& work) override {

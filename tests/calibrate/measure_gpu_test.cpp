@@ -6,8 +6,8 @@
 #include <atomic>
 
 #include "base/error.hpp"
-#include "calibrate/measure/measure.hpp"
 #include "calibrate/measure/batch.hpp"
+#include "calibrate/measure/measure.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "fake_gpu.hpp"
 #include "models/zoo.hpp"
@@ -71,10 +71,10 @@ TEST(MeasureGpu, AProfileHasLayersOverheadOperationsAndTheirResiduals) {
   EXPECT_EQ(operations.at("copies").size(), 5);
   // Every kernel is measured, fitted and priced from its fit.
   const OperationCosts costs = operation_costs(profile);
-  for (const KernelBytes& kernel : kernel_bytes()) {
-    ASSERT_TRUE(profile.operations.kernels.contains(kernel.kernel)) << kernel.kernel;
-    EXPECT_GE(costs.kernel(kernel.kernel, 1e4, 10),
-              profile.operations.kernels.at(kernel.kernel).seconds(1e4, 10));
+  for (const kernels::OperationInfo& kernel : kernels::kOperations) {
+    const auto line = profile.operations.kernels.find(kernel.name);
+    ASSERT_NE(line, profile.operations.kernels.end()) << kernel.name;
+    EXPECT_GE(costs.kernel(kernel.name, 1e4, 10), line->second.seconds(1e4, 10));
   }
   EXPECT_NE(operations.at("kernels").dump().find("torch_legacy"), std::string::npos);
   EXPECT_FALSE(operations.at("cost_models").empty());

@@ -142,14 +142,14 @@ TEST(OperationCosts, AMeasuredKernelIsPricedByItsOwnLine) {
 
 TEST(OperationCosts, NoMeasuredKernelBeatsItsLeastBytesOrALaunch) {
   Profile profile = with_kernels();
-  for (const KernelBytes& kernel : kernel_bytes())
-    profile.operations.kernels[kernel.kernel] = {1e-9, 1e-15, 1e-15, 0};
+  for (const kernels::OperationInfo& kernel : kernels::kOperations)
+    profile.operations.kernels.insert({std::string(kernel.name), {1e-9, 1e-15, 1e-15, 0}});
   const OperationCosts costs = operation_costs(profile);
-  for (const KernelBytes& kernel : kernel_bytes()) {
-    EXPECT_DOUBLE_EQ(costs.kernel(kernel.kernel, 1e8, 1e6),
-                     (kernel.per_element * 1e8 + kernel.per_pair * 1e6) / 3e12)
-        << kernel.kernel;
-    EXPECT_DOUBLE_EQ(costs.kernel(kernel.kernel, 10, 1), 3e-6);
+  for (const kernels::OperationInfo& kernel : kernels::kOperations) {
+    EXPECT_DOUBLE_EQ(costs.kernel(kernel.name, 1e8, 1e6),
+                     (kernel.bytes_per_element * 1e8 + kernel.bytes_per_pair * 1e6) / 3e12)
+        << kernel.name;
+    EXPECT_DOUBLE_EQ(costs.kernel(kernel.name, 10, 1), 3e-6);
   }
   EXPECT_THROW((void)costs.kernel("sgd_momentun", 1, 1), InputError);
 }

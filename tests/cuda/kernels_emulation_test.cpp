@@ -1,12 +1,11 @@
 #include "tests/cuda/kernels_emulation.hpp"
-#include "kernels/blend.hpp"
 #include "kernels/cuda/legacy_select.cuh"
 #include "kernels/cuda/low_rank.cuh"
 #include "kernels/cuda/operations.cuh"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/cuda/sparse.cuh"
 #include "kernels/low_rank.hpp"
-#include "kernels/optimizer.hpp"
+#include "kernels/operations/reference.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/sparsify.hpp"
 
@@ -137,8 +136,8 @@ TEST(KernelEmulation, QuantisersToTheBit) {
     auto got = want;
     std::vector<std::uint32_t> codes(kernels::two_bit_words(n)), mine(codes.size(), 0xcdcdcdcdu);
     reference::two_bit_quantize(0.7, gradient, want, codes);
-    PACELINE_LAUNCH(nullptr, 3, vector_threads, (two_bit_quantize_kernel), 0.7f, gradient.data(),
-                    got.data(), n, mine.data());
+    PACELINE_LAUNCH(nullptr, 3, vector_threads, (two_bit_quantize_kernel),
+                    kernels::TwoBitQuantize{0.7}, gradient.data(), got.data(), n, mine.data());
     expect_same_bits(mine, codes);
     expect_same_bits(got, want);
     reference::two_bit_dequantize(0.7, codes, want);
@@ -194,58 +193,41 @@ TEST(KernelEmulation, HalfPrecisionToTheBit) {
   expect_same_bits(mine, wide);
 }
 
-template <class Op, int In, int Out>
-void run(const Op& op, const Arrays<In, Out>& arrays, std::size_t n) {
-  for (const bool aligned : {true, false}) {
-    if (aligned && n % 2 == 0)
-      continue;  // either path, by size: outputs may be inputs, so once only
-    PACELINE_LAUNCH(nullptr, 2, vector_threads, (pointwise_kernel<Op, In, Out>), op, arrays, n,
-                    aligned);
-    return;
+// Every operation of the list, at once and element by element, in place where it may be.
+template <class Op>
+void expect_the_references_bits(const kernels::OperationInfo& info, std::size_t n, bool aligned) {
+  SCOPED_TRACE(testing::Message() << info.name << ", n " << n << (aligned ? ", aligned" : ""));
+  constexpr int reads = Op::reads.size(), writes = Op::writes.size();
+  std::vector<std::vector<float>> given, made(writes, poison(n));
+  for (int r = 0; r < reads; ++r) {
+    given.push_back(normal(n, static_cast<unsigned>(r)));
+    if (info.reads[static_cast<std::size_t>(r)] == "square")
+      for (float& value : given.back()) value *= value;
   }
+  std::vector<std::vector<float>> want(writes, std::vector<float>(n));
+  reference::apply(kernels::PointwiseCall(Op{}),
+                   std::vector<std::span<const float>>(given.begin(), given.end()),
+                   std::vector<std::span<float>>(want.begin(), want.end()));
+  Arrays<reads, writes> arrays{};
+  std::vector<std::vector<float>*> out;
+  for (std::size_t w = 0; w < writes; ++w) {
+    out.push_back(&made[w]);
+    for (std::size_t r = 0; r < reads; ++r)
+      if (info.writes[w] == info.reads[r]) out.back() = &given[r];
+    arrays.out[w] = out.back()->data();
+  }
+  for (std::size_t r = 0; r < reads; ++r) arrays.in[r] = given[r].data();
+  PACELINE_LAUNCH(nullptr, 2, vector_threads, (pointwise_kernel<OnElements<Op>, reads, writes>),
+                  OnElements<Op>{Op{}}, arrays, n, aligned);
+  for (std::size_t w = 0; w < writes; ++w) expect_same_bits(*out[w], want[w]);
 }
 
 TEST(KernelEmulation, PointwiseOperationsToTheBit) {
-  for (const std::size_t n : {1u, 7u, 1001u, 1002u}) {
-    const auto g = normal(n, 1), b = normal(n, 2), c = normal(n, 3);
-    auto x = normal(n, 4), y = normal(n, 5), z = normal(n, 6);
-    for (float& value : z) value *= value;
-    auto mx = x, my = y, mz = z;
-    reference::sgd_step({0.1, 0.9, 1e-4, true}, g, y, x);
-    run<MomentumSgd, 3, 2>({0.1f, 0.9f, 1e-4f, true},
-                           {{g.data(), my.data(), mx.data()}, {my.data(), mx.data()}}, n);
-    expect_same_bits(mx, x);
-    expect_same_bits(my, y);
-    reference::adamw_step({}, 1, g, y, z, x);
-    const AdamW adamw{0.9f,
-                      0.999f,
-                      static_cast<float>(1 - 0.9),
-                      static_cast<float>(1 - 0.999),
-                      static_cast<float>(1e-3 / (1 - 0.9)),
-                      static_cast<float>(std::sqrt(1 - 0.999)),
-                      1e-8f,
-                      static_cast<float>(1 - 1e-3 * 1e-2)};
-    run<AdamW, 4, 3>(
-        adamw, {{g.data(), my.data(), mz.data(), mx.data()}, {my.data(), mz.data(), mx.data()}}, n);
-    expect_same_bits(mx, x);
-    expect_same_bits(mz, z);
-    reference::add_progress(g, b, x);
-    run<AddProgress, 3, 1>({}, {{g.data(), b.data(), mx.data()}, {mx.data()}}, n);
-    reference::interpolate(0.6, g, x);
-    run<Interpolate, 2, 1>({0.6f}, {{g.data(), mx.data()}, {mx.data()}}, n);
-    reference::axpy(0.3, g, x);
-    run<Axpy, 2, 1>({0.3f}, {{g.data(), mx.data()}, {mx.data()}}, n);
-    expect_same_bits(mx, x);
-    reference::delay_compensate_adaptive(2, 0.95, g, b, c, z, x);
-    run<DelayCompensateAdaptive, 4, 2>(
-        {2.0f, 0.95f, static_cast<float>(1 - 0.95)},
-        {{g.data(), b.data(), c.data(), mz.data()}, {mx.data(), mz.data()}}, n);
-    expect_same_bits(mx, x);
-    reference::od_sgd_local_update({0.5, 1e-4, 0.04, 0.01}, g, b, c, x);
-    run<OdSgdLocalUpdate, 3, 1>({0.5f, 1e-4f, 0.04f, 0.01f},
-                                {{g.data(), b.data(), c.data()}, {mx.data()}}, n);
-    expect_same_bits(mx, x);
-  }
+  for (const std::size_t n : {1u, 7u, 1001u, 1002u})
+    for (const bool aligned : {false, true})
+      kernels::for_each_pointwise([&]<class Op>(std::size_t index) {
+        expect_the_references_bits<Op>(kernels::kPointwiseInfo[index], n, aligned);
+      });
 }
 
 TEST(KernelEmulation, OrthonormalizeCountAndMoments) {

@@ -31,7 +31,7 @@ class Vectors : public GpuTest {
     SCOPED_TRACE(testing::Message()
                  << "n " << gradient.size() << ", k " << k << ", offset " << offset);
     std::vector<float> sum = residual;
-    reference::axpy(0.05, gradient, sum);
+    reference::apply(Axpy{0.05}, {gradient, sum}, {sum});
     Sparse want(k);
     reference::top_k(sum, want.out());
     reference::clear_at(want.indices, sum);
@@ -275,54 +275,45 @@ TEST_F(Vectors, Quantisers) {
     expect_same_bits(to_host(device_back), back);
   }
 }
-TEST_F(Vectors, OptimisersAndBlends) {
+TEST_F(Vectors, EveryPointwiseOperation) {
+  for (const std::size_t n : {1u, 5u, 100003u})
+    for_each_pointwise([&]<class Op>(std::size_t index) {
+      const OperationInfo& info = kPointwiseInfo[index];
+      SCOPED_TRACE(testing::Message() << info.name << ", n " << n);
+      std::vector<std::vector<float>> host, want(info.writes.size(), std::vector<float>(n));
+      std::vector<Array<float>> given, made;
+      for (std::size_t r = 0; r < info.reads.size(); ++r) {
+        host.push_back(normal_values(n, static_cast<unsigned>(r)));
+        if (info.reads[r] == "square")
+          for (float& value : host.back()) value *= value;
+        given.push_back(to_gpu(host.back()));
+      }
+      std::vector<std::span<float>> out;
+      for (const std::string_view name : info.writes) {
+        made.push_back(poisoned<float>(n));
+        out.push_back(made.back());
+        for (std::size_t r = 0; r < info.reads.size(); ++r)
+          if (name == info.reads[r]) out.back() = given[r];
+      }
+      reference::apply(PointwiseCall(Op{}),
+                       std::vector<std::span<const float>>(host.begin(), host.end()),
+                       std::vector<std::span<float>>(want.begin(), want.end()));
+      gpu_->apply(PointwiseCall(Op{}),
+                  std::vector<std::span<const float>>(given.begin(), given.end()), out);
+      for (std::size_t w = 0; w < out.size(); ++w) {
+        std::vector<float> got(n);
+        gpu_->copy_to_host(got.data(), out[w].data(), n * sizeof(float));
+        expect_same_bits(got, want[w]);
+      }
+    });
+}
+TEST_F(Vectors, Norms) {
   for (const std::size_t n : {1u, 5u, 100003u}) {
-    const auto g = normal_values(n, 1), b = normal_values(n, 2), c = normal_values(n, 3);
-    const auto dg = to_gpu(g), db = to_gpu(b), dc = to_gpu(c);
-    auto x = normal_values(n, 4), y = normal_values(n, 5), z = normal_values(n, 6);
-    for (float& value : z) value *= value;
-    auto dx = to_gpu(x), dy = to_gpu(y), dz = to_gpu(z);
-    const auto same = [&](const char* what) {
-      SCOPED_TRACE(what);
-      expect_same_bits(to_host(dx), x);
-      expect_same_bits(to_host(dy), y);
-      expect_same_bits(to_host(dz), z);
-    };
-    for (const bool nesterov : {false, true}) {
-      const SgdOptions sgd{0.1, 0.9, 1e-4, nesterov};
-      reference::sgd_step(sgd, g, y, x);
-      gpu_->sgd_step(sgd, dg, dy, dx);
-      same("momentum");
-    }
-    reference::sgd_step({0.1, 0, 1e-4, false}, g, y, x);
-    gpu_->sgd_step({0.1, 0, 1e-4, false}, dg, dy, dx);
-    same("sgd");
-    reference::adamw_step({}, 3, g, y, z, x);
-    gpu_->adamw_step({}, 3, dg, dy, dz, dx);
-    same("adamw");
-    reference::axpy(0.3, g, x);
-    gpu_->axpy(0.3, dg, dx);
-    reference::scale(0.7, y);
-    gpu_->scale(0.7, dy);
-    reference::interpolate(0.6, g, x);
-    gpu_->interpolate(0.6, dg, dx);
-    same("axpy, scale, interpolate");
-    reference::add_progress(g, b, x);
-    gpu_->add_progress(dg, db, dx);
-    reference::subtract(g, x, y);
-    gpu_->subtract(dg, dx, dy);
-    same("add_progress, subtract");
-    reference::delay_compensate(0.04, g, b, c, x);
-    gpu_->delay_compensate(0.04, dg, db, dc, dx);
-    reference::delay_compensate_adaptive(2, 0.95, g, b, c, z, y);
-    gpu_->delay_compensate_adaptive(2, 0.95, dg, db, dc, dz, dy);
-    same("delay compensation");
-    reference::od_sgd_local_update({0.5, 1e-4, 0.04, 0.01}, g, b, c, x);
-    gpu_->od_sgd_local_update({0.5, 1e-4, 0.04, 0.01}, dg, db, dc, dx);
-    same("od-sgd");
-    const double squares = reference::sum_of_squares(x);
-    EXPECT_NEAR(gpu_->sum_of_squares(dx), squares, 1e-12 * squares);
-    EXPECT_NEAR(gpu_->clip_norm(0.25, dx), std::sqrt(squares), 1e-12 * std::sqrt(squares));
+    const auto x = normal_values(n, 4);
+    auto dx = to_gpu(x);
+    const double norm = std::sqrt(reference::sum_of_squares(x));
+    EXPECT_NEAR(gpu_->clip_norm(0.25, dx), norm, 1e-12 * norm);
+    EXPECT_NEAR(gpu_->clip_norm(1e30, dx), std::min(norm, 0.25), 1e-6);
     gpu_->fill(3.5f, dx);
     expect_same_bits(to_host(dx), std::vector<float>(n, 3.5f));
   }
@@ -384,7 +375,7 @@ TEST_F(Vectors, SumsOfAnyLengthAndPlace) {
       gpu_->copy_from_host(moved.data() + offset, x.data(), n * sizeof(float));
       gpu_->copy_from_host(gradient.data() + offset, g.data(), n * sizeof(float));
       const auto here = [&](Array<float>& array) { return array.span().subspan(offset); };
-      const double sum = gpu_->sum_of_squares(here(moved));
+      const double norm = gpu_->clip_norm(1e30, here(moved)), sum = norm * norm;
       EXPECT_NEAR(sum, want, 1e-12 * want) << "n " << n << ", offset " << offset;
       std::vector<float> residual = x;
       std::vector<std::uint32_t> codes(sign_words(n));

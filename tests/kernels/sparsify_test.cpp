@@ -76,7 +76,7 @@ TEST(ErrorFeedback, ResidualAndSentMakeUpWhatWasAccumulatedBitByBit) {
     Floats accumulated = residual;
     for (std::size_t i = 0; i < residual.size(); ++i)
       accumulated[i] += static_cast<float>(scale) * gradient[i];
-    reference::axpy(scale, gradient, residual);
+    reference::apply(Axpy{scale}, {gradient, residual}, {residual});
     EXPECT_EQ(residual, accumulated);
     const Sparse sent = top_k(residual, 30);
     reference::clear_at(sent.indices, residual);

@@ -18,18 +18,18 @@ using ::testing::Pointwise;
 TEST(Sgd, PlainMomentumAndNesterovByHand) {
   const Floats gradient{2};
   Floats w{1}, v{0};
-  reference::sgd_step({.learning_rate = 0.5}, gradient, {}, w);
+  reference::apply(Sgd{0.5, 0}, {gradient, w}, {w});
   EXPECT_FLOAT_EQ(w[0], 0);
   w = {1};
-  const SgdOptions momentum{.learning_rate = 0.5, .momentum = 0.5, .weight_decay = 1};
-  reference::sgd_step(momentum, gradient, v, w);  // d = 3, v = 3, w = 1 - 1.5
+  const SgdMomentum momentum{0.5, 0.5, 1};
+  reference::apply(momentum, {gradient, v, w}, {v, w});  // d = 3, v = 3, w = 1 - 1.5
   EXPECT_FLOAT_EQ(w[0], -0.5f);
-  reference::sgd_step(momentum, gradient, v, w);  // d = 1.5, v = 3, w = -0.5 - 1.5
+  reference::apply(momentum, {gradient, v, w}, {v, w});  // d = 1.5, v = 3, w = -0.5 - 1.5
   EXPECT_FLOAT_EQ(v[0], 3);
   EXPECT_FLOAT_EQ(w[0], -2);
   w = {1};
   v = {0};
-  reference::sgd_step({.learning_rate = 0.5, .momentum = 0.5, .nesterov = true}, gradient, v, w);
+  reference::apply(SgdMomentum{0.5, 0.5, 0, true}, {gradient, v, w}, {v, w});
   EXPECT_FLOAT_EQ(w[0], 1 - 0.5f * (2 + 0.5f * 2));
 }
 
@@ -37,11 +37,11 @@ TEST(AdamW, FirstStepsByHand) {
   const AdamWOptions o{.learning_rate = 0.1, .weight_decay = 0.5};
   const Floats gradient{3, -4};
   Floats w{1, 1}, m(2, 0.0f), v(2, 0.0f);
-  reference::adamw_step(o, 1, gradient, m, v, w);
+  reference::apply(AdamW(o, 1), {gradient, m, v, w}, {m, v, w});
   // Bias-corrected, the first step is the sign of the gradient.
   EXPECT_NEAR(w[0], 0.95 - 0.1, 1e-6);
   EXPECT_NEAR(w[1], 0.95 + 0.1, 1e-6);
-  reference::adamw_step(o, 2, gradient, m, v, w);
+  reference::apply(AdamW(o, 2), {gradient, m, v, w}, {m, v, w});
   EXPECT_NEAR(m[0], 0.9 * 0.3 + 0.3, 1e-6);
   EXPECT_NEAR(v[0], 0.999 * 0.009 + 0.009, 1e-7);
   EXPECT_NEAR(w[0], 0.95 * 0.85 - 0.1, 1e-5);
@@ -61,12 +61,12 @@ TEST(ClipNorm, ScalesOnlyWhatIsTooLong) {
 TEST(Blend, ProgressInterpolationAndDifference) {
   const Floats mean{10, 20}, start{1, 2};
   Floats x{1.5f, 1};
-  reference::add_progress(mean, start, x);
+  reference::apply(AddProgress{}, {mean, start, x}, {x});
   EXPECT_THAT(x, ElementsAre(10.5f, 19));
-  reference::interpolate(0.25, mean, x);
+  reference::apply(Combine{0.75, 0.25}, {x, mean}, {x});
   EXPECT_THAT(x, ElementsAre(10.375f, 19.25f));
   Floats out(2);
-  reference::subtract(mean, start, out);
+  reference::apply(Combine{1, -1}, {mean, start}, {out});
   EXPECT_THAT(out, ElementsAre(9, 18));
 }
 
@@ -88,7 +88,7 @@ TEST(Blend, ProgressKeepsTheMeanOfTheWorkers) {
     average[i] = static_cast<float>(mean_start[i]);
   }
   for (std::size_t w = 0; w < workers; ++w) {
-    reference::add_progress(average, start[w], now[w]);
+    reference::apply(AddProgress{}, {average, start[w], now[w]}, {now[w]});
     for (std::size_t i = 0; i < n; ++i) mean_after[i] += now[w][i] / double(workers);
   }
   EXPECT_THAT(mean_after, Pointwise(::testing::DoubleNear(1e-6), mean_now));
@@ -97,20 +97,20 @@ TEST(Blend, ProgressKeepsTheMeanOfTheWorkers) {
 TEST(DelayCompensation, ByHand) {
   const Floats g{2, -3}, w{1, 1}, backup{0.5f, 2};
   Floats out(2);
-  reference::delay_compensate(0.04, g, w, backup, out);
+  reference::apply(DelayCompensate{0.04}, {g, w, backup}, {out});
   EXPECT_THAT(out, Pointwise(FloatNear(1e-6f), Floats{2 + 0.04f * 4 * 0.5f, -3 - 0.04f * 9}));
   Floats square{0, 0};
-  reference::delay_compensate_adaptive(2, 0.95, g, w, backup, square, out);
+  reference::apply(DelayCompensateAdaptive(2, 0.95), {g, w, backup, square}, {out, square});
   EXPECT_THAT(square, Pointwise(FloatNear(1e-6f), Floats{0.2f, 0.45f}));
   const float first = 2 + 2 / std::sqrt(0.2f + 1e-7f) * 4 * 0.5f;
   EXPECT_NEAR(out[0], first, 1e-5);
 }
 
 TEST(DelayCompensation, OdSgdLocalUpdateByHand) {
-  const OdSgdOptions o{.learning_rate = 0.5, .weight_decay = 0.1, .lambda = 2, .rescale = 0.25};
+  const OdSgdLocalUpdate o{.rate = 0.5, .decay = 0.1, .lambda = 2, .rescale = 0.25};
   const Floats sum_of_gradients{8}, w{3}, previous{2.5f};
   Floats local(1);
-  reference::od_sgd_local_update(o, sum_of_gradients, w, previous, local);
+  reference::apply(o, {sum_of_gradients, w, previous}, {local});
   EXPECT_FLOAT_EQ(local[0], 3 - 0.5f * (2 + 0.1f * 3 + 2 * 4 * 0.5f));
 }
 
