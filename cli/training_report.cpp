@@ -102,7 +102,7 @@ std::string missing_note(std::size_t reached, std::size_t runs) {
   return reached < runs ? fmt::format(" ({} of {})", reached, runs) : "";
 }
 
-std::string against(const Spread& time, const Spread& first) {
+std::string against(const SeedSpread& time, const SeedSpread& first) {
   if (!time.apart_from(first)) return "within the seeds";
   return time.mean < first.mean ? fmt::format("{:.2f} x sooner", first.mean / time.mean)
                                 : fmt::format("{:.2f} x later", time.mean / first.mean);
@@ -196,9 +196,9 @@ std::string seeds_report(const Comparison& comparison) {
   for (const char* header : {"seeds", "accuracy %", "to target s", "steps", "against the first"})
     table.column(header, Align::right);
   // Rows are held against the first one of the same labels but for the first axis.
-  std::map<std::vector<std::string>, std::optional<Spread>> firsts;
+  std::map<std::vector<std::string>, std::optional<SeedSpread>> firsts;
   for (const SeedGroup& group : all.groups) {
-    const std::optional<Spread> accuracy = group.accuracy(), time = group.time_to_target();
+    const std::optional<SeedSpread> accuracy = group.accuracy(), time = group.time_to_target();
     const std::vector<std::string> rest(group.labels.begin() + (group.labels.empty() ? 0 : 1),
                                         group.labels.end());
     const bool every = time && time->count == group.rows.size();
@@ -215,7 +215,7 @@ std::string seeds_report(const Comparison& comparison) {
                                missing_note(time->count, group.rows.size())
                     : asked ? "not reached"
                             : "");
-    const std::optional<Spread> steps = group.steps_to_target();
+    const std::optional<SeedSpread> steps = group.steps_to_target();
     cells.push_back(steps ? fmt::format("{:.0f}", steps->mean) : "");
     cells.push_back(fresh || !time || !first->second ? ""
                     : every                          ? against(*time, *first->second)

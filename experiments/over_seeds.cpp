@@ -10,34 +10,34 @@ namespace {
 constexpr const char* kSeedAxis = "seed";
 
 template <class Of>
-std::optional<Spread> spread_of(const std::vector<const ComparedRow*>& rows, const Of& of) {
+std::optional<SeedSpread> spread_of(const std::vector<const ComparedRow*>& rows, const Of& of) {
   std::vector<double> values;
   for (const ComparedRow* row : rows)
     if (row->result.job.training)
       if (const auto value = of(*row->result.job.training))
         values.push_back(static_cast<double>(*value));
   if (values.empty()) return std::nullopt;
-  return Spread(values);
+  return SeedSpread(values);
 }
 
 }  // namespace
 
-Spread::Spread(const std::vector<double>& values)
+SeedSpread::SeedSpread(const std::vector<double>& values)
     : mean(std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())),
       least(*std::min_element(values.begin(), values.end())),
       most(*std::max_element(values.begin(), values.end())),
       count(values.size()) {}
 
-std::optional<Spread> SeedGroup::time_to_target() const {
+std::optional<SeedSpread> SeedGroup::time_to_target() const {
   return spread_of(rows, [](const TrainingOutcome& t) { return t.time_to_target_s; });
 }
-std::optional<Spread> SeedGroup::steps_to_target() const {
+std::optional<SeedSpread> SeedGroup::steps_to_target() const {
   return spread_of(rows, [](const TrainingOutcome& t) { return t.steps_to_target; });
 }
-std::optional<Spread> SeedGroup::accuracy() const {
+std::optional<SeedSpread> SeedGroup::accuracy() const {
   return spread_of(rows, [](const TrainingOutcome& t) { return t.final_accuracy; });
 }
-std::optional<Spread> SeedGroup::loss() const {
+std::optional<SeedSpread> SeedGroup::loss() const {
   return spread_of(rows, [](const TrainingOutcome& t) { return t.final_loss; });
 }
 
@@ -73,8 +73,8 @@ SpreadCurve spread_curve(const std::vector<std::vector<CurvePoint>>& curves) {
       x.push_back(point->x);
       y.push_back(point->y);
     }
-    const Spread value(y);
-    result.x.push_back(Spread(x).mean);
+    const SeedSpread value(y);
+    result.x.push_back(SeedSpread(x).mean);
     result.mean.push_back(value.mean);
     result.least.push_back(value.least);
     result.most.push_back(value.most);

@@ -9,13 +9,13 @@
 namespace paceline {
 
 /// A figure over the seeds: nothing but what was seen.
-struct Spread {
+struct SeedSpread {
   double mean = 0, least = 0, most = 0;
   std::size_t count = 0;  ///< of the runs that have the figure
 
-  explicit Spread(const std::vector<double>& values);
+  explicit SeedSpread(const std::vector<double>& values);
   /// Every run of one is beyond every run of the other: only then a difference is claimed.
-  [[nodiscard]] bool apart_from(const Spread& other) const {
+  [[nodiscard]] bool apart_from(const SeedSpread& other) const {
     return most < other.least || other.most < least;
   }
 };
@@ -26,10 +26,10 @@ struct SeedGroup {
   std::vector<const ComparedRow*> rows;
 
   /// Absent if no run has one.
-  [[nodiscard]] std::optional<Spread> time_to_target() const;
-  [[nodiscard]] std::optional<Spread> steps_to_target() const;
-  [[nodiscard]] std::optional<Spread> accuracy() const;  ///< of the last evaluation
-  [[nodiscard]] std::optional<Spread> loss() const;      ///< of the last evaluation
+  [[nodiscard]] std::optional<SeedSpread> time_to_target() const;
+  [[nodiscard]] std::optional<SeedSpread> steps_to_target() const;
+  [[nodiscard]] std::optional<SeedSpread> accuracy() const;  ///< of the last evaluation
+  [[nodiscard]] std::optional<SeedSpread> loss() const;      ///< of the last evaluation
 };
 
 /// Names of the axes but "seed", and the groups in the order of the rows, which must outlive them.

@@ -36,8 +36,8 @@ TEST(OverSeeds, GroupsAndSpreads) {
   EXPECT_THAT(all.axes, ElementsAre("schedule"));
   ASSERT_EQ(all.groups.size(), 3U);
   EXPECT_EQ(all.seeds, 2U);
-  const Spread a = *all.groups[0].time_to_target(), b = *all.groups[1].time_to_target(),
-               c = *all.groups[2].time_to_target();
+  const SeedSpread a = *all.groups[0].time_to_target(), b = *all.groups[1].time_to_target(),
+                   c = *all.groups[2].time_to_target();
   EXPECT_DOUBLE_EQ(a.mean, 1.1);
   EXPECT_EQ(a.least, 1.0);
   EXPECT_EQ(a.most, 1.2);

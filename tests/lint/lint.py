@@ -4,7 +4,7 @@
     lint.py [--root FOLDER] [includes|coroutines|hygiene|data]...     (default: all)
     lint.py --self-test         every rule fires on its bad fixture, there only, and nowhere else
 
-Exceptions stand in allowed.txt, each with its reason.
+Exceptions stand in allowed.txt, each with its reason; one that excuses nothing fails a run of all groups.
 """
 import argparse
 import collections
@@ -41,7 +41,7 @@ def run(root, groups, allowed):
     if not files:
         sys.exit(f"lint: no files under {root}")
     findings = sorted(f for g in groups for f in GROUPS[g].check(files))
-    return [f for f in findings if (f.rule, f.path) not in allowed]
+    return [f for f in findings if (f.rule, f.path) not in allowed], {(f.rule, f.path) for f in findings}
 
 
 def self_test():
@@ -63,7 +63,7 @@ def self_test():
                 for rules in re.findall(r"LINT: ([\w-]+(?:, [\w-]+)*)", line):
                     for rule in rules.split(", "):
                         expected[f"{file.path}:{number}", rule] += 1
-        found = collections.Counter((f"{f.path}:{f.line}", f.rule) for f in run(str(root), GROUPS, {}))
+        found = collections.Counter((f"{f.path}:{f.line}", f.rule) for f in run(str(root), GROUPS, {})[0])
     for (where, rule), count in (expected - found).items():
         print(f"{where}: [{rule}] was to be found {count} more time(s)")
     for (where, rule), count in (found - expected).items():
@@ -87,9 +87,14 @@ def main():
         if group not in GROUPS:
             parser.error(f"no group '{group}'; known: {', '.join(GROUPS)}")
     allowed = exceptions(HERE / "allowed.txt")
-    findings = run(options.root, options.groups or list(GROUPS), allowed)
+    findings, found = run(options.root, options.groups or list(GROUPS), allowed)
     print(*findings, sep="\n", end="\n" if findings else "")
-    return 1 if findings else 0
+    unused = []
+    if set(options.groups or GROUPS) == set(GROUPS):  # a group finds nothing for the others' exceptions
+        unused = sorted(set(allowed) - found)
+        for rule, path in unused:
+            print(f"tests/lint/allowed.txt: '{rule} {path}' excuses nothing: take the line out")
+    return 1 if findings or unused else 0
 
 
 if __name__ == "__main__":
