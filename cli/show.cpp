@@ -100,8 +100,9 @@ Table ways(const Cluster& cluster) {
 // A platform file brings links of its own: there is no port, and no bisection is computed.
 std::string network_text(const ClusterSpec& spec, const Cluster& cluster) {
   std::string text;
-  if (spec.network.topology.kind == TopologyKind::xml)
-    return fmt::format(" {}: {} links", spec.network.topology.file, cluster.links().size());
+  if (!spec.network.topology.platform_file().empty())
+    return fmt::format(" {}: {} links", spec.network.topology.platform_file(),
+                       cluster.links().size());
   text += fmt::format(", {} per port", format_bandwidth(spec.network.bandwidth));
   if (const double bisection = cluster.bisection_bandwidth(); std::isfinite(bisection))
     text += fmt::format(", bisection {}", format_bandwidth(bisection));
@@ -117,7 +118,7 @@ void show_cluster(const ShowOptions& options) {
   const Cluster cluster = build_cluster(spec);
   std::cout << fmt::format("{}{}\n{} GPUs in {} nodes, {}{}\n", spec.name,
                            spec.description.empty() ? "" : ": " + spec.description, cluster.gpus(),
-                           cluster.nodes(), topology_name(spec.network.topology.kind),
+                           cluster.nodes(), spec.network.topology.kind(),
                            network_text(spec, cluster));
   for (const std::string& line : disturbances(spec, spec.jitter))
     std::cout << "disturbed: " << line << '\n';

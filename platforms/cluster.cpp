@@ -45,7 +45,7 @@ class Router {
       : gpus_(spec.gpu_count()), network_overhead_(spec.network.overhead) {
     for (const NodeGroup& group : spec.nodes)
       for (std::size_t i = 0; i < group.count; ++i) add_node(group, table);
-    topology_ = make_topology(spec, table);
+    topology_ = spec.network.topology.description().build(spec, table);
     std::size_t node = 0;
     for (const NodeGroup& group : spec.nodes)
       for (std::size_t i = 0; i < group.count; ++i) add_port(group, node++, spec.network, table);

@@ -26,6 +26,10 @@ Json write_cluster(const ClusterSpec& spec);
 Jitter read_jitter(ObjectReader reader);
 Json write_jitter(const Jitter& jitter);
 
+/// {"kind": "torus", "dimensions": [4, 4]}.
+TopologySpec read_topology(ObjectReader reader);
+Json write_topology(const TopologySpec& topology);
+
 /// A shipped name or the path of a file; a file of that very name wins. Then
 /// $PACELINE_DATA/platforms/clusters/NAME.json, then what is embedded in the library. `overrides`
 /// are applied to the JSON before it is read (overrides.hpp). Throws InputError naming the nearest

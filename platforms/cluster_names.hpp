@@ -8,8 +8,6 @@
 namespace paceline {
 
 inline constexpr std::string_view kClusterFormat = "paceline-cluster-1";
-inline const std::vector<std::string> kTopologyNames{"star", "fat_tree", "torus", "dragonfly",
-                                                     "xml"};
 inline const std::vector<std::string> kJitterNames{"none", "normal", "lognormal", "gamma",
                                                    "profile"};
 

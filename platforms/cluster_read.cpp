@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 
 #include "base/error.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"
 #include "platforms/gpus.hpp"
+#include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
@@ -31,11 +31,6 @@ LinkSpec read_link(ObjectReader& parent, std::string_view key) {
   link.efficiency = reader.number("efficiency", 0, 1, link.efficiency);
   reader.finish();
   return link;
-}
-
-std::optional<double> optional_bandwidth(ObjectReader& reader, std::string_view key) {
-  if (!reader.has(key)) return std::nullopt;
-  return reader.bandwidth(key);
 }
 
 /// A name of the table, or {"name", "memory"} for a GPU that the table does not have.
@@ -80,67 +75,12 @@ NodeGroup read_group(ObjectReader& reader, std::size_t index) {
   return group;
 }
 
-std::vector<std::size_t> sizes(ObjectReader& reader, std::string_view key) {
-  std::vector<std::size_t> result;
-  for (const std::int64_t value : reader.integers(key)) {
-    if (value < 0)
-      reader.fail_at(key, fmt::format("expected whole numbers of 0 or more, found {}", value));
-    result.push_back(static_cast<std::size_t>(value));
-  }
-  return result;
-}
-
-TopologySpec read_topology(ObjectReader& reader) {
-  const auto size = [&](std::string_view key, std::optional<std::int64_t> fallback = {}) {
-    return static_cast<std::size_t>(fallback ? reader.integer_or(key, *fallback, 1, INT32_MAX)
-                                             : reader.integer(key, 1, INT32_MAX));
-  };
-  TopologySpec topology;
-  topology.kind = enum_of<TopologyKind>(kTopologyNames, reader.choice("kind", kTopologyNames));
-  switch (topology.kind) {
-    case TopologyKind::star:
-      break;
-    case TopologyKind::fat_tree:
-      topology.levels = static_cast<std::size_t>(reader.integer_or("levels", 2, 2, 3));
-      topology.nodes_per_leaf = size("nodes_per_leaf");
-      if (topology.levels == 3) topology.leaves_per_pod = size("leaves_per_pod");
-      topology.oversubscription = reader.has("oversubscription")
-                                      ? reader.numbers("oversubscription")
-                                      : std::vector<double>(topology.levels - 1, 1.0);
-      topology.uplinks = reader.has("uplinks") ? sizes(reader, "uplinks")
-                                               : std::vector<std::size_t>(topology.levels - 1, 1);
-      break;
-    case TopologyKind::torus:
-      topology.dimensions = sizes(reader, "dimensions");
-      topology.links_per_direction = size("links_per_direction", 1);
-      topology.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
-      break;
-    case TopologyKind::dragonfly:
-      topology.groups = size("groups");
-      topology.routers = size("routers");
-      topology.nodes_per_router = size("nodes_per_router");
-      topology.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
-      topology.global_bandwidth = optional_bandwidth(reader, "global_bandwidth");
-      break;
-    case TopologyKind::xml: {
-      const std::filesystem::path folder = std::filesystem::path(reader.file()).parent_path();
-      topology.file = (folder / reader.string("file")).string();
-      break;
-    }
-  }
-  reader.finish();
-  return topology;
-}
-
 NetworkSpec read_network(ObjectReader reader) {
   NetworkSpec network;
-  if (reader.has("topology")) {
-    ObjectReader topology = reader.object("topology");
-    network.topology = read_topology(topology);
-  }
+  if (reader.has("topology")) network.topology = read_topology(reader.object("topology"));
   network.overhead = reader.duration("overhead", network.overhead);
   network.efficiency = reader.number("efficiency", 0, 1, network.efficiency);
-  if (network.topology.kind == TopologyKind::xml) {
+  if (!network.topology.platform_file().empty()) {
     network.bandwidth = kInfinity;
     network.latency = 0;
     for (const char* key : {"bandwidth", "latency", "switch_latency"})
@@ -231,7 +171,7 @@ ClusterSpec read_cluster(const Json& json, const std::string& file) {
   for (ObjectReader& group : reader.objects("nodes"))
     spec.nodes.push_back(read_group(group, spec.nodes.size()));
   spec.network = read_network(reader.object("network"));
-  if (reader.has("servers")) spec.servers = sizes(reader, "servers");
+  if (reader.has("servers")) spec.servers = sizes_of(reader, "servers");
   validate(spec);  // disturbances name its GPUs and nodes
   read_disturbances(reader, spec);
   reader.finish();

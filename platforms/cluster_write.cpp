@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "base/units.hpp"
 #include "platforms/cluster_file.hpp"
@@ -37,37 +36,6 @@ Json write_group(const NodeGroup& group) {
   return json;
 }
 
-Json write_topology(const TopologySpec& topology) {
-  Json json{{"kind", topology_name(topology.kind)}};
-  switch (topology.kind) {
-    case TopologyKind::star:
-      break;
-    case TopologyKind::fat_tree:
-      json["levels"] = topology.levels;
-      json["nodes_per_leaf"] = topology.nodes_per_leaf;
-      if (topology.levels == 3) json["leaves_per_pod"] = topology.leaves_per_pod;
-      json["oversubscription"] = topology.oversubscription;
-      json["uplinks"] = topology.uplinks;
-      break;
-    case TopologyKind::torus:
-      json["dimensions"] = topology.dimensions;
-      json["links_per_direction"] = topology.links_per_direction;
-      break;
-    case TopologyKind::dragonfly:
-      json["groups"] = topology.groups;
-      json["routers"] = topology.routers;
-      json["nodes_per_router"] = topology.nodes_per_router;
-      break;
-    case TopologyKind::xml:
-      json["file"] = std::filesystem::absolute(topology.file).string();
-      break;
-  }
-  if (topology.link_bandwidth) json["link_bandwidth"] = write_bandwidth(*topology.link_bandwidth);
-  if (topology.global_bandwidth)
-    json["global_bandwidth"] = write_bandwidth(*topology.global_bandwidth);
-  return json;
-}
-
 // A disturbance without end has no "until".
 void write_until(double until, Json& disturbance) {
   if (!std::isinf(until)) disturbance["until"] = write_duration(until);
@@ -98,10 +66,6 @@ void write_disturbances(const ClusterSpec& spec, Json& json) {
 
 }  // namespace
 
-std::string topology_name(TopologyKind kind) {
-  return kTopologyNames[static_cast<std::size_t>(kind)];
-}
-
 Json write_jitter(const Jitter& jitter) {
   return {{"distribution", kJitterNames[static_cast<std::size_t>(jitter.distribution)]},
           {"cv", jitter.cv}};
@@ -114,7 +78,7 @@ Json write_cluster(const ClusterSpec& spec) {
   json["nodes"] = Json::array();
   for (const NodeGroup& group : spec.nodes) json["nodes"].push_back(write_group(group));
   const NetworkSpec& network = spec.network;
-  const bool own = network.topology.kind != TopologyKind::xml;  // else the platform file says
+  const bool own = network.topology.platform_file().empty();  // else the platform file says
   Json& written = json["network"] = Json::object();
   if (own) {
     written["bandwidth"] = write_bandwidth(network.bandwidth);

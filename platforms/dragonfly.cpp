@@ -1,9 +1,17 @@
 #include <fmt/format.h>
 
+#include "base/units.hpp"
 #include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
+
+/// `groups` all-to-all groups of `routers` routers with `nodes_per_router` nodes each.
+struct DragonflyFields {
+  std::size_t groups = 0, routers = 0, nodes_per_router = 0;
+  // Line rates inside a group and between two; default: network.bandwidth.
+  std::optional<double> link_bandwidth, global_bandwidth;
+};
 
 /// Kim, Dally, Scott, Abts, "Technology-driven, highly-scalable dragonfly topology", ISCA 2008:
 /// groups of routers joined all-to-all, and one cable between every two groups. A group spreads its
@@ -12,12 +20,11 @@ namespace {
 /// there.
 class Dragonfly final : public Topology {
  public:
-  Dragonfly(const NetworkSpec& network, LinkTable& table)
-      : groups_(network.topology.groups),
-        routers_(network.topology.routers),
-        nodes_per_router_(network.topology.nodes_per_router),
+  Dragonfly(const DragonflyFields& t, const NetworkSpec& network, LinkTable& table)
+      : groups_(t.groups),
+        routers_(t.routers),
+        nodes_per_router_(t.nodes_per_router),
         cables_per_router_((groups_ + routers_ - 2) / routers_) {
-    const TopologySpec& t = network.topology;
     const double local = t.link_bandwidth.value_or(network.bandwidth) * network.efficiency;
     const double global = t.global_bandwidth.value_or(network.bandwidth) * network.efficiency;
     local_.resize(groups_ * routers_ * routers_);
@@ -80,10 +87,47 @@ class Dragonfly final : public Topology {
   double bisection_;
 };
 
+class DragonflyDescription final : public TopologyDescription {
+ public:
+  explicit DragonflyDescription(const DragonflyFields& fields) : fields_(fields) {}
+  [[nodiscard]] std::string kind() const override { return "dragonfly"; }
+  [[nodiscard]] Json write() const override {
+    Json json{{"groups", fields_.groups},
+              {"routers", fields_.routers},
+              {"nodes_per_router", fields_.nodes_per_router}};
+    if (fields_.link_bandwidth) json["link_bandwidth"] = write_bandwidth(*fields_.link_bandwidth);
+    if (fields_.global_bandwidth)
+      json["global_bandwidth"] = write_bandwidth(*fields_.global_bandwidth);
+    return json;
+  }
+  void check(const TopologyChecker& checker) const override {
+    checker.bandwidth("link_bandwidth", fields_.link_bandwidth);
+    checker.bandwidth("global_bandwidth", fields_.global_bandwidth);
+    checker.places("", {fields_.groups, fields_.routers, fields_.nodes_per_router});
+    checker.links(fields_.groups * fields_.routers * fields_.routers +
+                  fields_.groups * fields_.groups);
+  }
+  [[nodiscard]] std::unique_ptr<Topology> build(const ClusterSpec& spec,
+                                                LinkTable& table) const override {
+    return std::make_unique<Dragonfly>(fields_, spec.network, table);
+  }
+
+ private:
+  DragonflyFields fields_;
+};
+
 }  // namespace
 
-std::unique_ptr<Topology> make_dragonfly(const NetworkSpec& network, LinkTable& table) {
-  return std::make_unique<Dragonfly>(network, table);
-}
+extern const TopologyEntry kDragonfly;
+const TopologyEntry kDragonfly{
+    "dragonfly", [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+      DragonflyFields fields;
+      fields.groups = size_of(reader, "groups");
+      fields.routers = size_of(reader, "routers");
+      fields.nodes_per_router = size_of(reader, "nodes_per_router");
+      fields.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
+      fields.global_bandwidth = optional_bandwidth(reader, "global_bandwidth");
+      return std::make_shared<DragonflyDescription>(fields);
+    }};
 
 }  // namespace paceline

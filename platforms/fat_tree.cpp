@@ -1,9 +1,22 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
+
+/// Laid out for ports of network.bandwidth. The last leaf and pod may be partly filled.
+struct FatTreeFields {
+  std::size_t levels = 2;  ///< of switches: 2 or 3
+  std::size_t nodes_per_leaf = 0;
+  std::size_t leaves_per_pod = 0;  ///< three levels only
+  /// Per level above the leaves' ports: bandwidth in / out, >= 1.
+  std::vector<double> oversubscription;
+  std::vector<std::size_t> uplinks;  ///< per switch and level (D-mod-k picks one of them)
+};
 
 /// Two or three levels of switches. A leaf joins nodes_per_leaf nodes; of their bandwidth it passes
 /// 1/oversubscription[0] on, split over uplinks[0] links to as many spines (two levels) or to as
@@ -16,13 +29,14 @@ namespace {
 /// uplinks for destination d. The way down then is the only one.
 class FatTree final : public Topology {
  public:
-  FatTree(const NetworkSpec& network, std::size_t nodes, LinkTable& table)
-      : three_levels_(network.topology.levels == 3),
-        nodes_per_leaf_(network.topology.nodes_per_leaf),
-        leaves_per_pod_(network.topology.leaves_per_pod),
-        leaf_ups_(network.topology.uplinks.at(0)),
-        core_ups_(three_levels_ ? network.topology.uplinks.at(1) : 0) {
-    const auto& ratios = network.topology.oversubscription;
+  FatTree(const FatTreeFields& fields, const NetworkSpec& network, std::size_t nodes,
+          LinkTable& table)
+      : three_levels_(fields.levels == 3),
+        nodes_per_leaf_(fields.nodes_per_leaf),
+        leaves_per_pod_(fields.leaves_per_pod),
+        leaf_ups_(fields.uplinks.at(0)),
+        core_ups_(three_levels_ ? fields.uplinks.at(1) : 0) {
+    const auto& ratios = fields.oversubscription;
     const std::size_t leaves = (nodes + nodes_per_leaf_ - 1) / nodes_per_leaf_;
     const double leaf_out = static_cast<double>(nodes_per_leaf_) * network.bandwidth *
                             network.efficiency / ratios.at(0);
@@ -88,11 +102,62 @@ class FatTree final : public Topology {
   double bisection_;
 };
 
+class FatTreeDescription final : public TopologyDescription {
+ public:
+  explicit FatTreeDescription(FatTreeFields fields) : t_(std::move(fields)) {}
+  [[nodiscard]] std::string kind() const override { return "fat_tree"; }
+  [[nodiscard]] Json write() const override {
+    Json json{{"levels", t_.levels}, {"nodes_per_leaf", t_.nodes_per_leaf}};
+    if (t_.levels == 3) json["leaves_per_pod"] = t_.leaves_per_pod;
+    json["oversubscription"] = t_.oversubscription;
+    json["uplinks"] = t_.uplinks;
+    return json;
+  }
+  void check(const TopologyChecker& checker) const override {
+    if (t_.oversubscription.size() != t_.levels - 1)
+      checker.fail("oversubscription",
+                   fmt::format("{} levels need {} ratio(s), found {}", t_.levels, t_.levels - 1,
+                               t_.oversubscription.size()));
+    for (const double ratio : t_.oversubscription)
+      if (!(ratio >= 1) || std::isinf(ratio))
+        checker.fail("oversubscription",
+                     fmt::format("is bandwidth in over bandwidth out: 1 or more, found {}", ratio));
+    if (t_.uplinks.size() != t_.levels - 1)
+      checker.fail("uplinks", fmt::format("{} levels need {} number(s), found {}", t_.levels,
+                                          t_.levels - 1, t_.uplinks.size()));
+    for (const std::size_t uplinks : t_.uplinks)
+      if (uplinks < 1 || uplinks > 4096)
+        checker.fail("uplinks", fmt::format("must be between 1 and 4096, found {}", uplinks));
+    const std::size_t leaves = checker.nodes() / t_.nodes_per_leaf + 1;
+    const std::size_t pods = t_.levels == 3 ? leaves / t_.leaves_per_pod + 1 : 0;
+    std::size_t links = leaves * t_.uplinks[0];
+    if (t_.levels == 3) links += pods * t_.uplinks[0] * t_.uplinks[1];
+    checker.links(2 * links);
+  }
+  [[nodiscard]] std::unique_ptr<Topology> build(const ClusterSpec& spec,
+                                                LinkTable& table) const override {
+    return std::make_unique<FatTree>(t_, spec.network, spec.node_count(), table);
+  }
+
+ private:
+  FatTreeFields t_;
+};
+
 }  // namespace
 
-std::unique_ptr<Topology> make_fat_tree(const NetworkSpec& network, std::size_t nodes,
-                                        LinkTable& table) {
-  return std::make_unique<FatTree>(network, nodes, table);
-}
+extern const TopologyEntry kFatTree;
+const TopologyEntry kFatTree{
+    "fat_tree", [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+      FatTreeFields fields;
+      fields.levels = static_cast<std::size_t>(reader.integer_or("levels", 2, 2, 3));
+      fields.nodes_per_leaf = size_of(reader, "nodes_per_leaf");
+      if (fields.levels == 3) fields.leaves_per_pod = size_of(reader, "leaves_per_pod");
+      fields.oversubscription.assign(fields.levels - 1, 1.0);
+      if (reader.has("oversubscription"))
+        fields.oversubscription = reader.numbers("oversubscription");
+      fields.uplinks.assign(fields.levels - 1, 1);
+      if (reader.has("uplinks")) fields.uplinks = sizes_of(reader, "uplinks");
+      return std::make_shared<FatTreeDescription>(std::move(fields));
+    }};
 
 }  // namespace paceline

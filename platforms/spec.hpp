@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 namespace paceline {
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
+inline constexpr double kLeastBandwidth = 1 / 8.0;  ///< bytes/s: slower is no link
 
 /// 0..gpus-1: the GPUs in rank order (node-major); gpus..gpus+nodes-1: the hosts (CPU and memory).
 using Endpoint = std::uint32_t;
@@ -53,38 +55,24 @@ struct NodeGroup {
   bool operator==(const NodeGroup&) const = default;
 };
 
-enum class TopologyKind { star, fat_tree, torus, dragonfly, xml };
+class TopologyDescription;
 
-/// How the nodes are joined. Only the fields of its kind are read.
-struct TopologySpec {
-  TopologyKind kind = TopologyKind::star;
+/// How the nodes are joined: a kind and its fields, {"kind": "torus", "dimensions": [4, 4]}. Each
+/// kind is a file of its own (topology.hpp), which alone knows its fields.
+class TopologySpec {
+ public:
+  TopologySpec();  ///< a star
+  explicit TopologySpec(std::shared_ptr<const TopologyDescription> description);
 
-  // fat_tree: two or three levels of switches, laid out for ports of network.bandwidth. The last
-  // leaf and pod may be partly filled.
-  std::size_t levels = 2;
-  std::size_t nodes_per_leaf = 0;
-  std::size_t leaves_per_pod = 0;  ///< three levels only
-  std::vector<double>
-      oversubscription;  ///< per level above the leaves' ports: bandwidth in / out, >= 1
-  std::vector<std::size_t> uplinks;  ///< up-links per switch and level (D-mod-k picks one of them)
+  [[nodiscard]] std::string kind() const;  ///< as in the file: "fat_tree"
+  /// The SimGrid platform file that brings hosts, links and routes and that the simulator loads;
+  /// empty for every other kind.
+  [[nodiscard]] std::string platform_file() const;
+  [[nodiscard]] const TopologyDescription& description() const { return *description_; }
+  bool operator==(const TopologySpec& other) const;
 
-  // torus: one router per node; rank order is row-major (the last dimension varies fastest).
-  std::vector<std::size_t> dimensions;  ///< two or three
-  std::size_t links_per_direction =
-      1;  ///< bundled: they act as one link of that many times the rate
-
-  // dragonfly: `groups` all-to-all groups of `routers` routers with `nodes_per_router` nodes each.
-  std::size_t groups = 0;
-  std::size_t routers = 0;
-  std::size_t nodes_per_router = 0;
-
-  // torus and dragonfly: line rates between routers; default: network.bandwidth.
-  std::optional<double> link_bandwidth;    ///< torus links; dragonfly links inside a group
-  std::optional<double> global_bandwidth;  ///< dragonfly links between two groups
-
-  // xml: a SimGrid platform file, which the simulator loads.
-  std::string file;
-  bool operator==(const TopologySpec&) const = default;
+ private:
+  std::shared_ptr<const TopologyDescription> description_;
 };
 
 struct NetworkSpec {
@@ -161,7 +149,5 @@ struct ClusterSpec {
 /// Throws InputError "<file>: $.<path>: ..." for what cannot be built. Links named by link_events
 /// are checked when the cluster is built.
 void validate(const ClusterSpec& spec);
-
-std::string topology_name(TopologyKind kind);  ///< as in the file: "fat_tree"
 
 }  // namespace paceline

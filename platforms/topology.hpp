@@ -1,9 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/json.hpp"
 #include "platforms/cluster.hpp"
 
 namespace paceline {
@@ -47,13 +51,53 @@ class Topology {
   [[nodiscard]] virtual double bisection_bandwidth() const = 0;
 };
 
-/// The topology of a valid `spec`; its links go into `table`.
-std::unique_ptr<Topology> make_topology(const ClusterSpec& spec, LinkTable& table);
+/// Says what of a topology cannot be built, with the path of its JSON form.
+class TopologyChecker {
+ public:
+  using Fail = std::function<void(const std::string& path, const std::string& message)>;
+  TopologyChecker(std::size_t nodes, Fail fail) : nodes_(nodes), fail_(std::move(fail)) {}
 
-std::unique_ptr<Topology> make_fat_tree(const NetworkSpec& network, std::size_t nodes,
-                                        LinkTable& table);
-std::unique_ptr<Topology> make_torus(const NetworkSpec& network, std::size_t nodes,
-                                     LinkTable& table);
-std::unique_ptr<Topology> make_dragonfly(const NetworkSpec& network, LinkTable& table);
+  [[nodiscard]] std::size_t nodes() const { return nodes_; }
+  /// Throws InputError at `key`, or at the topology itself.
+  void fail(const std::string& key, const std::string& message) const;
+  void bandwidth(const std::string& key, const std::optional<double>& value) const;
+  /// Whether the factors make a place for every node.
+  void places(const std::string& key, const std::vector<std::size_t>& factors) const;
+  void links(std::size_t count) const;
+
+ private:
+  std::size_t nodes_;
+  Fail fail_;
+};
+
+/// A kind of topology as a cluster file describes it, immutable.
+class TopologyDescription {
+ public:
+  TopologyDescription() = default;
+  TopologyDescription(const TopologyDescription&) = delete;
+  TopologyDescription& operator=(const TopologyDescription&) = delete;
+  virtual ~TopologyDescription() = default;
+
+  [[nodiscard]] virtual std::string kind() const = 0;
+  /// Every field except the kind.
+  [[nodiscard]] virtual Json write() const = 0;
+  virtual void check(const TopologyChecker& checker) const = 0;
+  /// The links go into `table`. Throws InputError where there is none without the simulator.
+  [[nodiscard]] virtual std::unique_ptr<Topology> build(const ClusterSpec& spec,
+                                                        LinkTable& table) const = 0;
+  [[nodiscard]] virtual std::string platform_file() const { return ""; }
+};
+
+/// What a file of a topology puts into the list of topology.cpp.
+struct TopologyEntry {
+  std::string_view kind;
+  std::shared_ptr<const TopologyDescription> (*read)(ObjectReader& fields);
+};
+
+// Readers of fields that several topologies have.
+std::optional<double> optional_bandwidth(ObjectReader& reader, std::string_view key);
+std::size_t size_of(ObjectReader& reader, std::string_view key);  ///< 1 or more
+/// Whole numbers of 0 or more.
+std::vector<std::size_t> sizes_of(ObjectReader& reader, std::string_view key);
 
 }  // namespace paceline

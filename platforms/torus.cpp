@@ -3,21 +3,28 @@
 #include <algorithm>
 #include <array>
 
+#include "base/units.hpp"
 #include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
+
+/// One router per node; rank order is row-major (the last dimension varies fastest).
+struct TorusFields {
+  std::vector<std::size_t> dimensions;   ///< two or three
+  std::size_t links_per_direction = 1;   ///< bundled: one link of that many times the rate
+  std::optional<double> link_bandwidth;  ///< line rate; default: network.bandwidth
+};
 
 /// A router per node and a ring per dimension (2-D: pass two dimensions). Dimension-ordered
 /// routing: the last dimension first, each the shorter way round; a tie goes up. A ring of two has
 /// one cable.
 class Torus final : public Topology {
  public:
-  Torus(const NetworkSpec& network, std::size_t nodes, LinkTable& table)
-      : dimensions_(network.topology.dimensions) {
-    const double bandwidth = network.topology.link_bandwidth.value_or(network.bandwidth) *
-                             network.efficiency *
-                             static_cast<double>(network.topology.links_per_direction);
+  Torus(const TorusFields& fields, const NetworkSpec& network, std::size_t nodes, LinkTable& table)
+      : dimensions_(fields.dimensions) {
+    const double bandwidth = fields.link_bandwidth.value_or(network.bandwidth) *
+                             network.efficiency * static_cast<double>(fields.links_per_direction);
     strides_.assign(dimensions_.size(), 1);
     for (std::size_t d = dimensions_.size() - 1; d > 0; --d)
       strides_[d - 1] = strides_[d] * dimensions_[d];
@@ -81,11 +88,43 @@ class Torus final : public Topology {
   double bisection_;
 };
 
+class TorusDescription final : public TopologyDescription {
+ public:
+  explicit TorusDescription(TorusFields fields) : fields_(std::move(fields)) {}
+  [[nodiscard]] std::string kind() const override { return "torus"; }
+  [[nodiscard]] Json write() const override {
+    Json json{{"dimensions", fields_.dimensions},
+              {"links_per_direction", fields_.links_per_direction}};
+    if (fields_.link_bandwidth) json["link_bandwidth"] = write_bandwidth(*fields_.link_bandwidth);
+    return json;
+  }
+  void check(const TopologyChecker& checker) const override {
+    checker.bandwidth("link_bandwidth", fields_.link_bandwidth);
+    if (fields_.dimensions.size() != 2 && fields_.dimensions.size() != 3)
+      checker.fail("dimensions", fmt::format("a torus has 2 or 3 dimensions, found {}",
+                                             fields_.dimensions.size()));
+    checker.places("dimensions", fields_.dimensions);
+  }
+  [[nodiscard]] std::unique_ptr<Topology> build(const ClusterSpec& spec,
+                                                LinkTable& table) const override {
+    return std::make_unique<Torus>(fields_, spec.network, spec.node_count(), table);
+  }
+
+ private:
+  TorusFields fields_;
+};
+
 }  // namespace
 
-std::unique_ptr<Topology> make_torus(const NetworkSpec& network, std::size_t nodes,
-                                     LinkTable& table) {
-  return std::make_unique<Torus>(network, nodes, table);
-}
+extern const TopologyEntry kTorus;
+const TopologyEntry kTorus{"torus",
+                           [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+                             TorusFields fields;
+                             fields.dimensions = sizes_of(reader, "dimensions");
+                             if (reader.has("links_per_direction"))
+                               fields.links_per_direction = size_of(reader, "links_per_direction");
+                             fields.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
+                             return std::make_shared<TorusDescription>(std::move(fields));
+                           }};
 
 }  // namespace paceline

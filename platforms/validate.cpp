@@ -6,14 +6,15 @@
 #include "base/error.hpp"
 #include "platforms/gpus.hpp"
 #include "platforms/spec.hpp"
+#include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
 
 // What is beyond is no machine, and ends in times that are infinite or no number.
 constexpr double kLeastSpeed = 1e-3, kMostSpeed = 1e3, kLeastEfficiency = 1e-3, kMostSlowdown = 1e6,
-                 kMostDelay = 86400, kLeastRate = 1 / 8.0;  // s, bytes/s
-constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 20, kMostLinks = 1 << 24;
+                 kMostDelay = 86400;  // s
+constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 20;
 
 /// Checks one spec; paths are those of the JSON form.
 class Validator {
@@ -72,7 +73,7 @@ class Validator {
   }
 
   void check_bandwidth(double value, const std::string& path) const {
-    if (!(value >= kLeastRate))
+    if (!(value >= kLeastBandwidth))
       fail(path, fmt::format("must be at least 1 bit per second, found {} B/s", value));
   }
 
@@ -111,83 +112,10 @@ class Validator {
     check_latency(network.overhead, "network.overhead");
     check_latency(network.switch_latency, "network.switch_latency");
     check_efficiency(network.efficiency, "network.efficiency");
-    const TopologySpec& topology = network.topology;
-    if (topology.link_bandwidth)
-      check_bandwidth(*topology.link_bandwidth, kTopology + ".link_bandwidth");
-    if (topology.global_bandwidth)
-      check_bandwidth(*topology.global_bandwidth, kTopology + ".global_bandwidth");
-    switch (topology.kind) {
-      case TopologyKind::star:
-        break;
-      case TopologyKind::fat_tree:
-        check_fat_tree(topology);
-        break;
-      case TopologyKind::torus:
-        check_torus(topology);
-        break;
-      case TopologyKind::dragonfly:
-        check_dragonfly(topology);
-        break;
-      case TopologyKind::xml:
-        if (topology.file.empty()) fail(kTopology + ".file", "names no file");
-        break;
-    }
-  }
-
-  void check_fat_tree(const TopologySpec& t) const {
-    if (t.levels != 2 && t.levels != 3)
-      fail(kTopology + ".levels", fmt::format("must be 2 or 3, found {}", t.levels));
-    if (t.nodes_per_leaf < 1) fail(kTopology + ".nodes_per_leaf", "must be 1 or more");
-    if (t.levels == 3 && t.leaves_per_pod < 1)
-      fail(kTopology + ".leaves_per_pod", "must be 1 or more with three levels");
-    if (t.oversubscription.size() != t.levels - 1)
-      fail(kTopology + ".oversubscription",
-           fmt::format("{} levels need {} ratio(s), found {}", t.levels, t.levels - 1,
-                       t.oversubscription.size()));
-    for (const double ratio : t.oversubscription)
-      if (!(ratio >= 1) || std::isinf(ratio))
-        fail(kTopology + ".oversubscription",
-             fmt::format("is bandwidth in over bandwidth out: 1 or more, found {}", ratio));
-    if (t.uplinks.size() != t.levels - 1)
-      fail(kTopology + ".uplinks", fmt::format("{} levels need {} number(s), found {}", t.levels,
-                                               t.levels - 1, t.uplinks.size()));
-    for (const std::size_t uplinks : t.uplinks)
-      if (uplinks < 1 || uplinks > 4096)
-        fail(kTopology + ".uplinks", fmt::format("must be between 1 and 4096, found {}", uplinks));
-    const std::size_t leaves = spec_.node_count() / t.nodes_per_leaf + 1;
-    const std::size_t pods = t.levels == 3 ? leaves / t.leaves_per_pod + 1 : 0;
-    std::size_t links = leaves * t.uplinks[0];
-    if (t.levels == 3) links += pods * t.uplinks[0] * t.uplinks[1];
-    check_link_count(2 * links);
-  }
-
-  void check_torus(const TopologySpec& t) const {
-    if (t.dimensions.size() != 2 && t.dimensions.size() != 3)
-      fail(kTopology + ".dimensions",
-           fmt::format("a torus has 2 or 3 dimensions, found {}", t.dimensions.size()));
-    if (t.links_per_direction < 1) fail(kTopology + ".links_per_direction", "must be 1 or more");
-    check_product(t.dimensions, kTopology + ".dimensions");
-  }
-
-  void check_dragonfly(const TopologySpec& t) const {
-    check_product({t.groups, t.routers, t.nodes_per_router}, kTopology);
-    check_link_count(t.groups * t.routers * t.routers + t.groups * t.groups);
-  }
-
-  void check_product(const std::vector<std::size_t>& factors, const std::string& path) const {
-    double product = 1;
-    std::string text;
-    for (const std::size_t factor : factors) {
-      product *= static_cast<double>(factor);
-      text += fmt::format("{}{}", text.empty() ? "" : " x ", factor);
-    }
-    if (product != static_cast<double>(spec_.node_count()))
-      fail(path, fmt::format("{} = {} places for {} nodes", text, product, spec_.node_count()));
-  }
-
-  void check_link_count(std::size_t links) const {
-    if (links > kMostLinks)
-      fail(kTopology, fmt::format("needs {} links; the limit is {}", links, kMostLinks));
+    const auto fail_there = [this](const std::string& path, const std::string& message) {
+      fail(path, message);
+    };
+    network.topology.description().check(TopologyChecker(spec_.node_count(), fail_there));
   }
 
   void check_interval(double from, double until, const std::string& path) const {
@@ -229,7 +157,6 @@ class Validator {
       check_between(spec_.jitter.cv, Jitter::kLeastCv, Jitter::kMostCv, "jitter.cv");
   }
 
-  inline static const std::string kTopology = "network.topology";
   const ClusterSpec& spec_;
 };
 

@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "base/units.hpp"
 #include "base/text_file.hpp"
+#include "base/units.hpp"
 
 namespace paceline {
 namespace {
@@ -84,7 +84,7 @@ bool put_link(LinkFields fields, const FittedLink& link, double cables) {
 
 void put_network(ClusterSpec& base, const FittedLink& link, const std::string& text) {
   NetworkSpec& network = base.network;
-  if (network.topology.kind == TopologyKind::xml)
+  if (!network.topology.platform_file().empty())
     throw InputError(fmt::format(
         "{}: $.network.topology: the SimGrid platform file brings its own latencies and "
         "bandwidths; a fit cannot replace them (--link pcie and nvlink can)",

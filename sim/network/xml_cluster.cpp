@@ -121,7 +121,7 @@ Table table_of(const Json& described) {
 }  // namespace
 
 Cluster load_xml_cluster(const ClusterSpec& spec) {
-  std::filesystem::path file = spec.network.topology.file;
+  std::filesystem::path file = spec.network.topology.platform_file();
   if (file.is_relative() && !std::filesystem::exists(file) && !spec.file.empty())
     file = std::filesystem::path(spec.file).parent_path() / file;
   std::error_code ignored;
@@ -146,8 +146,8 @@ Cluster load_xml_cluster(const ClusterSpec& spec) {
 }
 
 Cluster build_cluster(const ClusterSpec& spec) {
-  return spec.network.topology.kind == TopologyKind::xml ? load_xml_cluster(spec)
-                                                         : make_cluster(spec);
+  return spec.network.topology.platform_file().empty() ? make_cluster(spec)
+                                                       : load_xml_cluster(spec);
 }
 
 }  // namespace paceline

@@ -107,7 +107,8 @@ TEST(NetworkLink, LinksInsideANodeGetHalfOfTheLatencyEach) {
 TEST(NetworkLink, APlatformFileKeepsItsNetwork) {
   const FittedLink link = link_of(pairs(law(10e-6, 1e-10, 8, 1 << 26), "pairs.log"));
   ClusterSpec base = load_cluster_spec("16x1-1080ti-10gbe");
-  base.network.topology.kind = TopologyKind::xml;
+  const Json topology{{"kind", "xml"}, {"file", "two-sites.xml"}};
+  base.network.topology = read_topology(ObjectReader(topology, "test"));
   base.file = "two-sites.json";
   EXPECT_THAT([&] { with_link(base, link, LinkClass::network, "mine", "pairs.log"); },
               ThrowsMessage<InputError>(HasSubstr("two-sites.json: $.network.topology")));

@@ -87,7 +87,7 @@ TEST(ClusterFile, ReadsEverything) {
   EXPECT_EQ(spec.nodes[0].host.memory_bytes, 128.0 * (1 << 30));
   EXPECT_EQ(spec.nodes[1].pcie.bandwidth, kInfinity);
   EXPECT_EQ(spec.nodes[1].nvlink->bandwidth, 150e9);
-  EXPECT_EQ(spec.network.topology.oversubscription, (std::vector<double>{1, 2.5}));
+  EXPECT_EQ(write_topology(spec.network.topology)["oversubscription"], Json::array({1, 2.5}));
   EXPECT_EQ(spec.stragglers[1].until, kInfinity);
   EXPECT_EQ(spec.background[0].from, 21u);
   EXPECT_EQ(spec.background[0].to, 19u);
@@ -206,7 +206,7 @@ TEST(ClusterFile, LeavesXmlToTheSimulator) {
   json["network"] = parse_json(R"({"topology": {"kind": "xml", "file": "grid.xml"}})", "network");
   json.erase("link_events");
   const ClusterSpec spec = read_cluster(json, "folder/test.json");
-  EXPECT_EQ(spec.network.topology.file, "folder/grid.xml");
+  EXPECT_EQ(spec.network.topology.platform_file(), "folder/grid.xml");
   EXPECT_EQ(spec.network.bandwidth, kInfinity);
   try {
     (void)make_cluster(spec);
@@ -314,7 +314,7 @@ TEST(Overrides, ChangeWhatTheyName) {
   EXPECT_EQ(cluster.spec().network.bandwidth, 25e9 / 8);
   EXPECT_EQ(cluster.spec().network.overhead, 7 * 1e-6);
   EXPECT_EQ(cluster.spec().nodes[0].pcie.bandwidth, kInfinity);
-  EXPECT_EQ(cluster.spec().network.topology.kind, TopologyKind::torus);
+  EXPECT_EQ(cluster.spec().network.topology.kind(), "torus");
   EXPECT_THAT(cluster.spec().sources.at("overridden"), HasSubstr("network.bandwidth=25Gbps"));
 }
 

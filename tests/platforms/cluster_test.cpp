@@ -155,8 +155,8 @@ TEST(Cluster, UnknownEndpointIsOurFault) {
 
 TEST(Cluster, TakesAnExplicitTable) {
   ClusterSpec spec = small_spec(2);
-  spec.network.topology.kind = TopologyKind::xml;
-  spec.network.topology.file = "two.xml";
+  const Json topology{{"kind", "xml"}, {"file", "two.xml"}};
+  spec.network.topology = read_topology(ObjectReader(topology, "test"));
   const Cluster cluster(
       spec, {{"cable", LinkKind::fabric, 5e8, 1e-6}}, [](Endpoint from, Endpoint to, Route& out) {
         if (from == 1) throw InputError("no route from gpu1 to endpoint " + std::to_string(to));

@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "platforms/cluster_file.hpp"
 #include "tests/platforms/routes.hpp"
 
 namespace paceline {
@@ -12,34 +13,42 @@ namespace {
 
 using ::testing::ElementsAre;
 
-ClusterSpec fat_tree(std::size_t nodes, std::size_t nodes_per_leaf, std::vector<double> ratios,
-                     std::vector<std::size_t> uplinks, std::size_t leaves_per_pod = 0) {
+TopologySpec topology_of(const Json& json) {
+  return read_topology(ObjectReader(json, "test"));
+}
+
+ClusterSpec fat_tree(std::size_t nodes, std::size_t nodes_per_leaf,
+                     const std::vector<double>& ratios, const std::vector<std::size_t>& uplinks,
+                     std::size_t leaves_per_pod = 0) {
   ClusterSpec spec = small_spec(nodes);
-  TopologySpec& topology = spec.network.topology;
-  topology.kind = TopologyKind::fat_tree;
-  topology.levels = ratios.size() + 1;
-  topology.nodes_per_leaf = nodes_per_leaf;
-  topology.leaves_per_pod = leaves_per_pod;
-  topology.oversubscription = std::move(ratios);
-  topology.uplinks = std::move(uplinks);
+  Json json{{"kind", "fat_tree"},
+            {"levels", ratios.size() + 1},
+            {"nodes_per_leaf", nodes_per_leaf},
+            {"oversubscription", ratios},
+            {"uplinks", uplinks}};
+  if (ratios.size() == 2) json["leaves_per_pod"] = leaves_per_pod;
+  spec.network.topology = topology_of(json);
   return spec;
 }
 
-ClusterSpec torus(std::vector<std::size_t> dimensions) {
+ClusterSpec torus(const std::vector<std::size_t>& dimensions, std::size_t bundle = 1) {
   std::size_t nodes = 1;
   for (const std::size_t size : dimensions) nodes *= size;
   ClusterSpec spec = small_spec(nodes);
-  spec.network.topology.kind = TopologyKind::torus;
-  spec.network.topology.dimensions = std::move(dimensions);
+  spec.network.topology =
+      topology_of({{"kind", "torus"}, {"dimensions", dimensions}, {"links_per_direction", bundle}});
   return spec;
 }
 
-ClusterSpec dragonfly(std::size_t groups, std::size_t routers, std::size_t nodes_per_router) {
+ClusterSpec dragonfly(std::size_t groups, std::size_t routers, std::size_t nodes_per_router,
+                      const Json& rates = Json::object()) {
   ClusterSpec spec = small_spec(groups * routers * nodes_per_router);
-  spec.network.topology.kind = TopologyKind::dragonfly;
-  spec.network.topology.groups = groups;
-  spec.network.topology.routers = routers;
-  spec.network.topology.nodes_per_router = nodes_per_router;
+  Json json{{"kind", "dragonfly"},
+            {"groups", groups},
+            {"routers", routers},
+            {"nodes_per_router", nodes_per_router}};
+  json.update(rates);
+  spec.network.topology = topology_of(json);
   return spec;
 }
 
@@ -150,10 +159,9 @@ TEST(Torus, IsDimensionOrderedAndBreaksTiesUpwards) {
 }
 
 TEST(Torus, Bisection) {
-  const auto bisection = [](std::vector<std::size_t> size, std::size_t bundle) {
-    ClusterSpec spec = torus(std::move(size));
+  const auto bisection = [](const std::vector<std::size_t>& size, std::size_t bundle) {
+    ClusterSpec spec = torus(size, bundle);
     spec.nodes[0].nic = 1e12;
-    spec.network.topology.links_per_direction = bundle;
     return make_cluster(spec).bisection_bandwidth();
   };
   EXPECT_EQ(bisection({4, 4}, 1), 2 * 4 * 1e9);
@@ -217,15 +225,15 @@ TEST(Dragonfly, OneCableBetweenEveryTwoGroupsSpreadEvenly) {
 }
 
 TEST(Dragonfly, Bisection) {
-  const auto bisection = [](ClusterSpec spec) {
+  const auto bisection = [](std::size_t groups, std::size_t routers, std::size_t nodes) {
+    ClusterSpec spec = dragonfly(groups, routers, nodes,
+                                 {{"link_bandwidth", "2GB/s"}, {"global_bandwidth", "5GB/s"}});
     spec.nodes[0].nic = 1e12;
-    spec.network.topology.link_bandwidth = 2e9;
-    spec.network.topology.global_bandwidth = 5e9;
     return make_cluster(spec).bisection_bandwidth();
   };
-  EXPECT_EQ(bisection(dragonfly(8, 4, 2)), 16 * 5e9);
-  EXPECT_EQ(bisection(dragonfly(9, 4, 2)), 20 * 5e9);
-  EXPECT_EQ(bisection(dragonfly(1, 4, 2)), 4 * 2e9);
+  EXPECT_EQ(bisection(8, 4, 2), 16 * 5e9);
+  EXPECT_EQ(bisection(9, 4, 2), 20 * 5e9);
+  EXPECT_EQ(bisection(1, 4, 2), 4 * 2e9);
 }
 
 TEST(Topology, EfficiencyReachesEveryNetworkLink) {
@@ -288,8 +296,8 @@ TEST(Topology, RandomClustersAreSound) {
   std::mt19937 random(20240611);
   for (int i = 0; i < 60; ++i) {
     const ClusterSpec spec = random_spec(random);
-    SCOPED_TRACE(topology_name(spec.network.topology.kind) + " of " +
-                 std::to_string(spec.node_count()) + " nodes");
+    SCOPED_TRACE(spec.network.topology.kind() + " of " + std::to_string(spec.node_count()) +
+                 " nodes");
     const Cluster cluster = make_cluster(spec);
     expect_sound_routes(cluster);
     std::set<std::string> names;

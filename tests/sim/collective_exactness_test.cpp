@@ -238,9 +238,8 @@ void ring_runs_at_its_slowest_hop(const ClusterSpec& spec) {
 TEST(Ring, RunsAtItsSlowestHopOnATorus) {
   ClusterSpec spec = star_spec(16);
   spec.network.switch_latency = 3e-6;
-  spec.network.topology.kind = TopologyKind::torus;
-  spec.network.topology.dimensions = {4, 4};
-  spec.network.topology.link_bandwidth = 0.8e9;
+  const Json topology{{"kind", "torus"}, {"dimensions", {4, 4}}, {"link_bandwidth", "0.8GB/s"}};
+  spec.network.topology = read_topology(ObjectReader(topology, "test"));
   ring_runs_at_its_slowest_hop(spec);
 }
 

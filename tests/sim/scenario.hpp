@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/cluster_file.hpp"
 #include "sim/network/network.hpp"
 #include "sim/simulation.hpp"
 
@@ -58,10 +59,10 @@ inline std::shared_ptr<const Cluster> build(const ClusterSpec& spec) {
 inline ClusterSpec fat_tree_spec(std::size_t nodes, std::size_t per_leaf, double oversubscription) {
   ClusterSpec spec = star_spec(nodes);
   spec.network.switch_latency = 2e-6;
-  spec.network.topology.kind = TopologyKind::fat_tree;
-  spec.network.topology.nodes_per_leaf = per_leaf;
-  spec.network.topology.oversubscription = {oversubscription};
-  spec.network.topology.uplinks = {1};
+  const Json topology{{"kind", "fat_tree"},
+                      {"nodes_per_leaf", per_leaf},
+                      {"oversubscription", Json::array({oversubscription})}};
+  spec.network.topology = read_topology(ObjectReader(topology, "test"));
   return spec;
 }
 
