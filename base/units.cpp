@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/error.hpp"
+#include "base/text_file.hpp"
 
 namespace paceline {
 namespace {
@@ -50,12 +51,6 @@ constexpr std::array<Unit, 8> kFlops{{{"FLOPS", 1},
                                       {"GFLOP/s", 1e9},
                                       {"TFLOP/s", 1e12},
                                       {"PFLOP/s", 1e15}}};
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
 
 double parse(std::string_view text, std::span<const Unit> units, std::string_view what,
              std::string_view example, bool zero_allowed, bool infinity_allowed = false) {

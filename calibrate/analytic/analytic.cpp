@@ -8,7 +8,7 @@
 #include "base/error.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 #include "calibrate/analytic/fit.hpp"
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {

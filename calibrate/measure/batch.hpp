@@ -11,10 +11,13 @@
 #include "kernels/cuda_module.hpp"
 #include "models/network/plan.hpp"
 
-// What measure.cpp is made of; nothing for users of the profile.
+// What the timers of a CPU and of a GPU share; nothing for users of the profile.
 namespace paceline {
 
 constexpr kernels::SgdOptions kSgd{.learning_rate = 1e-4, .momentum = .9};
+
+/// Standard normal values (token numbers and labels: uniform), from `seed`.
+Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed);
 
 /// A worker's own vectors, and the batches it trains on.
 class Trainee {
@@ -60,6 +63,8 @@ struct StepSamples {
   std::vector<std::vector<double>> forward, backward;
 };
 
+/// Median and quartiles of one value or more.
+Timing timing_of(const std::vector<double>& seconds);
 /// n, median, quartiles, p05, p95 and least.
 Json summary_of(const std::vector<double>& seconds);
 /// What the metadata say of each of the model's timed_operations(): kind, shape, parameters, FLOPs

@@ -94,15 +94,6 @@ void use_precision(const std::string& precision, kernels::Backend& backend);
 
 /// Throws InputError if a batch cannot fit the backend's memory: parameters and activations alone
 /// exceed it.
-void check_fits_memory(const Model& model, const kernels::Backend& backend, std::int64_t batch);
-
-/// Standard normal values (token numbers and labels: uniform), from `seed`.
-Batch random_batch(const Model& model, std::int64_t batch, std::uint64_t seed);
-
-/// "AMD EPYC 9354": what the operating system calls the CPU; "CPU" where it does not say.
-std::string cpu_name();
-
-/// CPU, instruction sets, cores, kernel, and whether it is a virtual machine.
-Json host_record();
+void check_fits_memory(const Model& model, kernels::Backend& backend, std::int64_t batch);
 
 }  // namespace paceline

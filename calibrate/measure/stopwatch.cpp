@@ -24,7 +24,7 @@ double thread_seconds() {
 }  // namespace
 
 Sample take_sample(kernels::Backend& backend, const std::function<void()>& work) {
-  const bool on_cpu = backend.name() != "cuda";
+  const bool on_cpu = backend.on_host();
   Sample sample;
   const long before = involuntary_switches();
   const double cpu_before = on_cpu ? thread_seconds() : 0;

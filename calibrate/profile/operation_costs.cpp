@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/profile.hpp"
 
 namespace paceline {

@@ -1,15 +1,14 @@
 #include "calibrate/import/import.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cctype>
-#include <ctime>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 
+#include "base/date.hpp"
 #include "base/units.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
@@ -38,7 +37,7 @@ Profile imported(const ImportArguments& arguments, const Model& model) {
                         ? parse_import_csv(text, arguments.file, model, arguments.options)
                         : parse_trace(text, arguments.file, model, arguments.options);
   profile.software["tool"] = fmt::format("paceline-calibrate {}", version());
-  profile.metadata["date"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  profile.metadata["date"] = utc_now();
   profile.metadata["source_file"] = std::filesystem::path(arguments.file).filename().string();
   profile.metadata["source_hash"] = text_hash(text);
   return profile;

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/units.hpp"
+#include "calibrate/measure/host.hpp"
 #include "calibrate/profile/operation_costs.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/device.hpp"

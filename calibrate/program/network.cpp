@@ -1,19 +1,16 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <set>
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "base/csv.hpp"
-#include "calibrate/network/link.hpp"
+#include "calibrate/network/choice.hpp"
 #include "calibrate/program/commands.hpp"
+#include "calibrate/program/network_report.hpp"
 #include "platforms/cluster_file.hpp"
 
 namespace paceline {
@@ -26,16 +23,6 @@ struct NetworkArguments {
   bool is_shipped = false, residuals = false, json = false;
 };
 
-// What is printed, kept until all has gone well.
-struct Report {
-  std::string text;
-  Json json = Json::object();
-  template <typename... Args>
-  void print(fmt::format_string<Args...> format, Args&&... args) {
-    text += fmt::format(format, std::forward<Args>(args)...);
-  }
-};
-
 template <typename Enum>
 Enum named(const char* what, const std::string& name, const std::vector<std::string>& names) {
   const auto found = std::find(names.begin(), names.end(), name);
@@ -46,70 +33,6 @@ Enum named(const char* what, const std::string& name, const std::vector<std::str
 std::optional<MessagePattern> kind_of(const std::string& name) {
   if (name.empty()) return {};
   return named<MessagePattern>("kind of log", name, {"all-reduce", "point-to-point", "bandwidth"});
-}
-
-// ---- tables
-
-std::string range_text(const TransferSegment& segment) {
-  if (segment.points == 0) return "not stated";
-  return fmt::format("{} to {}", format_bytes(segment.from_bytes), format_bytes(segment.to_bytes));
-}
-
-void print_header(Report& report) {
-  report.print("{:<44}{:>6}{:>24}{:>13}{:>12}{:>7}{:>10}{:>9}\n", "", "ranks", "sizes", "alpha",
-               "beta s/B", "points", "mean err", "worst");
-}
-
-void print_segment(Report& report, const std::string& name, const std::string& ranks,
-                   const TransferSegment& segment) {
-  const std::string errors =
-      segment.points == 0
-          ? fmt::format("{:>10}{:>9}", "-", "-")
-          : fmt::format("{:>9.1f}%{:>8.1f}%", 100 * segment.mean_error, 100 * segment.worst_error);
-  report.print("{:<44}{:>6}{:>24}{:>13}{:>12.4g}{:>7}{}\n", name, ranks, range_text(segment),
-               format_duration(segment.alpha_s), segment.beta_s_per_byte, segment.points, errors);
-}
-
-void print_fit(Report& report, const std::string& name, const FittedLog& fitted) {
-  const std::string ranks =
-      fitted.log.ranks ? fmt::format("{}", *fitted.log.ranks) : std::string("-");
-  for (const TransferSegment& segment : fitted.fit.segments)
-    print_segment(report, name, ranks, segment);
-  if (fitted.fit.segments.size() > 1) print_segment(report, "  as one law", "", fitted.fit.one_law);
-}
-
-Json segment_json(const TransferSegment& s) {
-  Json json{{"alpha_s", s.alpha_s}, {"beta_s_per_byte", s.beta_s_per_byte}, {"points", s.points}};
-  if (s.points > 0) {
-    json["from_bytes"] = s.from_bytes;
-    json["to_bytes"] = s.to_bytes;
-    json["mean_error"] = s.mean_error;
-    json["worst_error"] = s.worst_error;
-  }
-  return json;
-}
-
-Json fit_json(const std::string& name, const FittedLog& fitted) {
-  Json json{{"name", name}, {"kind", to_string(fitted.log.kind)}};
-  if (fitted.log.ranks) json["ranks"] = *fitted.log.ranks;
-  json["segments"] = Json::array();
-  for (const TransferSegment& s : fitted.fit.segments) json["segments"].push_back(segment_json(s));
-  if (fitted.fit.segments.size() > 1) json["one_law"] = segment_json(fitted.fit.one_law);
-  return json;
-}
-
-void print_residuals(Report& report, const FittedLog& fitted) {
-  const bool several = fitted.fit.segments.size() > 1;
-  report.print("{:>14}{:>14}{:>14}{:>9}{}\n", "bytes", "measured", "fit", "error",
-               several ? "  as one law" : "");
-  for (const MessageSample& sample : fitted.log.samples) {
-    const double fit = fitted.fit.seconds(sample.bytes);
-    const auto error = [&](double seconds) { return 100 * (seconds / sample.seconds - 1); };
-    report.print("{:>14.0f}{:>14}{:>14}{:>+8.1f}%", sample.bytes, format_duration(sample.seconds),
-                 format_duration(fit), error(fit));
-    if (several) report.print("{:>+11.1f}%", error(fitted.fit.one_law.seconds(sample.bytes)));
-    report.print("\n");
-  }
 }
 
 // ---- logs
@@ -128,79 +51,7 @@ std::vector<FittedLog> read_logs(const NetworkArguments& arguments) {
   return fitted;
 }
 
-// Those logs as one: repeated runs count alike.
-FittedLog pooled(const std::vector<const FittedLog*>& logs) {
-  if (logs.size() == 1) return *logs.front();
-  FittedLog all = *logs.front();
-  std::vector<std::string> sources;
-  all.log.samples.clear();
-  for (const FittedLog* one : logs) {
-    all.log.samples.insert(all.log.samples.end(), one->log.samples.begin(), one->log.samples.end());
-    sources.push_back(one->log.source);
-  }
-  all.log.source = fmt::format("{} together", fmt::join(sources, ", "));
-  all.fit = fit_transfers(all.log.samples, all.log.source);
-  return all;
-}
-
-/// The logs that the link is made of: point-to-point if there is any, else the all-reduces of the
-/// most ranks, else bandwidth alone.
-struct Choice {
-  FittedLog main;
-  std::optional<FittedLog> bandwidth;
-  std::vector<const FittedLog*> checks;  // all-reduces that the link is only compared with
-};
-
-Choice choose(const std::vector<FittedLog>& logs) {
-  std::vector<const FittedLog*> pairs, rings, flights, others;
-  int most = 0;
-  for (const FittedLog& one : logs)
-    if (one.log.kind == MessagePattern::all_reduce) most = std::max(most, one.log.ranks.value_or(0));
-  for (const FittedLog& one : logs) {
-    if (one.log.kind == MessagePattern::point_to_point)
-      pairs.push_back(&one);
-    else if (one.log.kind == MessagePattern::bandwidth)
-      flights.push_back(&one);
-    else
-      (one.log.ranks.value_or(0) == most ? rings : others).push_back(&one);
-  }
-  Choice choice;
-  if (pairs.empty() && rings.empty()) {
-    choice.main = pooled(flights);
-    return choice;
-  }
-  if (!flights.empty()) choice.bandwidth = pooled(flights);
-  choice.main = pooled(pairs.empty() ? rings : pairs);
-  if (!pairs.empty()) others.insert(others.end(), rings.begin(), rings.end());
-  for (const FittedLog* one : others)
-    if (one->log.ranks) choice.checks.push_back(one);
-  return choice;
-}
-
 // ---- contention
-
-std::vector<ContentionSample> read_contention(const std::string& file) {
-  const CsvTable table{std::filesystem::path(file)};
-  for (const char* column : {"jobs", "bytes", "seconds"})
-    if (!table.has_column(column))
-      throw InputError(fmt::format(
-          "{}:1: expected the columns jobs, bytes, seconds; '{}' is missing", file, column));
-  std::vector<ContentionSample> samples;
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    const ContentionSample sample{table.number(row, "jobs"), table.number(row, "bytes"),
-                                  table.number(row, "seconds")};
-    const auto refuse = [&](const char* column, const char* expected) {
-      throw InputError(fmt::format("{}:{}: expected {} in column '{}', found '{}'", file,
-                                   table.line(row), expected, column, table.text(row, column)));
-    };
-    if (sample.jobs < 1 || sample.jobs > 1e6 || sample.jobs != std::floor(sample.jobs))
-      refuse("jobs", "a whole number of 1 or more");
-    if (sample.bytes < 1 || sample.bytes > 1e15) refuse("bytes", "1 byte to 1 PB");
-    if (sample.seconds < 1e-9 || sample.seconds > 86400) refuse("seconds", "1 ns to one day");
-    samples.push_back(sample);
-  }
-  return samples;
-}
 
 void report_contention(Report& report, const std::string& file, const Choice& choice) {
   const TransferSegment law = best_single_law(choice.main.fit, choice.main.log.samples);

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 #include "base/statistics.hpp"
 
 namespace paceline {

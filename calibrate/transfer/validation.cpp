@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/error.hpp"
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/operation_costs.hpp"
 #include "calibrate/transfer/transfer.hpp"
 

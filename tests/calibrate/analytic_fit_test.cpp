@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/csv.hpp"
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "base/csv.hpp"
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"

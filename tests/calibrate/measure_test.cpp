@@ -8,6 +8,8 @@
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/profile/step_costs.hpp"
+#include "calibrate/measure/batch.hpp"
+#include "calibrate/measure/host.hpp"
 #include "calibrate/measure/stopwatch.hpp"
 #include "models/zoo.hpp"
 

@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/measure/fold.hpp"
+#include "calibrate/profile/fold.hpp"
 
 namespace paceline {
 namespace {

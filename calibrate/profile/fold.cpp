@@ -1,4 +1,4 @@
-#include "calibrate/measure/fold.hpp"
+#include "calibrate/profile/fold.hpp"
 
 #include <fmt/format.h>
 

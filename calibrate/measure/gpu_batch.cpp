@@ -1,13 +1,12 @@
-// How a GPU is timed: replays of CUDA graphs, so that the host's launching is apart from the
-// device's work.
+// How a GPU's training steps are timed: replays of CUDA graphs, so that the host's launching is
+// apart from the device's work.
 
 #include <algorithm>
 #include <array>
 
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/measure/batch.hpp"
-#include "calibrate/measure/gpu.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/measure/batch.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "models/network/execution.hpp"
 
@@ -16,11 +15,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using kernels::CudaBackend;
-
-Timing timing_of(const std::vector<double>& seconds) {
-  const Quartiles q = quartiles(seconds);
-  return {q.median, q.p25, q.p75};
-}
 
 // The clock beside the samples, and everything else that a look shows while the GPU works.
 Json clocks_of(const std::vector<int>& sm_mhz, const std::vector<kernels::CudaClocks>& looks) {

@@ -1,4 +1,4 @@
-#include "calibrate/measure/gpu_ceilings.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 
 #include <array>
 #include <cmath>

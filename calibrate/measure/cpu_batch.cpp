@@ -1,14 +1,11 @@
-#include "calibrate/measure/batch.hpp"
-
+// How a CPU is timed: a stopwatch around each layer and around whole iterations, in turns.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 
-#include "base/statistics.hpp"
-#include "calibrate/analytic/analytic.hpp"
+#include "calibrate/measure/batch.hpp"
+#include "calibrate/measure/stopwatch.hpp"
 #include "models/network/execution.hpp"
-#include "models/network/network.hpp"
 
 namespace paceline {
 namespace {
@@ -147,115 +144,7 @@ bool sample(Stepper& stepper, const MeasureOptions& options,
   return true;
 }
 
-void add(Timing& sum, const Timing& term) {
-  sum.median_s += term.median_s;
-  *sum.p25_s += *term.p25_s;
-  *sum.p75_s += *term.p75_s;
-}
-
 }  // namespace
-
-Trainee::Trainee(const Model& model, kernels::Backend& backend, std::int64_t batch,
-                 const MeasureOptions& options)
-    : backend_(backend), options_(options), batch_size_(batch) {
-  const std::vector<float> start = initial_parameters(model, options.seed);
-  for (auto* array : {&weights_, &gradient_, &velocity_})
-    *array = kernels::Array<float>(backend, start.size());
-  backend.copy_from_host(weights_.data(), start.data(), start.size() * sizeof(float));
-  backend.fill(0, velocity_);
-  backend.synchronize();
-  if (!options.next_batch) batch_ = random_batch(model, batch, options.seed);
-}
-
-const Batch& Trainee::next() {
-  if (options_.next_batch) options_.next_batch(batch_size_, step_, batch_);
-  ++step_;
-  return batch_;
-}
-
-bool WarmUp::done(double seconds) {
-  seen_.push_back(seconds);
-  const double now = median(seen_);
-  steady_ = std::abs(now / last_ - 1) < 0.01 ? steady_ + 1 : 0;
-  last_ = now;
-  return steady_ >= 10;
-}
-
-double standard_error(const std::vector<Sample>& samples) {
-  const SampleSummary summary = summarize(samples);
-  const double sigma = (*summary.timing.p75_s - *summary.timing.p25_s) / 1.349;
-  return 1.253 * sigma / std::sqrt(double(summary.kept)) / summary.timing.median_s;
-}
-
-bool stopped(const MeasureOptions& options) {
-  return options.stop != nullptr && options.stop->load();
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<LayerTimes> layers_of(const Model& model, const NetworkPlan& plan,
-                                  const std::vector<Timing>& forward,
-                                  const std::vector<Timing>& backward) {
-  std::vector<LayerTimes> layers;
-  for (const std::size_t operation : timed_operations(model)) {
-    Timing ahead{0, 0, 0}, back{0, 0, 0};
-    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-      if (plan.steps[i].operation != operation) continue;
-      add(ahead, forward[i]);
-      add(back, backward[i]);
-    }
-    layers.push_back({model.operations()[operation].name, ahead, back, {}});
-  }
-  return layers;
-}
-
-double sum_of(const std::vector<LayerTimes>& layers) {
-  double sum = 0;
-  for (const LayerTimes& layer : layers)
-    sum += layer.forward.median_s + layer.backward_data.median_s;
-  return sum;
-}
-
-Json summary_of(const std::vector<double>& seconds) {
-  return {{"n", seconds.size()},           {"median", median(seconds)},
-          {"p25", quantile(seconds, .25)}, {"p75", quantile(seconds, .75)},
-          {"p05", quantile(seconds, .05)}, {"p95", quantile(seconds, .95)},
-          {"least", quantile(seconds, 0)}};
-}
-
-Json layer_records(const Model& model, const NetworkPlan& plan, std::int64_t batch,
-                   const StepSamples& samples) {
-  const auto size = static_cast<double>(batch);
-  Json rows = Json::array();
-  for (const std::size_t index : timed_operations(model)) {
-    const Operation& operation = model.operations()[index];
-    Json row{{"name", operation.name},
-             {"kind", to_string(operation.kind())},
-             {"output", operation.output_shape},
-             {"parameters", operation.parameter_elements()},
-             {"forward_flops", size * operation.forward_flops},
-             {"forward_least_bytes", size * operation.forward_bytes + operation.parameter_bytes}};
-    if (operation.needs_gradient) {
-      row["backward_flops"] =
-          size * (operation.backward_data_flops + operation.backward_weight_flops);
-      row["backward_least_bytes"] =
-          size * operation.backward_bytes + operation.parameter_bytes + operation.gradient_bytes;
-    }
-    // Steps of one operation (rare) one below the other, as they were timed.
-    const auto add = [&](const char* pass, const std::vector<double>& seconds) {
-      if (!seconds.empty()) row[pass].push_back(summary_of(seconds));
-    };
-    for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-      if (plan.steps[i].operation != index) continue;
-      add("forward", samples.forward[i]);
-      add("backward", samples.backward[i]);
-    }
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
 
 std::optional<MeasuredBatch> measure_batch(const Model& model, kernels::Backend& backend,
                                            std::int64_t batch, const MeasureOptions& options,
