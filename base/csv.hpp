@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <iosfwd>
 #include <map>
 #include <string>
 #include <string_view>
@@ -9,12 +8,13 @@
 
 namespace paceline {
 
-/// A comma-separated table with a header line; fields may be quoted ("10.45,22.3"). Blanks around
-/// fields do not count.
+/// A comma-separated table with a header line, read as RFC 4180 has it and the programs write it:
+/// fields may be quoted ("10.45,22.3"), with "" for a quote and with line ends in them. Blanks
+/// around fields do not count.
 class CsvTable {
  public:
-  /// Throws InputError naming file and line if a row has not the header's number of fields, or the
-  /// header the same column twice.
+  /// Throws InputError naming file and line if a row has not the header's number of fields, the
+  /// header the same column twice, or a quote no end.
   explicit CsvTable(const std::filesystem::path& file);
   /// The same of `text`; `name` stands for the file in messages.
   CsvTable(std::string_view text, std::string name);
@@ -31,12 +31,13 @@ class CsvTable {
   [[nodiscard]] bool is_number(std::size_t row, std::string_view column) const;
 
  private:
-  void read(std::istream& in);
-
   std::string file_;
   std::map<std::string, std::size_t, std::less<>> columns_;
   std::vector<std::vector<std::string>> rows_;
   std::vector<std::size_t> lines_;
 };
+
+/// One line of comma-separated values, quoted where necessary (RFC 4180).
+std::string csv_line(const std::vector<std::string>& fields);
 
 }  // namespace paceline

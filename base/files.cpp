@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <ostream>
@@ -22,6 +25,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostRead = std::size_t{1} << 30;  // bytes
 constexpr mode_t kPermissions = 07777, kNewFile = 0666;
+constexpr std::string_view kTemporary = ".tmp";
+constexpr std::size_t kLongestStem = 200;  // of the 255 bytes that a name may have
 
 class Descriptor {
  public:
@@ -140,14 +145,27 @@ std::string find_target(const fs::path& file, Target& target) {
   return "";
 }
 
+// Not to be foreseen, so that nobody can put a link there, and short enough for any file system.
 fs::path temporary_of(const Target& target) {
-  return target.file.string() + fmt::format(".{}.tmp", ::getpid());
+  std::uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != sizeof number)
+    number = static_cast<std::uint64_t>(::getpid());
+  const std::string name = target.file.filename().string().substr(0, kLongestStem);
+  return target.file.parent_path() / fmt::format("{}.{:016x}{}", name, number, kTemporary);
 }
 
-// Not yet there, whatever an earlier process of this number left behind.
-int make_temporary(const fs::path& temporary) {
-  ::unlink(temporary.c_str());
-  return ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kNewFile);
+// O_EXCL: neither a file nor a link that is there already.
+int make_temporary(const Target& target, fs::path& temporary) {
+  constexpr int kTries = 16;
+  int descriptor = -1;
+  for (int i = 0; i < kTries && descriptor < 0; ++i) {
+    temporary = temporary_of(target);
+    descriptor =
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kNewFile);
+    if (descriptor < 0 && errno != EEXIST) break;
+  }
+  if (descriptor >= 0) ::flock(descriptor, LOCK_EX | LOCK_NB);  // in use: remove_abandoned
+  return descriptor;
 }
 
 [[noreturn]] void unwritable(const fs::path& file, int error) {
@@ -167,31 +185,18 @@ void write_through(const fs::path& file, const Target& target,
   if (buffer.error() != 0) unwritable(file, buffer.error());
 }
 
-// Removes the temporary file unless it became the file.
-struct Removal {
-  const fs::path& temporary;
-  ~Removal() { ::unlink(temporary.c_str()); }
-};
+// The new name, too, has to outlive a loss of power. Not every file system can promise it.
+void sync_folder(const fs::path& file) {
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (descriptor.number() >= 0) ::fsync(descriptor.number());
+}
 
-void replace(const fs::path& file, const Target& target,
-             const std::function<void(std::ostream&)>& write) {
-  const fs::path temporary = temporary_of(target);
-  Descriptor descriptor(make_temporary(temporary));
-  if (descriptor.number() < 0) unwritable(file, errno);
-  const Removal removal{temporary};
-  if (target.old) {
-    if (::fchown(descriptor.number(), target.old->st_uid, target.old->st_gid) != 0)
-      errno = 0;  // only root may give files away
-    if (::fchmod(descriptor.number(), target.old->st_mode & kPermissions) != 0)
-      unwritable(file, errno);
-  }
-  DescriptorBuffer buffer(descriptor.number());
-  std::ostream stream(&buffer);
-  write(stream);
-  stream.flush();
-  if (buffer.error() != 0) unwritable(file, buffer.error());
-  if (const int error = descriptor.close(); error != 0) unwritable(file, error);
-  if (::rename(temporary.c_str(), target.file.c_str()) != 0) unwritable(file, errno);
+Target writable_target(const fs::path& file) {
+  Target target;
+  if (const std::string reason = find_target(file, target); !reason.empty())
+    throw InputError(fmt::format("{}: {}", file.string(), reason));
+  return target;
 }
 
 }  // namespace
@@ -224,8 +229,8 @@ void check_writable(const std::string& option, const fs::path& file) {
   std::string reason = find_target(file, target);
   if (reason.empty() && target.replaced()) {
     // Tried, not asked for: root may write everywhere, and still not in /proc.
-    const fs::path temporary = temporary_of(target);
-    const Descriptor descriptor(make_temporary(temporary));
+    fs::path temporary;
+    const Descriptor descriptor(make_temporary(target, temporary));
     if (descriptor.number() < 0)
       reason = "cannot be written: " + reason_of(errno);
     else
@@ -234,18 +239,93 @@ void check_writable(const std::string& option, const fs::path& file) {
   if (!reason.empty()) throw InputError(fmt::format("{} {}: {}", option, file.string(), reason));
 }
 
-void save_file(const fs::path& file, const std::function<void(std::ostream&)>& write) {
+struct ReplacedFile::State {
+  State(fs::path name, Target found)
+      : file(std::move(name)),
+        target(std::move(found)),
+        descriptor(make_temporary(target, temporary)),
+        buffer(descriptor.number()),
+        stream(&buffer) {
+    if (descriptor.number() < 0) unwritable(file, errno);
+  }
+
+  fs::path file;
   Target target;
-  if (const std::string reason = find_target(file, target); !reason.empty())
-    throw InputError(fmt::format("{}: {}", file.string(), reason));
-  if (target.replaced())
-    replace(file, target, write);
-  else
+  fs::path temporary;
+  Descriptor descriptor;
+  DescriptorBuffer buffer;
+  std::ostream stream;
+  bool in_place = false;
+};
+
+ReplacedFile::ReplacedFile(const fs::path& file) {
+  Target target = writable_target(file);
+  if (!target.replaced())
+    throw InputError(
+        fmt::format("{}: is {}, expected a file", file.string(), other_kind(target.old->st_mode)));
+  state_ = std::make_unique<State>(file, std::move(target));
+  const std::optional<struct stat>& old = state_->target.old;
+  const int descriptor = state_->descriptor.number();
+  if (!old) return;
+  if (::fchown(descriptor, old->st_uid, old->st_gid) != 0)
+    errno = 0;  // only root may give files away
+  if (::fchmod(descriptor, old->st_mode & kPermissions) == 0) return;
+  const int error = errno;
+  ::unlink(state_->temporary.c_str());
+  unwritable(file, error);
+}
+
+ReplacedFile::~ReplacedFile() {
+  if (!state_->in_place) ::unlink(state_->temporary.c_str());
+}
+
+std::ostream& ReplacedFile::stream() {
+  return state_->stream;
+}
+
+void ReplacedFile::put_in_place() {
+  State& s = *state_;
+  s.stream.flush();
+  if (s.buffer.error() != 0) unwritable(s.file, s.buffer.error());
+  if (::fsync(s.descriptor.number()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    unwritable(s.file, errno);
+  if (const int error = s.descriptor.close(); error != 0) unwritable(s.file, error);
+  if (::rename(s.temporary.c_str(), s.target.file.c_str()) != 0) unwritable(s.file, errno);
+  s.in_place = true;
+  sync_folder(s.target.file);
+}
+
+void save_file(const fs::path& file, const std::function<void(std::ostream&)>& write) {
+  const Target target = writable_target(file);
+  if (!target.replaced()) {
     write_through(file, target, write);
+    return;
+  }
+  ReplacedFile replaced(file);
+  write(replaced.stream());
+  replaced.put_in_place();
 }
 
 void save_text(const fs::path& file, std::string_view text) {
   save_file(file, [&](std::ostream& stream) { stream << text; });
+}
+
+void remove_abandoned(const fs::path& folder) {
+  constexpr auto kStarting = std::chrono::minutes(1);  // made, but not locked yet
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (!it->path().string().ends_with(kTemporary)) continue;
+    const Descriptor descriptor(
+        ::open(it->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    if (descriptor.number() < 0 || ::fstat(descriptor.number(), &status) != 0 ||
+        !S_ISREG(status.st_mode))
+      continue;
+    const auto written = std::chrono::system_clock::from_time_t(status.st_mtime);
+    if (std::chrono::system_clock::now() - written > kStarting &&
+        ::flock(descriptor.number(), LOCK_EX | LOCK_NB) == 0)
+      ::unlink(it->path().c_str());
+  }
 }
 
 }  // namespace paceline

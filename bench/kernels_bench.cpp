@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -221,6 +222,23 @@ void find_gaussian_threshold(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(4 * x.size()));
 }
 BENCHMARK(find_gaussian_threshold)->Unit(benchmark::kMillisecond);
+
+void pointwise(benchmark::State& state, std::size_t index) {
+  const auto backend = make_backend(fastest_cpu_backend());
+  std::vector<std::vector<float>> own(5, gaussian(resnet50_size));
+  const std::vector<std::span<float>> vectors(own.begin(), own.end());
+  for (auto _ : state) reference::apply_example(*backend, index, vectors);
+  const double bytes = kPointwiseInfo[index].least_bytes(resnet50_size);
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));
+}
+
+const bool kRegistered = [] {
+  for (std::size_t i = 0; i < kPointwiseCount; ++i)
+    benchmark::RegisterBenchmark(("pointwise/" + std::string(kPointwiseInfo[i].name)).c_str(),
+                                 pointwise, i)
+        ->Unit(benchmark::kMillisecond);
+  return true;
+}();
 
 }  // namespace
 }  // namespace paceline::kernels

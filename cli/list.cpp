@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "algorithms/registry.hpp"
+#include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/csv.hpp"
 #include "base/units.hpp"
 #include "table.hpp"
 #include "training_report.hpp"

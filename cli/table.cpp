@@ -125,24 +125,6 @@ std::string Table::text(std::size_t indent, std::size_t most) const {
   return result;
 }
 
-std::string csv_line(const std::vector<std::string>& fields) {
-  std::string line;
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (i > 0) line += ',';
-    if (fields[i].find_first_of(",\"\n\r") == std::string::npos) {
-      line += fields[i];
-      continue;
-    }
-    line += '"';
-    for (const char c : fields[i]) {
-      if (c == '"') line += '"';
-      line += c;
-    }
-    line += '"';
-  }
-  return line + '\n';
-}
-
 std::string bar(double share, std::size_t cells) {
   static constexpr std::array<const char*, 8> kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   const double length = std::clamp(share, 0.0, 1.0) * static_cast<double>(cells);

@@ -37,9 +37,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// One line of comma-separated values, quoted where necessary (RFC 4180).
-std::string csv_line(const std::vector<std::string>& fields);
-
 /// A share of `cells` columns: blocks on a UTF-8 terminal, '#' elsewhere.
 std::string bar(double share, std::size_t cells);
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/csv.hpp"
 #include "base/units.hpp"
 #include "experiments/over_seeds.hpp"
 #include "report.hpp"

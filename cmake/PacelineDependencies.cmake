@@ -2,6 +2,7 @@
 if(PACELINE_SIM)
   find_package(PkgConfig REQUIRED)
   pkg_check_modules(SIMGRID REQUIRED IMPORTED_TARGET GLOBAL simgrid>=3.32)
+  find_package(pugixml 1.13 REQUIRED)
 endif()
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(fmt REQUIRED)

@@ -8,7 +8,7 @@
 
 namespace paceline {
 
-/// One row of the GPU specification table. Peak figures of the vendor unless `source` says
+/// One row of platforms/gpus.json. Peak figures of the vendor unless `source` says
 /// otherwise; 0 where a figure is not known or does not apply.
 struct GpuSpec {
   std::string_view name;     ///< the name used in files and results

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "base/json.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/time/clock.hpp"
 
@@ -30,7 +31,7 @@ class FluidNetwork {
 std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock& clock);
 
 /// SimGrid's reading of a platform file (simgrid/module.hpp).
-std::string describe_simgrid_platform(const std::string& file);
+Json describe_simgrid_platform(const std::string& file);
 
 /// Reads a SimGrid XML platform (spec.topology xml) into a table of links and routes between its
 /// hosts, in a child process because an Engine cannot be taken down. Throws InputError.

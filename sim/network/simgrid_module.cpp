@@ -24,7 +24,7 @@ std::unique_ptr<FluidNetwork> make_simgrid_network(const Cluster& cluster, Clock
   return functions().network(cluster, clock);
 }
 
-std::string describe_simgrid_platform(const std::string& file) {
+Json describe_simgrid_platform(const std::string& file) {
   return functions().platform(file);
 }
 

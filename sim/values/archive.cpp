@@ -1,13 +1,11 @@
 #include "sim/values/archive.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
-#include <stdexcept>
+#include <ostream>
 
 #include "base/error.hpp"
 
@@ -24,30 +22,13 @@ unsigned long add_to_checksum(unsigned long checksum, const void* from, std::siz
 
 }  // namespace
 
-ArchiveWriter::ArchiveWriter(std::filesystem::path file)
-    : file_(std::move(file)),
-      temporary_(file_.string() + ".tmp"),
-      stream_(std::fopen(temporary_.c_str(), "wb")),
-      checksum_(::crc32_z(0, nullptr, 0)) {
-  if (!stream_) fail();
-}
-
-ArchiveWriter::~ArchiveWriter() {
-  if (!stream_) return;
-  stream_.reset();
-  std::error_code ignored;
-  std::filesystem::remove(temporary_, ignored);
-}
-
-void ArchiveWriter::fail() const {
-  throw std::runtime_error(
-      fmt::format("{}: cannot be written: {}", file_.string(), std::strerror(errno)));
-}
+ArchiveWriter::ArchiveWriter(const std::filesystem::path& file)
+    : file_(file), checksum_(::crc32_z(0, nullptr, 0)) {}
 
 void ArchiveWriter::bytes(const void* from, std::size_t count) {
   if (count == 0) return;
   checksum_ = add_to_checksum(checksum_, from, count);
-  if (std::fwrite(from, 1, count, stream_.get()) != count) fail();
+  file_.stream().write(static_cast<const char*>(from), static_cast<std::streamsize>(count));
 }
 
 void ArchiveWriter::put(const std::string& text) {
@@ -58,14 +39,7 @@ void ArchiveWriter::put(const std::string& text) {
 void ArchiveWriter::finish() {
   const auto checksum = static_cast<Checksum>(checksum_);
   bytes(&checksum, sizeof checksum);
-  if (std::fflush(stream_.get()) != 0 || ::fsync(::fileno(stream_.get())) != 0) fail();
-  if (std::fclose(stream_.release()) != 0) fail();
-  std::filesystem::rename(temporary_, file_);
-  // The new name too has to outlive a loss of power.
-  const int folder = ::open(file_.parent_path().c_str(), O_RDONLY | O_DIRECTORY);
-  if (folder < 0) return;
-  ::fsync(folder);
-  ::close(folder);
+  file_.put_in_place();
 }
 
 ArchiveReader::ArchiveReader(std::filesystem::path file)

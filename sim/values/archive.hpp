@@ -8,6 +8,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/files.hpp"
+
 namespace paceline {
 
 struct CloseFile {
@@ -16,14 +18,11 @@ struct CloseFile {
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
 /// Numbers as this machine holds them, one after the other, with a CRC-32 of all at the end.
-/// Written beside `file` and put in its place by finish(), so that under this name there is always
-/// a whole file or none. Throws std::runtime_error if it cannot be written.
+/// Put in its place by finish() (ReplacedFile), so that under this name there is always a whole file
+/// or none. Throws InputError if it cannot be written.
 class ArchiveWriter {
  public:
-  explicit ArchiveWriter(std::filesystem::path file);
-  ArchiveWriter(const ArchiveWriter&) = delete;
-  ArchiveWriter& operator=(const ArchiveWriter&) = delete;
-  ~ArchiveWriter();  ///< without finish(): nothing is left
+  explicit ArchiveWriter(const std::filesystem::path& file);
 
   void bytes(const void* from, std::size_t count);
   template <class T>
@@ -42,10 +41,7 @@ class ArchiveWriter {
   void finish();
 
  private:
-  [[noreturn]] void fail() const;
-
-  std::filesystem::path file_, temporary_;
-  File stream_;
+  ReplacedFile file_;
   unsigned long checksum_;
 };
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
@@ -100,6 +101,7 @@ Checkpointer::Checkpointer(const CheckpointOptions& options, TaskGraph& graph,
       graph_(graph),
       contention_(std::move(contention)),
       saved_(std::move(saved)) {
+  remove_abandoned(options_.folder);
   if (const auto found = checkpoints_in(options_.folder); !found.empty())
     next_file_ = found.rbegin()->first + 1;
   if (saved_) {

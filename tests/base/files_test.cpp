@@ -7,7 +7,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <ostream>
+#include <set>
 #include <thread>
 
 #include "base/error.hpp"
@@ -107,6 +109,53 @@ TEST(SaveFile, AnErrorInTheMiddleLeavesTheOldFile) {
   }));
   EXPECT_EQ(contents(folder / "f"), "old");
   EXPECT_EQ(folder.files(), 1U);
+}
+
+// Whoever may write into the folder cannot turn the temporary file into a link to another one.
+TEST(SaveFile, TemporaryNamesCannotBeForeseen) {
+  const TemporaryFolder folder;
+  std::set<std::string> names;
+  for (int i = 0; i < 8; ++i) {
+    ReplacedFile file(folder / "f");
+    file.stream() << "never in place";
+    for (const auto& entry : fs::directory_iterator(folder.path()))
+      names.insert(entry.path().filename().string());
+  }
+  EXPECT_EQ(names.size(), 8U);
+  EXPECT_EQ(folder.files(), 0U);
+}
+
+TEST(SaveFile, TakesAnyNameAndAFileIsInPlaceAtTheEnd) {
+  const TemporaryFolder folder;
+  const fs::path long_name = folder.path() / std::string(255, 'n');
+  save_text(long_name, "new");
+  EXPECT_EQ(contents(long_name), "new");
+  ReplacedFile file(folder / "f");
+  file.stream() << "whole";
+  EXPECT_FALSE(fs::exists(folder / "f"));
+  file.put_in_place();
+  EXPECT_EQ(contents(folder / "f"), "whole");
+  EXPECT_EQ(folder.files(), 2U);
+}
+
+TEST(SaveFile, AbandonedTemporariesAreRemoved) {
+  const TemporaryFolder folder;
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  write(folder / "f.0123456789abcdef.tmp", "of a killed process");
+  fs::last_write_time(folder / "f.0123456789abcdef.tmp", long_ago);
+  write(folder / "f.fedcba9876543210.tmp", "just begun");
+  write(folder / "kept", "");
+  fs::create_symlink("kept", folder / "link.tmp");
+  ReplacedFile file(folder / "g");
+  file.stream() << "in use" << std::flush;
+  for (const auto& entry : fs::directory_iterator(folder.path()))
+    if (entry.path().filename().string().starts_with("g."))
+      fs::last_write_time(entry.path(), long_ago);
+  remove_abandoned(folder.path());
+  EXPECT_FALSE(fs::exists(folder / "f.0123456789abcdef.tmp"));
+  EXPECT_EQ(folder.files(), 4U);
+  file.put_in_place();
+  EXPECT_EQ(contents(folder / "g"), "in use");
 }
 
 TEST(SaveFile, WritesThroughAPipe) {

@@ -94,6 +94,31 @@ TEST_F(Cli, PlatformFilesWithValuesThatNoLinkHas) {
   EXPECT_EQ(paceline(run).code, 2);
 }
 
+// Once SimGrid's settings were within a file's reach, and its tracing emptied what they named.
+TEST_F(Cli, APlatformFileWritesNothing) {
+  write("victim.txt", "precious\n");
+  write("c.json", R"({"format": "paceline-cluster-1", "name": "x",
+    "nodes": [{"count": 2, "gpus": 1, "gpu": "GTX 1080 Ti", "pcie": "inf"}],
+    "network": {"topology": {"kind": "xml", "file": "p.xml"}}})");
+  const auto platform = [&](const std::string& config) {
+    write("p.xml", "<?xml version='1.0'?>\n<platform version=\"4.1\">" + config +
+                       "<zone id=\"z\" routing=\"Full\"><host id=\"a\" speed=\"1Gf\"/><host "
+                       "id=\"b\" speed=\"1Gf\"/><link id=\"wire 1\" bandwidth=\"125MBps\" "
+                       "latency=\"50us\" sharing_policy=\"SPLITDUPLEX\"/><route src=\"a\" "
+                       "dst=\"b\"><link_ctn id=\"wire 1\" direction=\"UP\"/></route></zone>"
+                       "</platform>");
+  };
+  platform("<config><prop id='tracing' value='yes'/><prop id='tracing/filename' value='" +
+           (folder_ / "victim.txt").string() + "'/></config>");
+  refuses("show c.json", "p.xml: <config> of 'tracing', 'tracing/filename': SimGrid's own");
+  EXPECT_EQ(slurp(folder_ / "victim.txt"), "precious\n");
+  // 55.3 ms + 46.76 MB at 125 MB/s + 2 x 50 us
+  platform("");
+  const Outcome run = paceline("run -m resnet18 -b 32 -c c.json -s s-sgd:overlap=none --steps 3");
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("429.5 ms"));
+}
+
 TEST_F(Cli, AProfileOfAnotherDeviceIsSaid) {
   const auto warns = [&](const std::string& device) {
     write("p.json", R"({"format": "paceline-profile-1", "source": "measured", "uncertainty": 0.1,

@@ -1,5 +1,5 @@
 // Every operation of the list against its formula, written once more here in double.
-#include "kernels/operations/reference.hpp"
+#include "kernels/backend.hpp"
 
 #include <gtest/gtest.h>
 
@@ -120,6 +120,26 @@ TEST(Operations, WorkInPlace) {
     for (std::size_t w = 0; w < same.size(); ++w)
       EXPECT_TRUE(std::equal(same[w].begin(), same[w].end(), others[w].begin())) << info.name;
   });
+}
+
+// All CPU backends give the reference's bits.
+TEST(Operations, AreTheSameOnEveryCpuBackend) {
+  for (const std::string& name : backend_names()) {
+    const auto backend = make_backend(name);
+    for (std::size_t i = 0; i < kPointwiseCount; ++i) {
+      const OperationInfo& info = kPointwiseInfo[i];
+      SCOPED_TRACE(name + " " + std::string(info.name));
+      const auto given = operands(info);
+      const std::vector<std::span<const float>> in(given.begin(), given.end());
+      std::vector<std::vector<float>> want(info.writes.size(), std::vector<float>(kCount));
+      std::vector<std::vector<float>> got = want;
+      reference::apply(reference::example(i), in,
+                       std::vector<std::span<float>>(want.begin(), want.end()));
+      backend->apply(reference::example(i), in,
+                     std::vector<std::span<float>>(got.begin(), got.end()));
+      EXPECT_EQ(got, want);
+    }
+  }
 }
 
 TEST(Operations, LeastBytesFollowFromTheSignature) {

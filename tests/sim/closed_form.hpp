@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <stdexcept>
 #include <vector>
 
 #include "sim/network/collectives/plan.hpp"
@@ -43,26 +44,21 @@ inline double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks
                             AlphaBeta intra = {}) {
   if (ranks < 2) return 0;
   const double n = ranks, alpha = network.alpha, transfer = bytes / network.bandwidth;
-  switch (options.algorithm) {
-    case AllReduce::ring:
-      return 2 * (n - 1) * (alpha + transfer / n);
-    case AllReduce::double_binary_tree:
-      return static_cast<double>(
-                 depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
-             (alpha + transfer / (2.0 * static_cast<double>(options.chunks)));
-    case AllReduce::halving_doubling: {
-      const double p = std::bit_floor(ranks);
-      const double core = 2 * std::log2(p) * alpha + 2 * (p - 1) / p * transfer;
-      return p < n ? core + 2 * (alpha + transfer) : core;
-    }
-    case AllReduce::hierarchical: {
-      const double g = ranks_per_node, nodes = n / g;
-      const double inside = g > 1 ? 2 * (g - 1) * (intra.alpha + bytes / (g * intra.bandwidth)) : 0;
-      const double between = nodes > 1 ? 2 * (nodes - 1) * (alpha + transfer / nodes) : 0;
-      return inside + between;
-    }
+  if (options.algorithm == AllReduce::ring) return 2 * (n - 1) * (alpha + transfer / n);
+  if (options.algorithm == AllReduce::double_binary_tree)
+    return static_cast<double>(depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
+           (alpha + transfer / (2.0 * static_cast<double>(options.chunks)));
+  if (options.algorithm == AllReduce::halving_doubling) {
+    const double p = std::bit_floor(ranks);
+    const double core = 2 * std::log2(p) * alpha + 2 * (p - 1) / p * transfer;
+    return p < n ? core + 2 * (alpha + transfer) : core;
   }
-  return 0;
+  if (options.algorithm != AllReduce::hierarchical)
+    throw std::logic_error("no closed form of " + to_string(options.algorithm));
+  const double g = ranks_per_node, nodes = n / g;
+  const double inside = g > 1 ? 2 * (g - 1) * (intra.alpha + bytes / (g * intra.bandwidth)) : 0;
+  const double between = nodes > 1 ? 2 * (nodes - 1) * (alpha + transfer / nodes) : 0;
+  return inside + between;
 }
 
 }  // namespace paceline

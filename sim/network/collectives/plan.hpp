@@ -33,10 +33,33 @@ struct Plan {
   std::vector<PlanRound> rounds;
 };
 
-/// ring | double_binary_tree | halving_doubling | hierarchical
-enum class AllReduce : std::uint8_t { ring, double_binary_tree, halving_doubling, hierarchical };
+struct AllReduceOptions;
+
+/// An algorithm of all-reduce: one file of this folder, and its name in the list of all_reduce.cpp.
+/// `node_of[r]` is the node of rank r; throws InputError where the algorithm cannot serve them.
+struct AllReduceAlgorithm {
+  std::string_view name;
+  Plan (*plan)(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of);
+};
+
+/// One of the algorithms.
+class AllReduce {
+ public:
+  constexpr explicit AllReduce(const AllReduceAlgorithm& algorithm) : algorithm_(&algorithm) {}
+  [[nodiscard]] std::string_view name() const { return algorithm_->name; }
+  [[nodiscard]] Plan plan(const AllReduceOptions& options,
+                          const std::vector<std::uint32_t>& node_of) const {
+    return algorithm_->plan(options, node_of);
+  }
+  bool operator==(const AllReduce&) const = default;
+
+  static const AllReduce ring, double_binary_tree, halving_doubling, hierarchical;
+
+ private:
+  const AllReduceAlgorithm* algorithm_;
+};
 AllReduce all_reduce_from_name(std::string_view name);  ///< throws InputError
-const char* to_string(AllReduce algorithm);
+std::string to_string(AllReduce algorithm);
 std::vector<std::string> all_reduce_names();
 
 /// Options of the algorithms.

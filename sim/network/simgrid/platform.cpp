@@ -5,19 +5,18 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <sstream>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "sim/network/simgrid/module.hpp"
 #include "sim/network/simgrid/shim.hpp"
+#include "sim/network/xml_platform.hpp"
 
 namespace paceline {
 namespace {
 
 namespace s4u = simgrid_shim::s4u;
-
-constexpr std::size_t kMostHosts = 512;  // the table holds every pair
 
 // h2 before h10.
 bool natural_less(const std::string& a, const std::string& b) {
@@ -42,7 +41,6 @@ bool natural_less(const std::string& a, const std::string& b) {
   return a.size() - i < b.size() - j;
 }
 
-// Of a file that another one includes.
 void check_link(const s4u::Link& link) {
   const double bandwidth = link.get_bandwidth(), latency = link.get_latency();
   if (!(bandwidth > 0) || std::isinf(bandwidth) || !(latency >= 0) || std::isinf(latency))
@@ -52,9 +50,27 @@ void check_link(const s4u::Link& link) {
                     link.get_name(), bandwidth, latency));
 }
 
+// The links of a route that messages share; the others have to be wider.
+std::vector<const s4u::Link*> shared_links(const std::vector<s4u::Link*>& links) {
+  std::vector<const s4u::Link*> shared;
+  double narrowest = std::numeric_limits<double>::infinity();
+  for (const s4u::Link* link : links)
+    if (link->get_sharing_policy() != s4u::Link::SharingPolicy::FATPIPE) {
+      shared.push_back(link);
+      narrowest = std::min(narrowest, link->get_bandwidth());
+    }
+  for (const s4u::Link* link : links)
+    if (link->get_sharing_policy() == s4u::Link::SharingPolicy::FATPIPE &&
+        link->get_bandwidth() < narrowest)
+      throw InputError(
+          fmt::format("FATPIPE link '{}' is the narrowest of its route, which is not supported",
+                      link->get_name()));
+  return shared;
+}
+
 }  // namespace
 
-std::string simgrid_module::describe_platform(const std::string& file) {
+Json simgrid_module::describe_platform(const std::string& file) {
   xbt_log_control_set("root.thresh:critical");
   s4u::Engine engine("paceline");
   engine.load_platform(file);
@@ -63,47 +79,33 @@ std::string simgrid_module::describe_platform(const std::string& file) {
   std::sort(hosts.begin(), hosts.end(), [](const s4u::Host* a, const s4u::Host* b) {
     return natural_less(a->get_name(), b->get_name());
   });
-  if (hosts.size() > kMostHosts)
+  if (hosts.size() > kMostXmlHosts)
     throw InputError(
-        fmt::format("{} hosts; a platform file may have {} at most", hosts.size(), kMostHosts));
-  std::ostringstream out;
-  out.precision(17);
+        fmt::format("{} hosts; a platform file may have {} at most", hosts.size(), kMostXmlHosts));
+  Json names = Json::array(), links = Json::array(), routes = Json::array();
   std::map<const s4u::Link*, std::size_t> index;
-  for (const s4u::Host* host : hosts) out << "host " << host->get_name() << '\n';
-  for (std::size_t from = 0; from < hosts.size(); ++from)
-    for (std::size_t to = 0; to < hosts.size(); ++to) {
+  for (const s4u::Host* host : hosts) names.push_back(host->get_name());
+  for (const s4u::Host* from : hosts)
+    for (const s4u::Host* to : hosts) {
+      Json& route = routes.emplace_back(Json::array());
       if (from == to) continue;
-      std::vector<s4u::Link*> links;
+      std::vector<s4u::Link*> way;
       double latency = 0;
-      hosts[from]->route_to(hosts[to], links, &latency);
-      if (links.empty())
-        throw InputError(fmt::format("no route from '{}' to '{}'", hosts[from]->get_name(),
-                                     hosts[to]->get_name()));
-      double narrowest = std::numeric_limits<double>::infinity();
-      for (const s4u::Link* link : links)
-        if (link->get_sharing_policy() != s4u::Link::SharingPolicy::FATPIPE)
-          narrowest = std::min(narrowest, link->get_bandwidth());
-      out << "route " << from << ' ' << to << ' ' << latency;
-      for (const s4u::Link* link : links) {
-        if (link->get_sharing_policy() == s4u::Link::SharingPolicy::FATPIPE) {
-          // Nobody shares it: it matters only if it is the narrowest.
-          if (link->get_bandwidth() < narrowest)
-            throw InputError(fmt::format(
-                "FATPIPE link '{}' is the narrowest of its route, which is not supported",
-                link->get_name()));
-          continue;
-        }
+      from->route_to(to, way, &latency);
+      if (way.empty())
+        throw InputError(
+            fmt::format("no route from '{}' to '{}'", from->get_name(), to->get_name()));
+      route.push_back(latency);
+      for (const s4u::Link* link : shared_links(way)) {
         const auto [it, fresh] = index.try_emplace(link, index.size());
-        if (fresh) check_link(*link);
-        if (fresh)
-          out << " new " << link->get_name() << ' ' << link->get_bandwidth() << ' '
-              << link->get_latency();
-        else
-          out << ' ' << it->second;
+        if (fresh) {
+          check_link(*link);
+          links.push_back({link->get_name(), link->get_bandwidth(), link->get_latency()});
+        }
+        route.push_back(it->second);
       }
-      out << '\n';
     }
-  return out.str();
+  return {{"hosts", names}, {"links", links}, {"routes", routes}};
 }
 
 }  // namespace paceline
