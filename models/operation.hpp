@@ -64,7 +64,7 @@ struct ParameterTensor {
 };
 
 /// One node of a model. Sizes and costs are per ONE sample (image or sequence).
-struct Operation : OperationCosts {
+struct Operation : SampleCosts {
   std::string name;
   std::vector<std::size_t> inputs;  ///< indices of earlier operations
   Attributes attributes;            ///< what it computes

@@ -72,7 +72,7 @@ void set_costs(Operation& op, const std::vector<const Operation*>& inputs) {
   const bool propagates = std::any_of(inputs.begin(), inputs.end(),
                                       [](const Operation* input) { return input->needs_gradient; });
   op.needs_gradient = propagates || !op.parameters.empty();
-  OperationCosts& costs = op;
+  SampleCosts& costs = op;
   costs = std::visit([&](const auto& a) { return a.costs(s); }, op.attributes);
   if (!propagates) {
     op.backward_data_flops = 0;

@@ -18,7 +18,7 @@ struct AddOp {
   }
   /// The gradient of a sum is handed on as it is; add_fan_out_costs() counts where it is summed
   /// again.
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, s.in / s.out - 1, 0, s.in + s.out, 0);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }
@@ -44,7 +44,7 @@ struct ConcatOp {
     }
     i.output(std::move(joined));
   }
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 0, 0, s.in + s.out, s.out + s.in_gradient);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }
@@ -62,7 +62,7 @@ struct FlattenOp {
   static constexpr const char* name = "flatten";
   static void fields(auto& /*a*/, auto& /*f*/) {}
   static void infer(Inference& i) { i.output({element_count(i.shape())}); }
-  static OperationCosts costs(const Sizes& s) { return parameter_costs(s); }
+  static SampleCosts costs(const Sizes& s) { return parameter_costs(s); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }
   bool operator==(const FlattenOp&) const = default;
 };
@@ -79,7 +79,7 @@ struct SubsamplePadOp {
     f.optional("stride", a.stride, 1);
   }
   void infer(Inference& i) const;
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 0, 0, 2 * s.out, s.out + s.in);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }
@@ -94,7 +94,7 @@ struct FirstStepOp {
   static constexpr const char* name = "first_step";
   static void fields(auto& /*a*/, auto& /*f*/) {}
   static void infer(Inference& i) { i.output({i.sequence()[1]}); }
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 0, 0, 2 * s.out, s.out + s.in);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }

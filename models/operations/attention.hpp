@@ -18,8 +18,8 @@ struct AttentionOp {
     f.optional("causal", a.causal);
   }
   void infer(Inference& i) const;
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const {
-    OperationCosts c = parameter_costs(s);
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const {
+    SampleCosts c = parameter_costs(s);
     const auto steps = static_cast<double>(s.output[0]);
     const double softmax = scores(s);
     c.macs = 2 * steps * steps * static_cast<double>(s.output[1]);

@@ -25,8 +25,8 @@ struct BatchNormOp {
     i.parameter("bias", {channels});
   }
   /// Backward: sums over x and dy first (they are the parameters' gradient), then dx.
-  static OperationCosts costs(const Sizes& s) {
-    OperationCosts c = parameter_costs(s);
+  static SampleCosts costs(const Sizes& s) {
+    SampleCosts c = parameter_costs(s);
     c.forward_flops = 8 * s.out;
     c.backward_data_flops = 5 * s.out;
     c.backward_weight_flops = 5 * s.out;

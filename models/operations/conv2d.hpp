@@ -23,7 +23,7 @@ struct Conv2dOp {
     f.optional("bias", a.bias);
   }
   void infer(Inference& i) const;
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const {
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const {
     const std::int64_t taps = s.input[0] / groups * kernel.height * kernel.width;
     return matrix_costs(s, s.out * static_cast<double>(taps), bias);
   }

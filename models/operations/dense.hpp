@@ -29,7 +29,7 @@ struct DenseOp {
       i.tied_parameter(tied_to, {features, inputs});
     if (bias) i.parameter("bias", {features});
   }
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const {
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const {
     return matrix_costs(s, s.out * static_cast<double>(s.input.back()), bias);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.inputs = true}; }

@@ -14,7 +14,7 @@ struct DropoutOp {
     i.output(i.shape());
   }
   /// The mask takes a byte an element.
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 2, 2, s.in + 1.25 * s.out, 2.25 * s.out);
   }
   static KeptForBackward kept(const Sizes& s) { return {.extra_elements = 0.25 * s.out}; }

@@ -16,8 +16,8 @@ struct EmbeddingOp {
   }
   void infer(Inference& i) const;
   /// Only the rows of the batch's tokens are read, counted with the output.
-  static OperationCosts costs(const Sizes& s) {
-    OperationCosts c = element_costs(s, 0, 0, s.in + 2 * s.out, 0);
+  static SampleCosts costs(const Sizes& s) {
+    SampleCosts c = element_costs(s, 0, 0, s.in + 2 * s.out, 0);
     c.backward_weight_flops = s.out;
     c.backward_weight_bytes = c.backward_bytes = kElementBytes * (s.in + s.out);
     c.parameter_bytes = 0;

@@ -16,7 +16,7 @@ struct InputOp {
     f.optional("entries", a.entries, 0);
   }
   void infer(Inference& i) const;
-  static OperationCosts costs(const Sizes& s) { return parameter_costs(s); }
+  static SampleCosts costs(const Sizes& s) { return parameter_costs(s); }
   static KeptForBackward kept(const Sizes& /*s*/) { return {}; }
   bool operator==(const InputOp&) const = default;
 };
@@ -36,8 +36,8 @@ struct OpaqueOp {
     f.bytes("bytes", a.bytes);
   }
   void infer(Inference& i) const;
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const {
-    OperationCosts c = parameter_costs(s);
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const {
+    SampleCosts c = parameter_costs(s);
     c.forward_flops = c.backward_data_flops = c.backward_weight_flops = flops;
     c.forward_bytes = c.backward_weight_bytes = bytes;
     c.backward_bytes = 2 * bytes;

@@ -16,8 +16,8 @@ struct LayerNormOp {
     i.parameter("bias", {i.shape().back()});
   }
   /// A row stays on the chip.
-  static OperationCosts costs(const Sizes& s) {
-    OperationCosts c = parameter_costs(s);
+  static SampleCosts costs(const Sizes& s) {
+    SampleCosts c = parameter_costs(s);
     c.forward_flops = 8 * s.out;
     c.backward_data_flops = 5 * s.out;
     c.backward_weight_flops = 5 * s.out;

@@ -25,7 +25,7 @@ struct LrnOp {
   }
   /// Running sum of squares over the channels: square, add, subtract; then scale, shift, power,
   /// multiply.
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 7, 10, s.in + 2 * s.out, 4 * s.out + s.in);
   }
   static KeptForBackward kept(const Sizes& s) { return {.inputs = true, .extra_elements = s.out}; }

@@ -21,8 +21,8 @@ void LstmOp::infer(Inference& i) const {
   }
 }
 
-OperationCosts LstmOp::costs(const Sizes& s) const {
-  OperationCosts c = parameter_costs(s);
+SampleCosts LstmOp::costs(const Sizes& s) const {
+  SampleCosts c = parameter_costs(s);
   const auto steps = static_cast<double>(s.output[0]);
   const auto h = static_cast<double>(hidden);
   const auto vectors = static_cast<double>(biases);

@@ -16,7 +16,7 @@ struct LstmOp {
     f.optional("biases", a.biases, 0, 2);
   }
   void infer(Inference& i) const;
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const;
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const;
   /// Gates and cell beside input and output.
   static KeptForBackward kept(const Sizes& s) {
     return {.inputs = true, .output = true, .extra_elements = 5 * s.out};

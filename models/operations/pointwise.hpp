@@ -15,7 +15,7 @@ struct PointwiseOp {
 
 struct ReluOp : PointwiseOp<kernels::PointwiseFunction::relu> {
   static constexpr const char* name = "relu";
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 1, 1, s.in + s.out, 3 * s.out);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
@@ -24,7 +24,7 @@ struct ReluOp : PointwiseOp<kernels::PointwiseFunction::relu> {
 
 struct TanhOp : PointwiseOp<kernels::PointwiseFunction::tanh> {
   static constexpr const char* name = "tanh";
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 1, 3, s.in + s.out, 3 * s.out);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
@@ -33,7 +33,7 @@ struct TanhOp : PointwiseOp<kernels::PointwiseFunction::tanh> {
 
 struct SigmoidOp : PointwiseOp<kernels::PointwiseFunction::sigmoid> {
   static constexpr const char* name = "sigmoid";
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 3, 3, s.in + s.out, 3 * s.out);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.output = true}; }
@@ -43,7 +43,7 @@ struct SigmoidOp : PointwiseOp<kernels::PointwiseFunction::sigmoid> {
 /// The exact one, x*Phi(x).
 struct GeluOp : PointwiseOp<kernels::PointwiseFunction::gelu> {
   static constexpr const char* name = "gelu";
-  static OperationCosts costs(const Sizes& s) {
+  static SampleCosts costs(const Sizes& s) {
     return element_costs(s, 4, 8, s.in + s.out, 3 * s.out);
   }
   static KeptForBackward kept(const Sizes& /*s*/) { return {.inputs = true}; }

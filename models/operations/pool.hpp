@@ -25,7 +25,7 @@ struct PoolOp {
     const TensorShape& x = i.image();
     i.output(pooled(x, kernel, stride, padding, ceil_mode));
   }
-  [[nodiscard]] OperationCosts costs(const Sizes& s) const {
+  [[nodiscard]] SampleCosts costs(const Sizes& s) const {
     const double window = static_cast<double>(kernel.height * kernel.width);
     return element_costs(s, window, max ? 1 : window, s.in + s.out,
                          (max ? 2 * s.in : s.in) + s.out);
@@ -50,8 +50,8 @@ struct GlobalAvgPoolOp {
   static constexpr const char* name = "global_avg_pool";
   static void fields(auto& /*a*/, auto& /*f*/) {}
   static void infer(Inference& i) { i.output({i.image()[0]}); }
-  static OperationCosts costs(const Sizes& s) {
-    OperationCosts c = element_costs(s, 1, 1, s.in + s.out, s.in + s.out);
+  static SampleCosts costs(const Sizes& s) {
+    SampleCosts c = element_costs(s, 1, 1, s.in + s.out, s.in + s.out);
     c.forward_flops = c.backward_data_flops = s.in;
     return c;
   }

@@ -134,15 +134,15 @@ TensorShape pooled(const TensorShape& image, Extent kernel, Extent stride, Exten
   return slide(image, image[0], kernel, stride, padding, ceil_mode);
 }
 
-OperationCosts parameter_costs(const Sizes& s) {
-  OperationCosts c;
+SampleCosts parameter_costs(const Sizes& s) {
+  SampleCosts c;
   c.parameter_bytes = c.gradient_bytes = kElementBytes * s.parameters;
   return c;
 }
 
-OperationCosts element_costs(const Sizes& s, double forward, double backward,
+SampleCosts element_costs(const Sizes& s, double forward, double backward,
                              double forward_elements, double backward_elements) {
-  OperationCosts c = parameter_costs(s);
+  SampleCosts c = parameter_costs(s);
   c.forward_flops = forward * s.out;
   c.backward_data_flops = backward * s.out;
   c.forward_bytes = kElementBytes * forward_elements;
@@ -150,8 +150,8 @@ OperationCosts element_costs(const Sizes& s, double forward, double backward,
   return c;
 }
 
-OperationCosts matrix_costs(const Sizes& s, double macs, bool bias) {
-  OperationCosts c = parameter_costs(s);
+SampleCosts matrix_costs(const Sizes& s, double macs, bool bias) {
+  SampleCosts c = parameter_costs(s);
   c.macs = macs;
   c.forward_flops = 2 * macs + (bias ? s.out : 0);
   c.backward_data_flops = 2 * macs;

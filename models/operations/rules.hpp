@@ -89,7 +89,7 @@ TensorShape pooled(const TensorShape& image, Extent kernel, Extent stride, Exten
 
 /// Per ONE sample (image or sequence): multiply by the batch, except `parameter_bytes` and
 /// `gradient_bytes`, which occur once per batch.
-struct OperationCosts {
+struct SampleCosts {
   double macs = 0;  ///< multiply-accumulates of the forward matrix products and convolutions
   double forward_flops = 0;
   double backward_data_flops = 0;    ///< gradient of the inputs; 0 if no input needs one
@@ -99,7 +99,7 @@ struct OperationCosts {
   double backward_weight_bytes = 0;  ///< the part of backward_bytes due to the parameters' gradient
   double parameter_bytes = 0;        ///< parameters read, in the forward and again in the data pass
   double gradient_bytes = 0;         ///< parameter gradients written
-  bool operator==(const OperationCosts&) const = default;
+  bool operator==(const SampleCosts&) const = default;
 };
 
 constexpr double kElementBytes = 4;  // fp32
@@ -116,12 +116,12 @@ struct Sizes {
 };
 
 /// Nothing but its parameters, once read and once written as gradients.
-OperationCosts parameter_costs(const Sizes& s);
+SampleCosts parameter_costs(const Sizes& s);
 /// FLOPs per element of the output; what the passes read and write, in elements.
-OperationCosts element_costs(const Sizes& s, double forward, double backward,
+SampleCosts element_costs(const Sizes& s, double forward, double backward,
                              double forward_elements, double backward_elements);
 /// Convolutions and linear layers: three matrix products of `macs`.
-OperationCosts matrix_costs(const Sizes& s, double macs, bool bias);
+SampleCosts matrix_costs(const Sizes& s, double macs, bool bias);
 
 struct KeptForBackward {
   bool inputs = false;

@@ -12,8 +12,8 @@ struct SoftmaxLossOp {
   static void fields(auto& a, auto& f) { f.optional("weight", a.weight, 0); }
   void infer(Inference& i) const;
   /// max, subtract, exp, add, divide; backward: subtract the label, scale.
-  static OperationCosts costs(const Sizes& s) {
-    OperationCosts c = element_costs(s, 0, 0, 2 * s.in, 2 * s.in);
+  static SampleCosts costs(const Sizes& s) {
+    SampleCosts c = element_costs(s, 0, 0, 2 * s.in, 2 * s.in);
     c.forward_flops = 5 * s.in;
     c.backward_data_flops = 2 * s.in;
     return c;
