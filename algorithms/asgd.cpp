@@ -21,7 +21,7 @@ Program asgd(Worker& w, ServerOptions o) {
       const Tensor gradient = co_await w.backward(t);
       for (const Shard& shard : shards[t])
         exchanges.push_back(w.spawn(
-            exchange_gradient(w, shard, carry_of(o, t), step.index,
+            exchange_gradient(w, shard, send_options(o, t), step.index,
                               gradient.slice(shard.offset - gradient.offset(), shard.elements))));
     }
     co_await all(
@@ -46,28 +46,15 @@ struct ShardState {
   std::int64_t updates = 0;
 };
 
-// g + lambda g*g*(w - w_bak) (Zheng et al. 2017, eq. 10); adaptive: lambda / sqrt(MS + 1e-7).
 Tensor compensate(Server& s, const Compensation& c, const Tensor& gradient, ShardState& shard,
                   const Tensor& backup) {
-  if (c.adaptive) {
-    const Tensor reads[] = {shard.mean_square, gradient};
-    shard.mean_square = s.op("mean square", reads, gradient.elements(), 3 * gradient.bytes(),
-                             [m = static_cast<float>(c.decay)](auto in, std::span<float> out) {
-                               for (std::size_t i = 0; i < out.size(); ++i)
-                                 out[i] = m * in[0][i] + (1 - m) * in[1][i] * in[1][i];
-                             });
-  }
-  std::vector<Tensor> reads{gradient, shard.weights, backup};
-  if (c.adaptive) reads.push_back(shard.mean_square);
-  return s.op("delay compensation", reads, gradient.elements(),
-              static_cast<double>(reads.size() + 1) * gradient.bytes(),
-              [lambda = static_cast<float>(c.lambda)](auto in, std::span<float> out) {
-                for (std::size_t i = 0; i < out.size(); ++i) {
-                  const float strength =
-                      in.size() > 3 ? lambda / std::sqrt(in[3][i] + 1e-7F) : lambda;
-                  out[i] = in[0][i] + strength * in[0][i] * in[0][i] * (in[1][i] - in[2][i]);
-                }
-              });
+  if (!c.adaptive)
+    return s.apply(kernels::DelayCompensate{c.lambda}, gradient, shard.weights, backup);
+  Tensor compensated;
+  std::tie(compensated, shard.mean_square) =
+      s.apply(kernels::DelayCompensateAdaptive(c.lambda, c.decay), gradient, shard.weights, backup,
+              shard.mean_square);
+  return compensated;
 }
 
 Program asynchronous_server(Server& s, Compensation compensation) {

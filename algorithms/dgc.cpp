@@ -9,15 +9,6 @@
 namespace paceline {
 namespace {
 
-// u where `residual` is not zero: exactly the entries that were not selected keep their momentum.
-Tensor mask_momentum(Worker& w, const Tensor& u, const Tensor& residual) {
-  const Tensor reads[] = {u, residual};
-  return w.op("mask momentum", Activity::sparsify, reads, u.elements(),
-              w.elementwise_s(3 * u.bytes()), [](auto in, std::span<float> out) {
-                for (std::size_t i = 0; i < out.size(); ++i) out[i] = in[1][i] == 0 ? 0 : in[0][i];
-              });
-}
-
 // u = m u + g;  v = v + u;  send TopK(v);  v, u = 0 where sent;  theta -= eta * mean of what was
 // sent
 Program dgc(Worker& w, SparsifyOptions o, double momentum) {
@@ -36,10 +27,11 @@ Program dgc(Worker& w, SparsifyOptions o, double momentum) {
     w.forward();
     for (std::size_t i = 0; i < groups.size(); ++i) {
       co_await w.backward(groups[i].last_ready);
-      u[i] = w.combine(momentum, u[i], 1, w.gradient(groups[i].range));
-      const Selection selection = w.select(v[i], 1, u[i], groups[i].k_in_stage(o, stage), selector);
+      const MomentumSelection selection =
+          w.select_with_momentum(u[i], v[i], momentum, w.gradient(groups[i].range),
+                                 groups[i].k_in_stage(o, stage), selector);
+      u[i] = selection.momentum;
       v[i] = selection.residual;
-      u[i] = mask_momentum(w, u[i], v[i]);
       arriving[i] = w.all_gather(selection.sent);
     }
     for (std::size_t i = 0; i < groups.size(); ++i) {

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <memory>
-#include <vector>
-
 #include "algorithms/worker.hpp"
+#include "kernels/operations/low_rank.hpp"
 
 namespace paceline {
 
@@ -15,8 +13,9 @@ LowRankSizes low_rank_sizes(const ModelShape& model, std::int64_t rank);
 
 /// PowerSGD's arithmetic on the flat gradient: all matrices of the model in one operation each. A
 /// tensor is compressed if it is a matrix (ModelShape::Item::rows) and its two factors are smaller
-/// than itself; the others are "vectors". Costs: every operation streams its matrices once, which
-/// is what takes the time up to ranks of about 32.
+/// than itself; the others are "vectors". Costs: by the lines of kernels::low_rank_left and its
+/// kin over the elements of all matrices, else every operation streams its matrices once, which is
+/// what takes the time up to ranks of about 32.
 class LowRank {
  public:
   LowRank(Worker& worker, std::int64_t rank);
@@ -25,23 +24,17 @@ class LowRank {
   [[nodiscard]] Tensor times_q(const Tensor& m, const Tensor& q) const;             ///< P = M Q
   [[nodiscard]] Tensor transposed_times_p(const Tensor& m, const Tensor& p) const;  ///< Q = M^T P
   /// Columns of each P orthonormal, by Gram-Schmidt.
-  [[nodiscard]] Tensor orthogonalise(const Tensor& p) const;
+  [[nodiscard]] Tensor orthonormalize(const Tensor& p) const;
   [[nodiscard]] Tensor vectors(const Tensor& m) const;  ///< what is not compressed, packed
   /// P Q^T for the matrices, `vectors` for the rest: flat.
   [[nodiscard]] Tensor product(const Tensor& p, const Tensor& q, const Tensor& vectors) const;
   /// m - approximation for the matrices, zero for the vectors: they are sent whole.
   [[nodiscard]] Tensor error(const Tensor& m, const Tensor& approximation) const;
 
-  struct Block;  // one tensor of the model
-
  private:
-  [[nodiscard]] Tensor op(const char* name, std::span<const Tensor> reads, std::int64_t elements,
-                          double elements_moved, ValueFunction values) const;
-
   Worker& worker_;
-  std::shared_ptr<const std::vector<Block>> blocks_;  // shared with operations still to run
+  kernels::LowRankBlocks blocks_;
   LowRankSizes sizes_;
-  double orthogonalise_moves_ = 0;
   std::int64_t elements_ = 0;
 };
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/operations/selector.hpp"
+
 namespace paceline {
 
 /// Index of a parameter tensor, in forward order.
@@ -15,9 +17,6 @@ struct TensorRange {
   TensorId first = 0;
   TensorId last = 0;
 };
-
-/// What selects the largest entries; the name of its cost model travels to the result.
-enum class Selector : std::uint8_t { torch_legacy, sort, radix_select, dgc_sample, gaussian_k };
 
 /// What a schedule may know of the model and of what its parts cost on an undisturbed device.
 struct ModelShape {

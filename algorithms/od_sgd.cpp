@@ -36,42 +36,21 @@ struct ShardState {
 
 // L = W_i - eta_loc [g~ + wd W_i + lambda g~ g~ (W_i - W_{i-1})],  g~ = g / N.
 Tensor local_update(Worker& w, const OdOptions& o, const ShardState& s, const Tensor& gradient) {
-  const Tensor reads[] = {gradient, s.weights, s.previous};
-  const auto values =
-      [rescale = 1.0F / static_cast<float>(w.world_size()), rate = static_cast<float>(o.local_rate),
-       decay = static_cast<float>(o.weight_decay), lambda = static_cast<float>(o.lambda)](
-          std::span<const std::span<const float>> in, std::span<float> out) {
-        for (std::size_t i = 0; i < out.size(); ++i) {
-          const float g = rescale * in[0][i], weight = in[1][i];
-          out[i] = weight - rate * (g + decay * weight + lambda * g * g * (weight - in[2][i]));
-        }
-      };
-  return w.host_op("local update", reads, gradient.elements(), 4 * gradient.bytes(), values);
+  const kernels::OdSgdLocalUpdate update{o.local_rate, o.weight_decay, o.lambda,
+                                         1 / static_cast<double>(w.world_size())};
+  return w.host().apply(update, gradient, s.weights, s.previous);
 }
 
-// r += g; |r| >= threshold sends +-threshold and leaves the rest in r [code Tugraph/CD-SGD].
-// `sent`: what arrives.
+// What arrives of the gradient in 2 bits; the rest stays in the residual.
 Tensor quantize(Worker& w, double threshold, ShardState& s, const Tensor& gradient) {
-  const auto limit = static_cast<float>(threshold);
-  const Tensor reads[] = {s.residual, gradient};
-  const auto code = [limit](float r) { return r >= limit ? limit : r <= -limit ? -limit : 0.0F; };
-  const Tensor sent = w.host_op("quantise", reads, gradient.elements(), 2 * gradient.bytes(),
-                                [code](auto in, std::span<float> out) {
-                                  for (std::size_t i = 0; i < out.size(); ++i)
-                                    out[i] = code(in[0][i] + in[1][i]);
-                                });
-  s.residual = w.host_op("residual", reads, gradient.elements(), gradient.bytes(),
-                         [code](auto in, std::span<float> out) {
-                           for (std::size_t i = 0; i < out.size(); ++i) {
-                             const float r = in[0][i] + in[1][i];
-                             out[i] = r - code(r);
-                           }
-                         });
+  Tensor sent;
+  std::tie(sent, s.residual) =
+      w.host().apply(kernels::TwoBitQuantize{threshold}, gradient, s.residual);
   w.compressed(s.residual, sent);
   return sent;
 }
 
-Program push_and_pull(Worker& w, ShardState* s, Tensor gradient, Carry push, Carry pull,
+Program push_and_pull(Worker& w, ShardState* s, Tensor gradient, SendOptions push, SendOptions pull,
                       std::int64_t step) {
   co_await w.push(s->shard, gradient, push);
   s->arrived = co_await w.pull(s->shard, step + 1, pull);
@@ -88,8 +67,8 @@ Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t ste
   const Tensor local = local_update(w, o, *s, on_host);
   const bool full = !o.quantize || step % o.full_every == 0;
   const Tensor sent = full ? on_host : quantize(w, o.threshold, *s, on_host);
-  const Carry push = carry_of(o.server, s->shard.tensor, full ? 0 : 2);
-  s->pull = w.spawn(push_and_pull(w, s, sent, push, carry_of(o.server, s->shard.tensor), step));
+  const SendOptions push = send_options(o.server, s->shard.tensor, full ? 0 : 2);
+  s->pull = w.spawn(push_and_pull(w, s, sent, push, send_options(o.server, s->shard.tensor), step));
   const Tensor on_device = w.copy_to_device(local);
   co_await w.finished(on_device);
   w.set_parameters(on_device);
@@ -100,10 +79,10 @@ Program delayed_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t ste
 Program synchronous_exchange(Worker& w, OdOptions o, ShardState* s, std::int64_t step,
                              Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
-  const Carry carry = carry_of(o.server, s->shard.tensor);
-  co_await w.push(s->shard, on_host, carry);
+  const SendOptions how = send_options(o.server, s->shard.tensor);
+  co_await w.push(s->shard, on_host, how);
   s->weights = s->arrived;
-  s->arrived = co_await w.pull(s->shard, step + 1, carry);
+  s->arrived = co_await w.pull(s->shard, step + 1, how);
   const Tensor on_device = w.copy_to_device(s->arrived);
   co_await w.finished(on_device);
   w.set_parameters(on_device);

@@ -16,16 +16,7 @@ struct ShardState {
 Tensor mean_in_rank_order(Server& s, const std::vector<Request>& pushes) {
   std::vector<Tensor> by_rank(pushes.size());
   for (const Request& push : pushes) by_rank[push.worker] = push.data;
-  const auto mean = [](std::span<const std::span<const float>> reads, std::span<float> result) {
-    const float share = 1.0F / static_cast<float>(reads.size());
-    for (std::size_t i = 0; i < result.size(); ++i) {
-      float sum = 0;
-      for (const std::span<const float> read : reads) sum += read[i];
-      result[i] = sum * share;
-    }
-  };
-  // Its time was paid as the pushes came in.
-  return s.op("mean", by_rank, by_rank.front().elements(), 0, mean);
+  return s.mean(by_rank);
 }
 
 }  // namespace
@@ -55,9 +46,7 @@ Program synchronous_server(Server& s) {
       s.reply(request, shard.weights);
       continue;
     }
-    // Adding a push to the sum reads both and writes one.
-    const Tensor arrived[] = {request.data};
-    s.op("accumulate", arrived, 0, 3 * request.data.bytes(), {});
+    s.accumulate(request.data);
     shard.pushes.push_back(std::move(request));
     if (shard.pushes.size() < s.worker_count()) continue;
     const Tensor mean = mean_in_rank_order(s, shard.pushes);
@@ -67,10 +56,11 @@ Program synchronous_server(Server& s) {
   }
 }
 
-Program exchange_gradient(Worker& w, Shard shard, Carry carry, std::int64_t step, Tensor gradient) {
+Program exchange_gradient(Worker& w, Shard shard, SendOptions how, std::int64_t step,
+                          Tensor gradient) {
   const Tensor on_host = w.copy_to_host(gradient);
-  co_await w.push(shard, on_host, carry);
-  Tensor weights = co_await w.pull(shard, step + 1, carry);
+  co_await w.push(shard, on_host, how);
+  Tensor weights = co_await w.pull(shard, step + 1, how);
   const Tensor on_device = w.copy_to_device(weights);
   co_await w.finished(on_device);
   w.set_parameters(on_device);

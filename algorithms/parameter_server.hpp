@@ -35,12 +35,13 @@ double server_port_s(const BoundInputs& in);
 Program synchronous_server(Server& s);
 
 /// Message options of a tensor.
-inline Carry carry_of(const ServerOptions& options, TensorId tensor, double bits = 0) {
-  return Carry(bits, options.front_layers_first ? -static_cast<int>(tensor) : 0);
+inline SendOptions send_options(const ServerOptions& options, TensorId tensor, double bits = 0) {
+  return SendOptions(bits, options.front_layers_first ? -static_cast<int>(tensor) : 0);
 }
 
 /// One iteration of plain S-SGD over parameter servers for one shard: gradient to the host, push,
 /// pull, weights to the device.
-Program exchange_gradient(Worker& w, Shard shard, Carry carry, std::int64_t step, Tensor gradient);
+Program exchange_gradient(Worker& w, Shard shard, SendOptions how, std::int64_t step,
+                          Tensor gradient);
 
 }  // namespace paceline

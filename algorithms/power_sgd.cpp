@@ -10,7 +10,7 @@
 namespace paceline {
 namespace {
 
-// M = g + e;  P = mean M Q;  P = orthogonalise(P);  Q = mean M^T P;  e = M - P Q^T;  update(P Q^T)
+// M = g + e;  P = mean M Q;  P = orthonormalize(P);  Q = mean M^T P;  e = M - P Q^T;  update(P Q^T)
 Program power_sgd(Worker& w, std::int64_t rank) {
   const LowRank low(w, rank);
   Tensor q = low.first_q();
@@ -22,7 +22,7 @@ Program power_sgd(Worker& w, std::int64_t rank) {
     const Pending<Tensor> arriving = w.all_reduce_mean(low.times_q(m, q));
     const Pending<Tensor> vectors = w.all_reduce_mean(low.vectors(m));
     Tensor p = co_await arriving;
-    p = low.orthogonalise(p);
+    p = low.orthonormalize(p);
     q = co_await w.all_reduce_mean(low.transposed_times_p(m, p));
     Tensor rest = co_await vectors;
     const Tensor approximation = low.product(p, q, rest);

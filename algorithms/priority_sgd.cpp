@@ -17,7 +17,7 @@ Slices send(Worker& w, TensorId tensor, std::int64_t slice) {
   const Tensor gradient = w.gradient({tensor, tensor});
   for (std::int64_t at = 0; at < gradient.elements(); at += slice)
     sent.push_back(w.all_reduce_mean(gradient.slice(at, std::min(slice, gradient.elements() - at)),
-                                     Carry(0, -static_cast<int>(tensor))));
+                                     SendOptions(0, -static_cast<int>(tensor))));
   return sent;
 }
 

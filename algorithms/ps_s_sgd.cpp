@@ -21,7 +21,7 @@ Program ps_s_sgd(Worker& w, ServerOptions o) {
       const Tensor gradient = co_await w.backward(t);
       for (const Shard& shard : shards[t])
         home[t].push_back(w.spawn(
-            exchange_gradient(w, shard, carry_of(o, t), step.index,
+            exchange_gradient(w, shard, send_options(o, t), step.index,
                               gradient.slice(shard.offset - gradient.offset(), shard.elements))));
     }
     if (step.index + 1 == w.step_count())

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <string_view>
 
 #include "algorithms/worker.hpp"
 
@@ -49,14 +48,15 @@ class Server : public TensorDevice {
   /// Tells the worker that its push is done, once `after` (null: now) is.
   virtual void acknowledge(const Request& push, const Tensor& after = Tensor()) = 0;
   /// Sends `data` to the worker that pulled, once it is computed.
-  virtual void reply(const Request& pull, const Tensor& data, Carry carry = Carry()) = 0;
+  virtual void reply(const Request& pull, const Tensor& data, SendOptions how = SendOptions()) = 0;
 
   /// The model's initial values for a shard.
   virtual Tensor initial(const Shard& shard) = 0;
   virtual Tensor zeros(std::int64_t elements, std::int64_t offset = 0) = 0;
-  /// An operation on the server's CPU that streams `bytes_moved` through its memory.
-  virtual Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                    double bytes_moved, ValueFunction values) = 0;
+  /// Time of taking a push into a sum, as it comes in ...
+  virtual void accumulate(const Tensor& pushed) = 0;
+  /// ... and the mean of all of them, added in their order here, which costs nothing more.
+  virtual Tensor mean(std::span<const Tensor> pushed) = 0;
   /// The optimiser's step on the shard that `weights` is (momentum is kept by the server): new
   /// weights. `step` sets the learning rate; `gradient` is already a mean.
   virtual Tensor update(const Tensor& weights, const Tensor& gradient, std::int64_t step) = 0;

@@ -42,9 +42,6 @@ void read_warm_up(ObjectReader warm_up, SparsifyOptions& o) {
   warm_up.finish();
 }
 
-const std::vector<std::string> kSelectors{"profile",      "torch_legacy", "sort",
-                                          "radix_select", "dgc_sample",   "gaussian_k"};
-
 }  // namespace
 
 SparsifyOptions read_sparsify_options(ObjectReader& options, const ScheduleContext& context,
@@ -63,10 +60,10 @@ SparsifyOptions read_sparsify_options(ObjectReader& options, const ScheduleConte
   o.own_feedback = own_feedback;
   if (!own_feedback)
     o.scaled = options.choice("error_feedback", {"scaled", "raw"}, "scaled") == "scaled";
-  const std::string selector = options.choice("selector", kSelectors, "profile");
-  if (selector != "profile")
-    o.selector = static_cast<Selector>(std::find(kSelectors.begin(), kSelectors.end(), selector) -
-                                       kSelectors.begin() - 1);
+  std::vector<std::string> selectors = selector_names();
+  selectors.insert(selectors.begin(), "profile");
+  const std::string selector = options.choice("selector", selectors, "profile");
+  if (selector != "profile") o.selector = selector_from_string(selector);
   if (options.has("warm_up")) read_warm_up(options.object("warm_up"), o);
   if (!layer_wise) return o;
   const std::string grouping =
@@ -101,7 +98,7 @@ std::string SparsifyOptions::describe() const {
   std::string text = adaptive          ? "adaptive density"
                      : *least == *most ? fmt::format("density {}", *least)
                                        : fmt::format("density {} to {}", *least, *most);
-  if (selector) text += ", selector " + kSelectors[static_cast<std::size_t>(*selector) + 1];
+  if (selector) text += ", selector " + to_string(*selector);
   if (grouping == Grouping::threshold)
     text += fmt::format(", groups of at least {} elements", format_count(threshold));
   if (grouping == Grouping::omgs) text += ", groups by the OMGS rule";

@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "algorithms/buckets.hpp"
 #include "algorithms/registry.hpp"
 
@@ -27,25 +25,6 @@ struct Fragment {
   std::int64_t offset = 0, sent_at = -1;  // in inner steps done
 };
 
-// Floats of `bits` bits without mantissa (4 bits: E3M0): sign, and max 2^-j or zero.
-Tensor quantize(Worker& w, const Tensor& x, double bits) {
-  const double seconds =
-      w.quantize_s(static_cast<double>(x.elements()), bits) +
-      w.dequantize_s(static_cast<double>(x.elements()), bits);  // the receiver's, booked here
-  const float smallest = std::exp2(2 - std::exp2(static_cast<float>(bits) - 1));
-  return w.op("quantise", Activity::arithmetic, std::span(&x, 1), x.elements(), seconds,
-              [smallest](auto in, std::span<float> out) {
-                float most = 0;
-                for (const float value : in[0]) most = std::max(most, std::abs(value));
-                for (std::size_t i = 0; i < out.size(); ++i) {
-                  const float size = most > 0 ? std::abs(in[0][i]) / most : 0;
-                  float code = size < smallest / 2 ? 0 : std::exp2(std::round(std::log2(size)));
-                  if (code > 0) code = std::max(code, smallest);
-                  out[i] = std::copysign(code * most, in[0][i]);
-                }
-              });
-}
-
 Program streaming_diloco(Worker& w, StreamingOptions o, std::vector<Bucket> cuts) {
   std::vector<Fragment> fragments;
   for (const Bucket& bucket : cuts) {
@@ -64,8 +43,8 @@ Program streaming_diloco(Worker& w, StreamingOptions o, std::vector<Bucket> cuts
       };
       if (done > f.offset && (done - f.offset) % o.period == 0) {
         Tensor moved = f.anchor - local();
-        if (o.bits < 32) moved = quantize(w, moved, o.bits);
-        f.delta = w.all_reduce_mean(moved, Carry(o.bits));
+        if (o.bits < 32) moved = w.apply(kernels::PowerOfTwoQuantize{o.bits}, moved);
+        f.delta = w.all_reduce_mean(moved, SendOptions(o.bits));
         f.sent_at = done;
       }
       if (f.sent_at >= 0 && done == f.sent_at + o.overlap) {

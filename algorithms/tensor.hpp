@@ -1,12 +1,19 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "algorithms/completion.hpp"
+#include "kernels/operations/whole_vector.hpp"
 
 namespace paceline {
 
@@ -33,16 +40,42 @@ using ValuesRef = boost::intrusive_ptr<Values>;
 
 class Tensor;
 
-/// Whoever computes on tensors (a worker's GPU, a server's CPU). Each call enqueues one operation,
-/// at the profile's cost for the bytes it moves.
+/// The values of a schedule's own formula: reads (in order) -> result. Runs on the host.
+using ValueFunction =
+    std::function<void(std::span<const std::span<const float>> reads, std::span<float> result)>;
+
+/// What an operation costs by: its line in the profile is one over elements, and where it has none
+/// it takes as long as moving its least bytes.
+struct OperationSize {
+  double elements = 0;
+  double bytes = 0;
+};
+
+/// Whoever computes on tensors (a worker's GPU, its host, a server's CPU). Each call enqueues one
+/// operation at the profile's cost for it.
 class TensorDevice {
  public:
-  virtual Tensor combine(double a, const Tensor& x, double b, const Tensor& y) = 0;  ///< a x + b y
-  virtual Tensor scale(double a, const Tensor& x) = 0;                               ///< a x
-  virtual Tensor copy(const Tensor& x) = 0;
+  /// An operation of kernels/operations on tensors of one length: what it writes, a Tensor or a
+  /// tuple of them in the order of Op::writes. `w.apply(Combine{1, -0.1}, weights, gradient)`.
+  template <kernels::Operation Op, std::same_as<Tensor>... T>
+  auto apply(const Op& op, const T&... reads);
+  /// One that looks at whole tensors (kernels::kStructuredInfo): its only result, of `elements`
+  /// elements. `size`: of its line; its bytes are those of all it reads and writes.
+  Tensor apply(const kernels::Call& call, std::span<const Tensor> reads, std::int64_t elements,
+               std::int64_t size);
+  /// A formula of the schedule's own: takes as long as moving what it reads and writes.
+  virtual Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+                    ValueFunction values) = 0;
+
+  Tensor combine(double a, const Tensor& x, double b, const Tensor& y);  ///< a x + b y
+  Tensor scale(double a, const Tensor& x);                               ///< a x
+  Tensor copy(const Tensor& x);
 
  protected:
   ~TensorDevice() = default;
+  /// Enqueues `call`. `results` come in with their shapes and leave with what is to be waited for.
+  virtual void enqueue_call(const kernels::Call& call, OperationSize size,
+                            std::span<const Tensor> reads, std::span<Tensor> results) = 0;
 };
 
 /// A handle to one-dimensional fp32 data of a worker: a value, never changed in place by another
@@ -94,6 +127,45 @@ class Tensor {
   CompletionRef producer_;
   ValuesRef values_;
 };
+
+/// Of an operation that reads these and writes so many elements.
+inline double bytes_moved(std::span<const Tensor> reads, std::int64_t elements) {
+  double bytes = 4.0 * static_cast<double>(elements);
+  for (const Tensor& read : reads) bytes += read.bytes();
+  return bytes;
+}
+
+namespace detail {
+/// Throws std::logic_error unless all are of one length.
+void check_lengths(const kernels::OperationInfo& info, std::span<const Tensor> reads);
+}  // namespace detail
+
+template <kernels::Operation Op, std::same_as<Tensor>... T>
+auto TensorDevice::apply(const Op& op, const T&... reads) {
+  static_assert(sizeof...(T) > 0 && sizeof...(T) == Op::reads.size(),
+                "as many tensors as the operation reads");
+  const Tensor in[] = {reads...};
+  const kernels::Call call = kernels::call_of(op);
+  detail::check_lengths(call.info(), in);
+  const auto elements = static_cast<double>(in[0].elements());
+  std::array<Tensor, Op::writes.size()> out;
+  out.fill(Tensor(this, in[0].elements(), in[0].offset()));
+  enqueue_call(call, {elements, kernels::least_bytes(op, elements)}, in, out);
+  if constexpr (Op::writes.size() == 1)
+    return out[0];
+  else
+    return std::apply([](const auto&... each) { return std::make_tuple(each...); }, out);
+}
+
+inline Tensor TensorDevice::combine(double a, const Tensor& x, double b, const Tensor& y) {
+  return apply(kernels::Combine{a, b}, x, y);
+}
+inline Tensor TensorDevice::scale(double a, const Tensor& x) {
+  return apply(kernels::Scale{a}, x);
+}
+inline Tensor TensorDevice::copy(const Tensor& x) {
+  return scale(1, x);
+}
 
 /// Selected elements of a dense tensor as (index, value) pairs: 8 bytes each on the wire.
 /// `estimated`: a threshold selects them, so their number depends on the data, and `selected` is

@@ -95,10 +95,10 @@ class Rounds {
 
 /// How a message is carried. Has a constructor because g++ 12 destroys brace-built aggregates twice
 /// in awaits.
-class Carry {
+class SendOptions {
  public:
-  Carry() = default;
-  explicit Carry(double bits, int with_priority = 0, int on_stream = 0)
+  SendOptions() = default;
+  explicit SendOptions(double bits, int with_priority = 0, int on_stream = 0)
       : bits_per_element(bits), priority(with_priority), stream(on_stream) {}
   double bits_per_element = 0;  ///< 0: the run's payload width (fp32 or fp16)
   int priority = 0;             ///< larger first, on a priority stream
@@ -113,15 +113,16 @@ struct Shard {
   std::int64_t elements = 0;
 };
 
-/// The values of a schedule's own operation: reads (in order) -> result. Runs on the worker's
-/// strand.
-using ValueFunction =
-    std::function<void(std::span<const std::span<const float>> reads, std::span<float> result)>;
-
 /// Sent and kept of an error-feedback selection: sent + residual = accumulated.
 struct Selection {
   Sparse sent;
   Tensor residual;
+};
+
+/// The same with momentum correction: what was sent has left the residual and its momentum.
+struct MomentumSelection {
+  Sparse sent;
+  Tensor momentum, residual;
 };
 
 /// Everything a schedule may ask. One worker is one GPU with its own copy of the model.
@@ -177,12 +178,11 @@ class Worker : public TensorDevice {
   virtual void set_parameters(
       const Tensor& values) = 0;  ///< the range of `values`; no cost of its own
 
-  // The schedule's own operations
-  /// Enqueues `name` on the compute stream for `seconds`; the result has `elements` elements.
+  // The schedule's own operations: apply() and op() of TensorDevice on the compute stream, and
+  using TensorDevice::op;
+  /// `name`, known to take `seconds`; the result has `elements` elements.
   virtual Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads,
                     std::int64_t elements, double seconds, ValueFunction values) = 0;
-  [[nodiscard]] virtual double elementwise_s(
-      double bytes) const = 0;  ///< cost of moving so many bytes
   virtual Tensor zeros(std::int64_t elements,
                        std::int64_t offset = 0) = 0;     ///< free: start-up state
   virtual Pending<> finished(const Tensor& tensor) = 0;  ///< when its producer is done
@@ -192,6 +192,11 @@ class Worker : public TensorDevice {
   /// index).
   virtual Selection select(const Tensor& residual, double scale, const Tensor& gradient, double k,
                            Selector selector) = 0;
+  /// Deep Gradient Compression: momentum = m momentum + gradient; residual += momentum; the k
+  /// entries of it that are largest in magnitude leave both.
+  virtual MomentumSelection select_with_momentum(const Tensor& momentum, const Tensor& residual,
+                                                 double m, const Tensor& gradient, double k,
+                                                 Selector selector) = 0;
   virtual Tensor scatter_mean(
       const Gathered& blocks) = 0;                  ///< weighted mean of the workers' blocks, dense
   virtual Tensor scatter(const Sparse& block) = 0;  ///< one block, dense
@@ -202,16 +207,15 @@ class Worker : public TensorDevice {
   /// `residual`. select() tells by itself.
   virtual void compressed(const Tensor& residual, const Tensor& sent) = 0;
   [[nodiscard]] virtual Selector selector() const = 0;  ///< the run's
-  [[nodiscard]] virtual double quantize_s(double elements, double bits) const = 0;
-  [[nodiscard]] virtual double dequantize_s(double elements, double bits) const = 0;
   [[nodiscard]] virtual double select_s(double elements, double k, Selector selector) const = 0;
 
   // Communication
-  virtual Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry = Carry()) = 0;
-  virtual Pending<Gathered> all_gather(const Sparse& block, Carry carry = Carry()) = 0;
+  virtual Pending<Tensor> all_reduce_mean(const Tensor& tensor,
+                                          SendOptions how = SendOptions()) = 0;
+  virtual Pending<Gathered> all_gather(const Sparse& block, SendOptions how = SendOptions()) = 0;
   /// The k entries of the weighted mean over the workers that the tree of pairwise merges keeps
   /// (arXiv 1901.04359).
-  virtual Pending<Sparse> gtop_k(const Sparse& block, Carry carry = Carry()) = 0;
+  virtual Pending<Sparse> gtop_k(const Sparse& block, SendOptions how = SendOptions()) = 0;
   virtual Pending<> barrier() = 0;
   [[nodiscard]] virtual double all_reduce_s(double bytes) const = 0;  ///< un-contended, closed form
   [[nodiscard]] virtual double all_gather_s(double bytes) const = 0;  ///< of all blocks together
@@ -219,12 +223,13 @@ class Worker : public TensorDevice {
   // Host and parameter servers
   virtual Tensor copy_to_host(const Tensor& tensor) = 0;    ///< copy-out stream
   virtual Tensor copy_to_device(const Tensor& tensor) = 0;  ///< copy-in stream
-  virtual Tensor host_op(std::string_view name, std::span<const Tensor> reads,
-                         std::int64_t elements, double bytes_moved, ValueFunction values) = 0;
+  [[nodiscard]] virtual TensorDevice& host() = 0;           ///< the CPU of this worker's node
   [[nodiscard]] virtual std::size_t server_count() const = 0;
-  virtual Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry = Carry()) = 0;
+  virtual Pending<> push(const Shard& shard, const Tensor& tensor,
+                         SendOptions how = SendOptions()) = 0;
   /// The server's answer for `version` (what it means is up to the server's program).
-  virtual Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry carry = Carry()) = 0;
+  virtual Pending<Tensor> pull(const Shard& shard, std::int64_t version,
+                               SendOptions how = SendOptions()) = 0;
 
   // Control
   virtual Pending<> spawn(Program program) = 0;  ///< a sub-program of this worker

@@ -169,7 +169,7 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   if (r.has("steps")) job.steps = r.integer("steps", 1);
   job.slow_while_sending = r.number("slow_while_sending", 0, 0.99, job.slow_while_sending);
   if (r.has("optimizer")) job.momentum = r.choice("optimizer", kOptimizers) == "momentum";
-  if (r.has("top_k")) job.top_k = r.choice("top_k", top_k_model_names());
+  if (r.has("top_k")) job.top_k = r.choice("top_k", selector_names());
   if (r.has("batch_split"))
     job.batch_split =
         r.choice("batch_split", kSplits) == "equal" ? BatchSplit::equal : BatchSplit::proportional;

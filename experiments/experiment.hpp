@@ -41,6 +41,7 @@ struct JobDescription {
   std::vector<Endpoint> gpus;           ///< by rank
   std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one
   std::optional<TrainingDescription> training;  ///< on real values; absent: time only
+  bool clips = false;  ///< pays for clipping without training: beside a run that clips
 };
 
 /// For messages: "job 'two'", or "experiment" where there is but one that has no name.

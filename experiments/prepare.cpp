@@ -10,7 +10,6 @@
 #include "experiments/device_costs.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/prepared_plan.hpp"
-#include "sim/worker/selectors.hpp"
 
 namespace paceline {
 namespace {
@@ -99,12 +98,13 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   spec.all_reduce = job.all_reduce;
   spec.payload_bits = job.payload_bits;
   spec.momentum = job.momentum;
+  spec.clips = job.clips || (job.training && job.training->clip_norm > 0);
   spec.slow_while_sending = job.slow_while_sending;
   const auto micro_batches = static_cast<double>(job.accumulation);
   spec.step_overhead_s = micro_batches * first.overhead_s;
-  const TopKModel top_k =
-      job.top_k ? top_k_model_from_string(*job.top_k) : first.operations->default_top_k();
-  spec.selector = selector_of(top_k);
+  const Selector top_k =
+      job.top_k ? selector_from_string(*job.top_k) : first.operations->default_top_k();
+  spec.selector = top_k;
   spec.jitter = experiment.jitter;
   if (spec.jitter.distribution == Jitter::Distribution::profile && !first.p25_over_median)
     throw InputError("jitter from the profile was asked for, and this profile has no quartiles");
@@ -118,8 +118,7 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   }
   deal_batches(by_gpu, job, cluster, prepared);
   choose_schedule(job, cluster, spec);
-  const double update =
-      first.operations->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+  const double update = update_s(spec, static_cast<double>(spec.model.elements));
   prepared.one_gpu_time_s = (micro_batches * first.use.step_s + update) / prepared.fastest;
 
   prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
@@ -166,10 +165,10 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   in.forward_s = slowest * in.forward_s + slowdown * spec.step_overhead_s;
   in.backward_s *= slowest;
   const std::shared_ptr<const OperationCosts> costs = spec.costs;
-  in.update_s =
-      slowdown * costs->sgd_update(static_cast<double>(spec.model.elements), spec.momentum);
+  in.update_s = slowdown * update_s(spec, static_cast<double>(spec.model.elements));
   in.subtract_s = [costs, slowdown](double elements) {
-    return slowdown * costs->elementwise(3 * 4 * elements);
+    const kernels::OperationInfo& subtract = kernels::kInfo<kernels::Combine>;
+    return slowdown * costs->operation(subtract.name, elements, subtract.least_bytes(elements));
   };
   in.compute_while_sending = 1 - spec.slow_while_sending;
   in.payload_bytes_per_element = spec.payload_bits / 8;
@@ -193,7 +192,7 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   };
   in.selector = spec.selector;
   in.select_s = [costs](double elements, double k, Selector selector) {
-    return costs->top_k(elements, k, top_k_model(selector));
+    return costs->top_k(elements, k, selector);
   };
   return in;
 }

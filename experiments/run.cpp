@@ -10,7 +10,6 @@
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
 #include "kernels/backend.hpp"
-#include "sim/worker/selectors.hpp"
 
 namespace paceline {
 namespace {
@@ -43,7 +42,7 @@ void describe_job(const JobDescription& description, const PreparedJob& prepared
   outcome.precision = description.payload_bits == 16 ? "fp16" : "fp32";
   outcome.all_reduce = to_string(description.all_reduce.algorithm);
   const Schedule& schedule = prepared.spec.schedule;
-  outcome.top_k = to_string(top_k_model(schedule.selector.value_or(prepared.spec.selector)));
+  outcome.top_k = to_string(schedule.selector.value_or(prepared.spec.selector));
   outcome.rounds_formula = prepared.spec.schedule.rounds_formula;
   outcome.profiles = prepared.profiles;
   outcome.memory = prepared.memory;
@@ -186,7 +185,10 @@ std::optional<Experiment> s_sgd_baseline(const Experiment& experiment) {
   const Json plain{{"name", kBaseline}};
   if (experiment.jobs.front().schedule == plain) return std::nullopt;
   Experiment baseline = experiment;
-  for (JobDescription& job : baseline.jobs) job.training.reset();
+  for (JobDescription& job : baseline.jobs) {
+    job.clips = job.training && job.training->clip_norm > 0;
+    job.training.reset();
+  }
   baseline.jobs.front().schedule = plain;
   return baseline;
 }

@@ -12,6 +12,11 @@
 
 namespace paceline {
 
+double update_s(const JobSpec& spec, double elements) {
+  const double step = spec.costs->sgd_update(elements, spec.momentum);
+  return spec.clips ? spec.costs->kernel("clip_norm", elements) + step : step;
+}
+
 Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
          Recorder* recorder, Listener& listener, TaskGraph* graph)
     : spec_(std::move(spec)),

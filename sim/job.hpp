@@ -10,13 +10,13 @@
 #include "calibrate/profile/operation_costs.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/network/communication.hpp"
-#include "sim/worker/model_passes.hpp"
 #include "sim/time/operation.hpp"
 #include "sim/time/time_account.hpp"
 #include "sim/trace.hpp"
 #include "sim/training_log.hpp"
 #include "sim/values/evaluations.hpp"
 #include "sim/values/training_metrics.hpp"
+#include "sim/worker/model_passes.hpp"
 
 namespace paceline {
 
@@ -38,6 +38,7 @@ struct JobSpec {
   AllReduceOptions all_reduce;
   double payload_bits = 32;       ///< per dense element on the wire
   bool momentum = true;           ///< optimiser keeps one slot
+  bool clips = false;             ///< and clips the norm of what it applies
   double step_overhead_s = 0;     ///< input pipeline, once per step, before forward
   double slow_while_sending = 0;  ///< CoCoD's "a": share of compute lost while on the wire
   Selector selector = Selector::radix_select;
@@ -48,6 +49,9 @@ struct JobSpec {
   std::int64_t evaluate_every = 0;                         ///< steps; 0: only at the end
   std::function<double(std::int64_t step)> learning_rate;  ///< empty in time-only runs
 };
+
+/// The optimiser on so many elements in one piece.
+[[nodiscard]] double update_s(const JobSpec& spec, double elements);
 
 /// The iterations of a job as they went by: dates at which the last worker had passed each border.
 struct IterationLog {

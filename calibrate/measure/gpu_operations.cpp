@@ -132,7 +132,7 @@ Json compare(const OperationModel& model, const KernelTable& table) {
     for (const KernelPoint& point : table.of(kernel.name))
       add(kernel.name, point, costs.kernel(kernel.name, point.elements, point.pairs));
   for (const KernelPoint& point : table.of("torch_legacy"))
-    add("torch_legacy", point, costs.top_k(point.elements, 1, TopKModel::torch_legacy));
+    add("torch_legacy", point, costs.top_k(point.elements, 1, Selector::torch_legacy));
   return rows;
 }
 
@@ -163,7 +163,7 @@ MeasuredOperations measure_all(CudaBackend& gpu, const GpuOperationsOptions& opt
   measure_kernels(table, gpu, options);
 
   model.kernels = table.fit();
-  model.top_k = TopKModel::radix_select;
+  model.top_k = Selector::radix_select;
   // Over 1 is possible: the fused selection moves less than the bytes that the model books.
   const KernelCost& select = model.kernels.at("error_feedback_top_k");
   model.select_efficiency = std::clamp(

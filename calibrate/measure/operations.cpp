@@ -105,7 +105,7 @@ MeasuredOperations measure_operations(kernels::Backend& backend, std::size_t ele
   model.host_bandwidth = model.memory_bandwidth;
   model.host_to_device_pinned = model.host_to_device_pageable = bench.copy(true);
   model.device_to_host_pinned = model.device_to_host_pageable = bench.copy(false);
-  model.top_k = TopKModel::radix_select;
+  model.top_k = Selector::radix_select;
 
   // One efficiency for the whole range: the middle of the logarithms.
   std::vector<std::size_t> sizes{10'000, 100'000, 1'000'000};

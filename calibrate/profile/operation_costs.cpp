@@ -13,8 +13,6 @@
 namespace paceline {
 namespace {
 
-constexpr std::array<const char*, 5> kTopKNames{"torch_legacy", "sort", "radix_select",
-                                                "dgc_sample", "gaussian_k"};
 constexpr double kElement = 4;      // bytes of fp32
 constexpr double kPair = 8;         // 32-bit index and fp32 value
 constexpr double kSector = 32;      // least DRAM transfer of a scattered access
@@ -49,20 +47,6 @@ void fill(std::optional<T>& field, const std::optional<T>& fallback) {
 }
 
 }  // namespace
-
-std::string to_string(TopKModel model) {
-  return kTopKNames.at(static_cast<std::size_t>(model));
-}
-
-std::vector<std::string> top_k_model_names() {
-  return {kTopKNames.begin(), kTopKNames.end()};
-}
-
-TopKModel top_k_model_from_string(std::string_view name) {
-  for (std::size_t i = 0; i < kTopKNames.size(); ++i)
-    if (name == kTopKNames[i]) return static_cast<TopKModel>(i);
-  throw InputError(unknown_name("top-k model", name, top_k_model_names()));
-}
 
 OperationCosts::OperationCosts(OperationModel model, std::string description)
     : model_(model), description_(std::move(description)) {
@@ -103,6 +87,11 @@ double OperationCosts::select(const char* kernel, double elements, double k, dou
                   find_kernel(kernel).least_bytes(elements, k) / *model_.memory_bandwidth);
 }
 
+double OperationCosts::operation(std::string_view name, double elements, double least_bytes) const {
+  if (const auto seconds = measured(name, elements, 0)) return *seconds;
+  return elementwise(least_bytes);
+}
+
 double OperationCosts::elementwise(double bytes_moved) const {
   const double axpy_bytes = kernels::kInfo<kernels::Axpy>.bytes_per_element;
   if (const auto seconds = measured("axpy", bytes_moved / axpy_bytes, 0)) return *seconds;
@@ -119,30 +108,30 @@ double OperationCosts::top_k_floor(double elements) const {
   return (kAccumulate + kElement) * elements / *model_.memory_bandwidth;
 }
 
-double OperationCosts::top_k(double elements, double k, TopKModel model) const {
+double OperationCosts::top_k(double elements, double k, Selector selector) const {
   if (!(elements >= 1 && k >= 0 && k <= elements))
     throw InputError(fmt::format("top-k of {} elements cannot select {}", elements, k));
   const double accumulate_and_filter = (kAccumulate + kElement) * elements + kPair * k;
   const double sort_bytes = kSortPasses * kSortPass;
-  switch (model) {
-    case TopKModel::torch_legacy:
+  switch (selector) {
+    case Selector::torch_legacy:
       if (!model_.torch_legacy_s)
         throw InputError(fmt::format(
             "'{}' has no cost of torch_legacy, the one-block selection of GPUs", description_));
       return *model_.torch_legacy_s * elements * std::log2(elements);
-    case TopKModel::sort:
+    case Selector::sort:
       return select("sort", elements, k, 1 + 2 * kSortPasses,
                     (kAccumulate + sort_bytes) * elements + kPair * k);
-    case TopKModel::radix_select:
+    case Selector::radix_select:
       return select("error_feedback_top_k", elements, k, 4, accumulate_and_filter);
-    case TopKModel::dgc_sample:
+    case Selector::dgc_sample:
       return select("dgc_sample", elements, k, 3 + 2 * kSortPasses,
                     accumulate_and_filter + kSampleShare * elements * (kSector + sort_bytes));
-    case TopKModel::gaussian_k:
+    case Selector::gaussian_k:
       return select("gaussian_k", elements, k, 3 + kGaussianCorrections,
                     accumulate_and_filter + (1 + kGaussianCorrections) * kElement * elements);
   }
-  throw std::logic_error("unknown top-k model");
+  throw std::logic_error("unknown selector");
 }
 
 double OperationCosts::scatter_add(double pairs) const {
@@ -192,7 +181,7 @@ OperationModel analytic_operations(const GpuSpec& gpu) {
   model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
   model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
   model.host_bandwidth = 10e9;
-  model.top_k = TopKModel::radix_select;
+  model.top_k = Selector::radix_select;
   return model;
 }
 

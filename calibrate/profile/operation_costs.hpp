@@ -8,23 +8,9 @@
 #include <vector>
 
 #include "kernels/operations/list.hpp"
+#include "kernels/operations/selector.hpp"
 
 namespace paceline {
-
-/// The ways to find the k largest of n that papers and frameworks used. Their costs differ by a
-/// factor of 100, which changes what a sparsified schedule is worth, so a result names the one it
-/// used.
-enum class TopKModel {
-  torch_legacy,  ///< torch.topk before 2022: one thread block, t = s n log2 n
-  sort,          ///< radix sort of all (key, index) pairs
-  radix_select,  ///< two-pass radix select fused with the accumulation
-  dgc_sample,    ///< Deep Gradient Compression: threshold from a 1 % sample, then one filter pass
-  gaussian_k     ///< threshold from mean and deviation, with up to three corrections
-};
-std::string to_string(TopKModel model);
-/// Throws InputError with the nearest name.
-TopKModel top_k_model_from_string(std::string_view name);
-std::vector<std::string> top_k_model_names();
 
 /// t = latency + bytes / bandwidth.
 struct CopyCost {
@@ -62,7 +48,7 @@ struct OperationModel {
   std::optional<CopyCost> device_to_host_pinned;
   std::optional<CopyCost> device_to_host_pageable;
   std::optional<double> host_bandwidth;  ///< B/s of updates in the memory of the host
-  std::optional<TopKModel> top_k;        ///< the selector that the profile's software used
+  std::optional<Selector> top_k;         ///< the selector that the profile's software used
   /// By name (kernels::kOperations): as measured, instead of bytes over bandwidth.
   std::map<std::string, KernelCost, std::less<>> kernels = {};
   bool operator==(const OperationModel&) const = default;
@@ -83,6 +69,12 @@ class OperationCosts {
   [[nodiscard]] double launch() const { return *model_.launch_s; }
   /// Any of kernels::kOperations: as the profile prices it, else a launch and its least bytes.
   [[nodiscard]] double kernel(std::string_view name, double elements, double pairs = 0) const;
+  /// An operation on vectors by its own line, else as a streaming kernel of its least bytes.
+  [[nodiscard]] double operation(std::string_view name, double elements, double least_bytes) const;
+  /// Whether the profile has a line of its own for it.
+  [[nodiscard]] bool measures(std::string_view name) const {
+    return model_.kernels.find(name) != model_.kernels.end();
+  }
   /// A streaming kernel that reads and writes `bytes_moved` in all.
   [[nodiscard]] double elementwise(double bytes_moved) const;
   /// SGD in place: 3 passes (read parameter and gradient, write parameter); with momentum 5.
@@ -90,9 +82,9 @@ class OperationCosts {
 
   /// The sparsification of one tensor with error feedback: accumulate, find the k largest, extract
   /// them. torch_legacy is s n log2 n and nothing else, the model that the papers' times follow.
-  [[nodiscard]] double top_k(double elements, double k, TopKModel model) const;
+  [[nodiscard]] double top_k(double elements, double k, Selector selector) const;
   /// The selector of the profile's software (radix_select unless the profile says otherwise).
-  [[nodiscard]] TopKModel default_top_k() const { return *model_.top_k; }
+  [[nodiscard]] Selector default_top_k() const { return *model_.top_k; }
   /// No exact top-k with error feedback can be faster: 16 bytes per element (accumulate reads 8 and
   /// writes 4, one pass reads 4) at the streaming bandwidth.
   [[nodiscard]] double top_k_floor(double elements) const;

@@ -161,7 +161,7 @@ OperationModel read_operations(ObjectReader reader) {
   model.device_to_host_pageable = read_copy(reader, "device_to_host_pageable");
   model.host_bandwidth = read_optional_bandwidth(reader, "host_bandwidth");
   if (reader.has("top_k"))
-    model.top_k = top_k_model_from_string(reader.choice("top_k", top_k_model_names()));
+    model.top_k = selector_from_string(reader.choice("top_k", selector_names()));
   if (reader.has("kernels")) model.kernels = read_kernels(reader.object("kernels"));
   reader.finish();
   return model;

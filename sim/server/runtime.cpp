@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "kernels/operations/reference.hpp"
 #include "sim/values/collective_values.hpp"
 #include "sim/worker/runtime.hpp"
 
@@ -30,7 +31,7 @@ ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
   if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_, *job.metrics_);
   for (const auto& worker : job.workers())
     to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_,
-                                                      worker->host(), worker->own_wire()));
+                                                      worker->node_host(), worker->own_wire()));
 }
 
 ServerRuntime::~ServerRuntime() = default;
@@ -80,17 +81,15 @@ void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
   });
 }
 
-void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) {
-  const double bits =
-      carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions how) {
+  const double bits = how.bits_per_element > 0 ? how.bits_per_element : job_.spec().payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  job_.later_.when_done(
-      data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
-        const Tensor sent = as_sent(job_.graph_, data, bits);
-        to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
-          job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
-        });
-      });
+  job_.later_.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
+    const Tensor sent = as_sent(job_.graph_, data, bits);
+    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
+      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
+    });
+  });
 }
 
 double ServerRuntime::seconds(double bytes_moved) const {
@@ -101,41 +100,70 @@ Tensor ServerRuntime::initial(const Shard& shard) {
   return {this, shard.elements, shard.offset, {}, job_.initial_, shard.offset};
 }
 
+BufferRef ServerRuntime::new_buffer(std::int64_t elements) const {
+  return values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+                 : BufferRef();
+}
+
 Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
-  return {this,
-          elements,
-          offset,
-          {},
-          values_ ? ValuesRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
-                  : ValuesRef()};
+  return {this, elements, offset, {}, new_buffer(elements)};
 }
 
 Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
-                         std::int64_t elements, double bytes_moved, ValueFunction values) {
-  BufferRef result;
-  std::function<void()> launch;
-  if (values_ && elements > 0) {
-    result = new Buffer(*job_.graph_, static_cast<std::size_t>(elements));
-    launch = values_->compute({reads.begin(), reads.end()}, result, std::move(values));
-  }
-  return enqueue(name, reads, elements, bytes_moved, result, std::move(launch));
+                         std::int64_t elements, ValueFunction values) {
+  return compute(intern(name), reads, elements, bytes_moved(reads, elements), std::move(values));
 }
 
-Tensor ServerRuntime::enqueue(std::string_view name, std::span<const Tensor> reads,
-                              std::int64_t elements, double bytes_moved, BufferRef result,
-                              std::function<void()> launch) {
+Tensor ServerRuntime::compute(const char* name, std::span<const Tensor> reads,
+                              std::int64_t elements, double bytes, ValueFunction values) {
+  const BufferRef result = new_buffer(elements);
+  std::function<void()> launch;
+  if (result) launch = values_->compute({reads.begin(), reads.end()}, result, std::move(values));
+  const std::int64_t offset = reads.empty() ? 0 : reads.front().offset();
+  const CompletionRef done = enqueue(name, reads, bytes, std::move(launch));
+  return {this, elements, offset, done, result};
+}
+
+void ServerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
+                                 std::span<const Tensor> reads, std::span<Tensor> results) {
+  std::vector<BufferRef> buffers(results.size());
+  for (std::size_t i = 0; i < results.size(); ++i) buffers[i] = new_buffer(results[i].elements());
+  std::function<void()> launch;
+  if (values_) launch = values_->apply(call, {reads.begin(), reads.end()}, buffers, nullptr);
+  const CompletionRef done = enqueue(call.info().name.data(), reads, size.bytes, std::move(launch));
+  for (std::size_t i = 0; i < results.size(); ++i)
+    results[i] = Tensor(this, results[i].elements(), results[i].offset(), done, buffers[i]);
+}
+
+// Null if it is done at once.
+CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> reads, double bytes,
+                                     std::function<void()> launch) {
   boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
-  const Range range{elements, reads.empty() ? 0 : reads.front().offset()};
-  operation->name = intern(name);
+  operation->name = name;
   operation->activity = Activity::host;
-  operation->work = seconds(bytes_moved);
-  operation->yields(range);
+  operation->work = seconds(bytes);
+  operation->yields({});
   if (launch) operation->values().launch = std::move(launch);
   for (const Tensor& read : reads)
     if (!read.ready()) operation->after.push_back(read.producer());
   cpu_.enqueue(operation);
-  return {this, range.elements, range.offset,
-          operation->done() ? CompletionRef() : CompletionRef(operation), result};
+  return operation->done() ? CompletionRef() : CompletionRef(operation);
+}
+
+void ServerRuntime::accumulate(const Tensor& pushed) {
+  const kernels::OperationInfo& addition = kernels::kInfo<kernels::Axpy>;
+  enqueue(addition.name.data(), std::span(&pushed, 1),
+          addition.least_bytes(static_cast<double>(pushed.elements())), {});
+}
+
+Tensor ServerRuntime::mean(std::span<const Tensor> pushed) {
+  const auto in_order = [](kernels::Inputs in, std::span<float> out) {
+    using kernels::reference::apply;
+    apply(kernels::Fill{0}, {}, {out});
+    for (const std::span<const float> x : in) apply(kernels::Axpy{1}, {x, out}, {out});
+    apply(kernels::Scale{1 / static_cast<double>(in.size())}, {out}, {out});
+  };
+  return compute("mean", pushed, pushed.front().elements(), 0, in_order);
 }
 
 Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std::int64_t step) {
@@ -149,7 +177,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
       velocity = job_.graph_->ledger().floats(
           std::vector<float>(kept ? static_cast<std::size_t>(weights.elements()) : 0));
     }
-    result = new Buffer(*job_.graph_, static_cast<std::size_t>(weights.elements()));
+    result = new_buffer(weights.elements());
     launch = values_->new_version(
         weights, gradient, result,
         values_->compute({weights, gradient}, result,
@@ -162,8 +190,12 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
   const double passes = job_.spec().momentum ? 5 : 3;
-  Tensor updated = enqueue("server update", reads, weights.elements(), passes * weights.bytes(),
-                           result, std::move(launch));
+  const double clipping = job_.spec().clips ? find_kernel("clip_norm").bytes_per_element *
+                                                  static_cast<double>(weights.elements())
+                                            : 0;
+  const CompletionRef done =
+      enqueue("server update", reads, passes * weights.bytes() + clipping, std::move(launch));
+  Tensor updated(this, weights.elements(), weights.offset(), done, result);
   if (values_) weights_[weights.offset()] = updated;
   return updated;
 }
@@ -172,27 +204,6 @@ std::vector<Tensor> ServerRuntime::latest() const {
   std::vector<Tensor> result;
   for (const auto& [offset, weights] : weights_) result.push_back(weights);
   return result;
-}
-
-Tensor ServerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
-  const Tensor reads[] = {x, y};
-  const BufferRef result =
-      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
-              : BufferRef();
-  return enqueue("combine", reads, x.elements(), 3 * x.bytes(), result,
-                 result ? values_->combine(a, x, b, y, result) : nullptr);
-}
-
-Tensor ServerRuntime::scale(double a, const Tensor& x) {
-  const BufferRef result =
-      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
-              : BufferRef();
-  return enqueue("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), result,
-                 result ? values_->scale(a, x, result) : nullptr);
-}
-
-Tensor ServerRuntime::copy(const Tensor& x) {
-  return scale(1, x);
 }
 
 void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {

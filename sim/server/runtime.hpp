@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "algorithms/server.hpp"
-#include "sim/network/connection.hpp"
 #include "sim/job.hpp"
+#include "sim/network/connection.hpp"
 #include "sim/time/operation.hpp"
 
 namespace paceline {
@@ -32,16 +32,14 @@ class ServerRuntime final : public Server, public StreamListener {
   }
   Pending<Request> receive() override;
   void acknowledge(const Request& push, const Tensor& after) override;
-  void reply(const Request& pull, const Tensor& data, Carry carry) override;
+  void reply(const Request& pull, const Tensor& data, SendOptions how) override;
   Tensor initial(const Shard& shard) override;
   Tensor zeros(std::int64_t elements, std::int64_t offset) override;
   Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-            double bytes_moved, ValueFunction values) override;
+            ValueFunction values) override;
+  void accumulate(const Tensor& pushed) override;
+  Tensor mean(std::span<const Tensor> pushed) override;
   Tensor update(const Tensor& weights, const Tensor& gradient, std::int64_t step) override;
-
-  Tensor combine(double a, const Tensor& x, double b, const Tensor& y) override;
-  Tensor scale(double a, const Tensor& x) override;
-  Tensor copy(const Tensor& x) override;
 
   void operation_started(Stream&, TimedOperation&) override {}
   void operation_finished(Stream& stream, TimedOperation& operation) override;
@@ -52,8 +50,13 @@ class ServerRuntime final : public Server, public StreamListener {
  private:
   class Receive;
   [[nodiscard]] double seconds(double bytes_moved) const;
-  Tensor enqueue(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                 double bytes_moved, BufferRef result, std::function<void()> launch);
+  [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
+  Tensor compute(const char* name, std::span<const Tensor> reads, std::int64_t elements,
+                 double bytes, ValueFunction values);
+  void enqueue_call(const kernels::Call& call, OperationSize size, std::span<const Tensor> reads,
+                    std::span<Tensor> results) override;
+  CompletionRef enqueue(const char* name, std::span<const Tensor> reads, double bytes,
+                        std::function<void()> launch);
 
   Job& job_;
   std::uint32_t index_;

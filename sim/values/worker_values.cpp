@@ -45,6 +45,16 @@ void select_from(const Selecting& how, double factor, std::span<const float> gra
   operands.done();
 }
 
+// They keep the engine whose backend they are of.
+std::shared_ptr<Operands> operands_of(const std::shared_ptr<WorkerEngine>& engine) {
+  struct Kept {
+    std::shared_ptr<WorkerEngine> engine;
+    Operands operands;
+  };
+  const auto kept = std::make_shared<Kept>(Kept{engine, Operands(engine->backend())});
+  return {kept, &kept->operands};
+}
+
 }  // namespace
 
 DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef result,
@@ -81,22 +91,35 @@ DeviceValues::Launch DeviceValues::new_version(const Tensor& weights, const Tens
   };
 }
 
-DeviceValues::Launch DeviceValues::combine(double a, const Tensor& x, double b, const Tensor& y,
-                                           BufferRef result) {
-  if (x.elements() != y.elements())
-    throw std::logic_error(
-        fmt::format("a sum of tensors of {} and {} elements", x.elements(), y.elements()));
-  const auto fa = static_cast<float>(a), fb = static_cast<float>(b);
-  return compute({x, y}, std::move(result), [fa, fb](auto in, std::span<float> out) {
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = fa * in[0][i] + fb * in[1][i];
-  });
-}
-
-DeviceValues::Launch DeviceValues::scale(double a, const Tensor& x, BufferRef result) {
-  return compute({x}, std::move(result),
-                 [factor = static_cast<float>(a)](auto in, std::span<float> out) {
-                   for (std::size_t i = 0; i < out.size(); ++i) out[i] = factor * in[0][i];
-                 });
+DeviceValues::Launch DeviceValues::apply(const kernels::Call& call, std::vector<Tensor> reads,
+                                         std::vector<BufferRef> results,
+                                         std::shared_ptr<Operands> on) {
+  for (const Tensor& read : reads)
+    if (!read.values()) throw std::logic_error("an operation reads a tensor without values");
+  return [this, call, reads = std::move(reads), results = std::move(results), on = std::move(on)] {
+    std::vector<std::pair<Floats, std::size_t>> data;
+    for (const BufferRef& result : results) data.emplace_back(result->data, result->elements());
+    const TaskGraph::Ref task = strand_.post(
+        [call, inputs = views(reads), data, on] {
+          Operands host(host_backend());
+          Operands& operands = on ? *on : host;
+          std::vector<std::span<const float>> in;
+          std::vector<std::span<float>> out;
+          for (const View& input : inputs) in.push_back(operands.read(input.read()));
+          for (const auto& [floats, elements] : data) {
+            floats->resize(elements);
+            out.push_back(operands.write(std::span<float>(*floats)));
+          }
+          call(operands.backend(), in, out);
+          operands.done();
+        },
+        written(reads));
+    note_readers(reads, &strand_, task);
+    for (const BufferRef& result : results) {
+      result->written = task;
+      for (const Tensor& read : reads) inherit(*result, read);
+    }
+  };
 }
 
 WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine,
@@ -105,7 +128,7 @@ WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngi
     : DeviceValues(graph, metrics),
       values_(engine),
       engine_(engine.make_worker(rank)),
-      operands_(std::make_shared<Operands>(engine_->backend())),
+      operands_(operands_of(engine_)),
       model_(model),
       accumulation_(accumulation),
       velocity_(graph.ledger().floats(std::vector<float>(

@@ -25,8 +25,9 @@ class DeviceValues {
   /// result = f(reads). `result` is fresh. These throw std::logic_error if a tensor has no values,
   /// or two of them do not fit each other.
   Launch compute(std::vector<Tensor> reads, BufferRef result, ValueFunction f);
-  Launch combine(double a, const Tensor& x, double b, const Tensor& y, BufferRef result);
-  Launch scale(double a, const Tensor& x, BufferRef result);
+  /// `call` on `on` (null: the host), which must outlive it: results = call(reads).
+  Launch apply(const kernels::Call& call, std::vector<Tensor> reads, std::vector<BufferRef> results,
+               std::shared_ptr<Operands> on);
   /// `launch`, which writes the weights `result` by a gradient, as one more version of them.
   Launch new_version(const Tensor& weights, const Tensor& gradient, BufferRef result,
                      Launch launch);
@@ -53,6 +54,8 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   /// The optimiser on the ranges of `gradients`, in place. `parameters` is the worker's handle:
   /// replaced by a copy if somebody else holds one.
   void update(const std::vector<Tensor>& gradients, double learning_rate, Tensor& parameters);
+  /// Where the worker computes.
+  [[nodiscard]] std::shared_ptr<Operands> device() const { return operands_; }
   /// Copies `values` into their range.
   void assign(const Tensor& values, Tensor& parameters);
 

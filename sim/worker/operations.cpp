@@ -5,7 +5,6 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "sim/worker/selectors.hpp"
 #include "sim/worker/runtime.hpp"
 
 namespace paceline {
@@ -30,8 +29,50 @@ Tensor WorkerRuntime::enqueue_op(Stream& stream, std::string_view name, Activity
       offset, buffer);
 }
 
-double WorkerRuntime::elementwise_s(double bytes) const {
-  return job_.spec().costs->elementwise(bytes);
+Tensor WorkerRuntime::op(std::string_view name, std::span<const Tensor> reads,
+                         std::int64_t elements, ValueFunction values) {
+  return enqueue_op(compute_, name, Activity::arithmetic, reads, elements,
+                    job_.spec().costs->elementwise(bytes_moved(reads, elements)),
+                    std::move(values));
+}
+
+Tensor WorkerRuntime::HostDevice::op(std::string_view name, std::span<const Tensor> reads,
+                                     std::int64_t elements, ValueFunction values) {
+  return worker_.enqueue_op(worker_.host_, name, Activity::host, reads, elements,
+                            worker_.job_.spec().costs->host_update(bytes_moved(reads, elements)),
+                            std::move(values));
+}
+
+void WorkerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
+                                 std::span<const Tensor> reads, std::span<Tensor> results) {
+  enqueue_call(compute_, Activity::arithmetic,
+               job_.spec().costs->operation(call.info().name, size.elements, size.bytes), call,
+               reads, results);
+}
+
+void WorkerRuntime::HostDevice::enqueue_call(const kernels::Call& call, OperationSize size,
+                                             std::span<const Tensor> reads,
+                                             std::span<Tensor> results) {
+  worker_.enqueue_call(worker_.host_, Activity::host,
+                       worker_.job_.spec().costs->host_update(size.bytes), call, reads, results);
+}
+
+void WorkerRuntime::enqueue_call(Stream& stream, Activity activity, double seconds,
+                                 const kernels::Call& call, std::span<const Tensor> reads,
+                                 std::span<Tensor> results) {
+  std::vector<BufferRef> buffers;
+  std::function<void()> launch;
+  if (values_) {
+    for (const Tensor& result : results) buffers.push_back(new_buffer(result.elements()));
+    launch = values_->apply(call, {reads.begin(), reads.end()}, buffers,
+                            &stream == &host_ ? nullptr : values_->device());
+  }
+  const auto operation =
+      enqueue(stream, call.info().name.data(), activity, -1, seconds, {}, reads, std::move(launch));
+  const CompletionRef done = operation->done() ? CompletionRef() : CompletionRef(operation);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    results[i] = Tensor(results[i].device(), results[i].elements(), results[i].offset(), done,
+                        values_ ? buffers[i] : BufferRef());
 }
 
 Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
@@ -42,54 +83,107 @@ Pending<> WorkerRuntime::finished(const Tensor& tensor) {
   return Pending<>(tensor.producer());
 }
 
-Tensor WorkerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
-  const Tensor reads[] = {x, y};
-  const BufferRef buffer = new_buffer(x.elements());
-  return result_of(
-      enqueue(compute_, "combine", Activity::arithmetic, -1, elementwise_s(3 * x.bytes()), {},
-              reads, buffer ? values_->combine(a, x, b, y, buffer) : nullptr),
-      x.elements(), x.offset(), buffer);
-}
-
-Tensor WorkerRuntime::scale(double a, const Tensor& x) {
-  const BufferRef buffer = new_buffer(x.elements());
-  return result_of(
-      enqueue(compute_, "scale", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()), {},
-              std::span(&x, 1), buffer ? values_->scale(a, x, buffer) : nullptr),
-      x.elements(), x.offset(), buffer);
-}
-
-Tensor WorkerRuntime::copy(const Tensor& x) {
-  const BufferRef buffer = new_buffer(x.elements());
-  return result_of(enqueue(compute_, "copy", Activity::arithmetic, -1, elementwise_s(2 * x.bytes()),
-                           {}, std::span(&x, 1), buffer ? values_->scale(1, x, buffer) : nullptr),
-                   x.elements(), x.offset(), buffer);
-}
-
 double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
-  return job_.spec().costs->top_k(elements, k, top_k_model(selector));
+  return job_.spec().costs->top_k(elements, k, selector);
 }
+
+namespace {
+
+bool by_threshold(Selector selector) {
+  return selector == Selector::dgc_sample || selector == Selector::gaussian_k;
+}
+
+// As its cost is called in profiles.
+const char* name_of(Selector selector) {
+  return selector == Selector::radix_select
+             ? "error_feedback_top_k"
+             : kSelectorNames[static_cast<std::size_t>(selector)].data();
+}
+
+}  // namespace
 
 Selection WorkerRuntime::select(const Tensor& residual, double factor, const Tensor& gradient,
                                 double k, Selector selector) {
   const Tensor reads[] = {residual, gradient};
-  const BufferRef rest_values = new_buffer(gradient.elements());
-  SparseBufferRef sent_values;
+  const BufferRef rest = new_buffer(gradient.elements());
+  const Selected selected = selection_of(k, selector);
   std::function<void()> launch;
-  const auto count = std::max<std::int64_t>(1, std::llround(k));
-  const bool by_threshold = selector == Selector::dgc_sample || selector == Selector::gaussian_k;
-  if (rest_values) {
-    sent_values = new SparseBuffer(*job_.graph_);
-    sent_values->size_known = !by_threshold;
-    launch = values_->select(residual, factor, gradient, count, selector,
-                             static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);
-  }
-  const auto operation = enqueue(compute_, "top-k", Activity::sparsify, -1,
+  if (rest)
+    launch = values_->select(residual, factor, gradient, selected.count, selector,
+                             static_cast<std::uint64_t>(steps_passed_), selected.values, rest);
+  const auto operation = enqueue(compute_, name_of(selector), Activity::sparsify, -1,
                                  select_s(static_cast<double>(gradient.elements()), k, selector),
                                  {}, reads, std::move(launch));
-  const Tensor pairs = result_of(operation, count, gradient.offset(), sent_values);
-  const Tensor rest = result_of(operation, gradient.elements(), gradient.offset(), rest_values);
-  return {Sparse(pairs, gradient.elements(), static_cast<double>(count), by_threshold), rest};
+  return {sent_of(operation, selected, gradient),
+          result_of(operation, gradient.elements(), gradient.offset(), rest)};
+}
+
+WorkerRuntime::Selected WorkerRuntime::selection_of(double k, Selector selector) const {
+  Selected selected{std::max<std::int64_t>(1, std::llround(k)), by_threshold(selector), {}};
+  if (values_) {
+    selected.values = new SparseBuffer(*job_.graph_);
+    selected.values->size_known = !selected.by_threshold;
+  }
+  return selected;
+}
+
+Sparse WorkerRuntime::sent_of(const boost::intrusive_ptr<TimedOperation>& operation,
+                              const Selected& selected, const Tensor& gradient) {
+  return {result_of(operation, selected.count, gradient.offset(), selected.values),
+          gradient.elements(), static_cast<double>(selected.count), selected.by_threshold};
+}
+
+// In one kernel where the profile prices that (it selects exactly), else in three.
+MomentumSelection WorkerRuntime::select_with_momentum(const Tensor& momentum,
+                                                      const Tensor& residual, double m,
+                                                      const Tensor& gradient, double k,
+                                                      Selector selector) {
+  if (selector == Selector::radix_select && job_.spec().costs->measures("momentum_top_k"))
+    return select_with_momentum_fused(momentum, residual, m, gradient, k);
+  const Tensor grown = combine(m, momentum, 1, gradient);
+  const Selection selection = select(residual, 1, grown, k, selector);
+  const Tensor reads[] = {grown, selection.residual};
+  const kernels::Call mask(kernels::MaskMomentum{});
+  const auto elements = static_cast<double>(gradient.elements());
+  Tensor masked(this, gradient.elements(), gradient.offset());
+  enqueue_call(
+      compute_, Activity::sparsify,
+      job_.spec().costs->operation(mask.info().name, elements, mask.info().least_bytes(elements)),
+      mask, reads, std::span(&masked, 1));
+  return {selection.sent, masked, selection.residual};
+}
+
+MomentumSelection WorkerRuntime::select_with_momentum_fused(const Tensor& momentum,
+                                                            const Tensor& residual, double m,
+                                                            const Tensor& gradient, double k) {
+  const std::int64_t elements = gradient.elements(), offset = gradient.offset();
+  const Selected selected = selection_of(k, Selector::radix_select);
+  const BufferRef grown = new_buffer(elements), rest = new_buffer(elements),
+                  masked = new_buffer(elements);
+  std::function<void()> launch;
+  if (values_) {
+    const auto tensor = [&](const BufferRef& buffer) {
+      return Tensor(this, elements, offset, {}, buffer);
+    };
+    launch = [grow = values_->apply(kernels::Combine{m, 1}, {momentum, gradient}, {grown},
+                                    values_->device()),
+              select = values_->select(
+                  residual, 1, tensor(grown), selected.count, Selector::radix_select,
+                  static_cast<std::uint64_t>(steps_passed_), selected.values, rest),
+              mask = values_->apply(kernels::MaskMomentum{}, {tensor(grown), tensor(rest)},
+                                    {masked}, values_->device())] {
+      grow();
+      select();
+      mask();
+    };
+  }
+  const Tensor reads[] = {momentum, residual, gradient};
+  const double seconds =
+      job_.spec().costs->kernel("momentum_top_k", static_cast<double>(elements), k);
+  const auto operation = enqueue(compute_, "momentum_top_k", Activity::sparsify, -1, seconds, {},
+                                 reads, std::move(launch));
+  return {sent_of(operation, selected, gradient), result_of(operation, elements, offset, masked),
+          result_of(operation, elements, offset, rest)};
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
@@ -98,14 +192,14 @@ Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
   std::function<void()> launch;
   if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec().weights, buffer);
   return result_of(
-      enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
+      enqueue(compute_, "scatter_add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
       blocks.dense_elements(), blocks.offset(), buffer);
 }
 
 Tensor WorkerRuntime::scatter(const Sparse& block) {
   const double seconds = job_.spec().costs->scatter_add(block.selected());
   const BufferRef buffer = new_buffer(block.dense_elements());
-  return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {},
+  return result_of(enqueue(compute_, "scatter_add", Activity::sparsify, -1, seconds, {},
                            std::span(&block.pairs(), 1),
                            buffer ? values_->scatter({block}, {1.0}, buffer) : nullptr),
                    block.dense_elements(), block.pairs().offset(), buffer);
@@ -115,7 +209,7 @@ Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const
   const Tensor reads[] = {residual, sent.pairs(), kept.pairs()};
   const double seconds = job_.spec().costs->scatter_add(sent.selected());
   const BufferRef buffer = new_buffer(residual.elements());
-  return result_of(enqueue(compute_, "put back", Activity::sparsify, -1, seconds, {}, reads,
+  return result_of(enqueue(compute_, "put_back", Activity::sparsify, -1, seconds, {}, reads,
                            buffer ? values_->put_back(residual, sent, kept, buffer) : nullptr),
                    residual.elements(), residual.offset(), buffer);
 }
@@ -127,14 +221,6 @@ void WorkerRuntime::compressed(const Tensor& residual, const Tensor& sent) {
       values_->compressed(step, residual, sent);
     });
   });
-}
-
-double WorkerRuntime::quantize_s(double elements, double bits) const {
-  return job_.spec().costs->quantize(elements, bits);
-}
-
-double WorkerRuntime::dequantize_s(double elements, double bits) const {
-  return job_.spec().costs->dequantize(elements, bits);
 }
 
 // Tensors are values: the copy on the other side refers to the same data.
@@ -152,12 +238,6 @@ Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
 
 Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
   return copy_across(copy_in_, "host to device", job_.spec().costs->copy_h2d(x.bytes()), x);
-}
-
-Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads,
-                              std::int64_t elements, double bytes_moved, ValueFunction values) {
-  return enqueue_op(host_, name, Activity::host, reads, elements,
-                    job_.spec().costs->host_update(bytes_moved), std::move(values));
 }
 
 }  // namespace paceline

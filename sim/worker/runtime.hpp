@@ -3,10 +3,10 @@
 #include <vector>
 
 #include "algorithms/worker.hpp"
-#include "sim/network/communication.hpp"
 #include "sim/job.hpp"
-#include "sim/time/operation.hpp"
+#include "sim/network/communication.hpp"
 #include "sim/server/calls.hpp"
+#include "sim/time/operation.hpp"
 
 namespace paceline {
 
@@ -48,24 +48,24 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   Tensor op(std::string_view name, Activity activity, std::span<const Tensor> reads,
             std::int64_t elements, double seconds, ValueFunction values) override;
-  [[nodiscard]] double elementwise_s(double bytes) const override;
   Tensor zeros(std::int64_t elements, std::int64_t offset) override;
   Pending<> finished(const Tensor& tensor) override;
 
   Selection select(const Tensor& residual, double scale, const Tensor& gradient, double k,
                    Selector selector) override;
+  MomentumSelection select_with_momentum(const Tensor& momentum, const Tensor& residual, double m,
+                                         const Tensor& gradient, double k,
+                                         Selector selector) override;
   Tensor scatter_mean(const Gathered& blocks) override;
   Tensor scatter(const Sparse& block) override;
   Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) override;
   void compressed(const Tensor& residual, const Tensor& sent) override;
   [[nodiscard]] Selector selector() const override { return job_.spec().selector; }
-  [[nodiscard]] double quantize_s(double elements, double bits) const override;
-  [[nodiscard]] double dequantize_s(double elements, double bits) const override;
   [[nodiscard]] double select_s(double elements, double k, Selector selector) const override;
 
-  Pending<Tensor> all_reduce_mean(const Tensor& tensor, Carry carry) override;
-  Pending<Gathered> all_gather(const Sparse& block, Carry carry) override;
-  Pending<Sparse> gtop_k(const Sparse& block, Carry carry) override;
+  Pending<Tensor> all_reduce_mean(const Tensor& tensor, SendOptions how) override;
+  Pending<Gathered> all_gather(const Sparse& block, SendOptions how) override;
+  Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
     return job_.all_reduce_s(bytes);
@@ -76,14 +76,13 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   Tensor copy_to_host(const Tensor& tensor) override;
   Tensor copy_to_device(const Tensor& tensor) override;
-  Tensor host_op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
-                 double bytes_moved, ValueFunction values) override;
+  [[nodiscard]] TensorDevice& host() override { return host_device_; }
   [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
-  Pending<> push(const Shard& shard, const Tensor& tensor, Carry carry) override {
+  Pending<> push(const Shard& shard, const Tensor& tensor, SendOptions how) override {
     note_communication();
-    return server_calls_.push(shard, tensor, bits(carry), carry.priority);
+    return server_calls_.push(shard, tensor, bits(how), how.priority);
   }
-  Pending<Tensor> pull(const Shard& shard, std::int64_t version, Carry) override {
+  Pending<Tensor> pull(const Shard& shard, std::int64_t version, SendOptions) override {
     note_communication();
     return server_calls_.pull(shard, version);
   }
@@ -92,9 +91,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<> delay(double seconds) override;
 
   // TensorDevice
-  Tensor combine(double a, const Tensor& x, double b, const Tensor& y) override;
-  Tensor scale(double a, const Tensor& x) override;
-  Tensor copy(const Tensor& x) override;
+  Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+            ValueFunction values) override;
 
   // StreamListener
   void operation_started(Stream& stream, TimedOperation& operation) override;
@@ -102,7 +100,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   // For the servers
   [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
-  [[nodiscard]] Endpoint host() const { return node_host_; }
+  [[nodiscard]] Endpoint node_host() const { return node_host_; }
   [[nodiscard]] WireTime& own_wire() { return time_.messages; }
   [[nodiscard]] ServerCalls& server_calls() { return server_calls_; }
 
@@ -132,16 +130,44 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
  private:
   struct Child;
+  /// The worker's node as a device: its operations queue on the worker's host stream.
+  class HostDevice final : public TensorDevice {
+   public:
+    explicit HostDevice(WorkerRuntime& worker) : worker_(worker) {}
+    Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
+              ValueFunction values) override;
+
+   private:
+    void enqueue_call(const kernels::Call& call, OperationSize size, std::span<const Tensor> reads,
+                      std::span<Tensor> results) override;
+    WorkerRuntime& worker_;
+  };
 
   boost::intrusive_ptr<TimedOperation> enqueue(Stream& stream, const char* name, Activity activity,
                                                std::int32_t tag, double seconds, Range result,
                                                std::span<const Tensor> reads,
                                                std::function<void()> launch = {});
-  Pending<> enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
+  [[nodiscard]] double clip_s(std::int64_t elements) const;
+  Pending<> enqueue_update(std::int64_t elements, double clipping_s, std::span<const Tensor> reads,
                            std::function<void()> launch);
   Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
                     std::span<const Tensor> reads, std::int64_t elements, double seconds,
                     ValueFunction values);
+  void enqueue_call(const kernels::Call& call, OperationSize size, std::span<const Tensor> reads,
+                    std::span<Tensor> results) override;
+  void enqueue_call(Stream& stream, Activity activity, double seconds, const kernels::Call& call,
+                    std::span<const Tensor> reads, std::span<Tensor> results);
+  /// What a selection is going to send.
+  struct Selected {
+    std::int64_t count;
+    bool by_threshold;
+    SparseBufferRef values;  ///< null in time-only runs
+  };
+  [[nodiscard]] Selected selection_of(double k, Selector selector) const;
+  Sparse sent_of(const boost::intrusive_ptr<TimedOperation>& operation, const Selected& selected,
+                 const Tensor& gradient);
+  MomentumSelection select_with_momentum_fused(const Tensor& momentum, const Tensor& residual,
+                                               double m, const Tensor& gradient, double k);
   Tensor copy_across(Stream& stream, const char* name, double seconds, const Tensor& x);
   Pending<> forward_piece(const ModelPasses::Piece& piece);
   Pending<Tensor> backward_piece(const ModelPasses::Piece& piece, Range result);
@@ -156,12 +182,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
   void note_communication() { communicated_ = true; }
-  /// This worker's next collective on the channel that `carry` names.
+  /// This worker's next collective on the channel that `how` names.
   template <class C>
   C& join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
-          const Carry& carry);
-  [[nodiscard]] double bits(const Carry& carry) const {
-    return carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+          const SendOptions& how);
+  [[nodiscard]] double bits(const SendOptions& how) const {
+    return how.bits_per_element > 0 ? how.bits_per_element : job_.spec().payload_bits;
   }
 
   Job& job_;
@@ -182,6 +208,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Endpoint gpu_, node_host_;
   double speed_;
   Stream copy_in_, copy_out_, host_;
+  HostDevice host_device_{*this};
   ServerCalls server_calls_;
 
   Tensor parameters_;

@@ -112,7 +112,7 @@ TEST(EverySchedule, HasADescriptionBoundsAndRounds) {
   };
   in.message_s = [&](double bytes) { return star.alpha + bytes / star.bandwidth; };
   in.select_s = [&](double n, double k, Selector s) {
-    return costs->top_k(n, k, static_cast<TopKModel>(s));
+    return costs->top_k(n, k, static_cast<Selector>(s));
   };
   in.selector = Selector::torch_legacy;
   for (const Case& c : cases()) {

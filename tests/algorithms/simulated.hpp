@@ -94,7 +94,7 @@ inline std::shared_ptr<const OperationCosts> free_operations(double top_k_cost =
   const CopyCost free{0, 1e30};
   m.host_to_device_pinned = m.host_to_device_pageable = free;
   m.device_to_host_pinned = m.device_to_host_pageable = free;
-  m.top_k = TopKModel::radix_select;
+  m.top_k = Selector::radix_select;
   return std::make_shared<OperationCosts>(m, "free");
 }
 

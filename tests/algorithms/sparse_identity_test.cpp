@@ -111,7 +111,7 @@ TEST(SparseIdentity, ItsOwnBoundIsTheRecursion) {
   in.forward_s = forward_s(model);
   in.backward_s = backward_s(model);
   in.select_s = [&](double n, double k, Selector selector) {
-    return costs->top_k(n, k, static_cast<TopKModel>(selector));
+    return costs->top_k(n, k, static_cast<Selector>(selector));
   };
   in.selector = Selector::torch_legacy;
   in.all_gather_s = [&](double bytes) {

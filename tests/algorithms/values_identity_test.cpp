@@ -3,126 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
-#include "tests/algorithms/simulated.hpp"
+#include "tests/algorithms/quadratics.hpp"
 
 namespace paceline {
 namespace {
 
 using namespace simulated;
-using Vector = std::vector<double>;
-
-constexpr double kRate = 0.2;
-constexpr std::size_t kWorkers = 2;
-
-// Tensors of 48 (6 x 8), 5 and 20 (4 x 5) elements.
-ModelShape small_model() {
-  ModelShape model;
-  const std::int64_t rows[] = {6, 1, 4}, elements[] = {48, 5, 20};
-  for (std::size_t i = 0; i < 3; ++i) {
-    ModelShape::Item item{"layer", elements[i], model.elements, 1e-3, 2e-3};
-    item.rows = rows[i];
-    model.elements += elements[i];
-    model.tensors.push_back(item);
-  }
-  model.backward_order = {2, 1, 0};
-  return model;
-}
-
-// g_i(x) = slope_i (x - target_i) + noise(step)
-struct Problem {
-  Vector slope{1.0, 1.4};
-  std::vector<Vector> target;
-  double noise = 0.05;
-
-  static Problem random(std::size_t n) {
-    Problem p;
-    std::mt19937 random(5);
-    std::normal_distribution<double> normal;
-    for (std::size_t i = 0; i < kWorkers; ++i) {
-      p.target.emplace_back(n);
-      for (double& t : p.target.back()) t = normal(random);
-    }
-    return p;
-  }
-  [[nodiscard]] double gradient(std::size_t rank, std::size_t j, double x,
-                                std::int64_t step) const {
-    return slope[rank] * (x - target[rank][j]) +
-           noise * std::sin(1.7 * static_cast<double>(step) + static_cast<double>(j + rank));
-  }
-  [[nodiscard]] Vector gradient(std::size_t rank, const Vector& x, std::int64_t step) const {
-    Vector g(x.size());
-    for (std::size_t j = 0; j < x.size(); ++j) g[j] = gradient(rank, j, x[j], step);
-    return g;
-  }
-};
-
-class QuadraticWorker final : public WorkerEngine {
- public:
-  QuadraticWorker(const Problem& problem, const ModelShape& model, std::size_t rank)
-      : problem_(problem), model_(model), rank_(rank) {}
-  void load(std::int64_t step, std::int64_t) override { step_ = step; }
-  void forward(std::uint32_t, std::uint32_t, std::span<const float>, std::int64_t) override {}
-  void backward(std::uint32_t from, std::uint32_t to, std::span<const float> x,
-                std::span<float> g) override {
-    for (std::uint32_t position = from; position < to; ++position) {
-      const auto& tensor = model_.tensors[model_.backward_order[position]];
-      for (auto j = static_cast<std::size_t>(tensor.offset);
-           j < static_cast<std::size_t>(tensor.offset + tensor.elements); ++j)
-        g[j] = static_cast<float>(problem_.gradient(rank_, j, x[j], step_));
-    }
-  }
-  [[nodiscard]] float loss() const override { return 0; }
-  [[nodiscard]] std::int64_t state_elements() const override { return 0; }
-  void read_state(std::span<float>) const override {}
-  void write_state(std::span<const float>) override {}
-
- private:
-  const Problem& problem_;
-  const ModelShape& model_;
-  std::size_t rank_;
-  std::int64_t step_ = 0;
-};
-
-class Quadratics final : public ValueEngine {
- public:
-  Quadratics(const Problem& problem, const ModelShape& model) : problem_(problem), model_(model) {}
-  std::unique_ptr<WorkerEngine> make_worker(std::size_t rank) override {
-    return std::make_unique<QuadraticWorker>(problem_, model_, rank);
-  }
-  [[nodiscard]] std::vector<float> initial_parameters() const override {
-    return std::vector<float>(static_cast<std::size_t>(model_.elements), 0.0F);
-  }
-  Evaluation evaluate(std::span<const float> x, std::span<const float>) override {
-    last.assign(x.begin(), x.end());
-    return {};
-  }
-  void update(Operands&, double rate, std::span<const float> g, std::span<float>,
-              std::span<float> x) const override {
-    for (std::size_t j = 0; j < x.size(); ++j) x[j] -= static_cast<float>(rate) * g[j];
-  }
-  [[nodiscard]] double momentum() const override { return 0; }
-  Vector last;  // mean of the workers' models after the last step
-
- private:
-  const Problem& problem_;
-  const ModelShape& model_;
-};
-
-Vector trained(const std::string& name, const Json& options, std::int64_t steps,
-               const Problem& problem, const ModelShape& model) {
-  JobSpec spec = job(name, options, model, kWorkers, steps);
-  auto engine = std::make_shared<Quadratics>(problem, model);
-  spec.values = engine;
-  spec.momentum = false;
-  spec.learning_rate = [](std::int64_t) { return kRate; };
-  Star star;
-  star.workers = kWorkers;
-  run(spec, star.cluster());
-  return engine->last;
-}
-
 Vector mean(const std::vector<Vector>& all) {
   Vector sum(all.front().size(), 0);
   for (const Vector& one : all)

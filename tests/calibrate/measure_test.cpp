@@ -7,10 +7,10 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/profile/step_costs.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/host.hpp"
 #include "calibrate/measure/stopwatch.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {
@@ -218,7 +218,7 @@ TEST(Measure, ACpuHasNoOneBlockSelection) {
   const OperationCosts costs = operation_costs(measure_profile(model, *backend, {2}, quick()));
   EXPECT_GT(costs.top_k(1e6, 1e3, costs.default_top_k()),
             costs.top_k(1e4, 10, costs.default_top_k()));
-  EXPECT_THAT([&] { (void)costs.top_k(1e6, 1e3, TopKModel::torch_legacy); },
+  EXPECT_THAT([&] { (void)costs.top_k(1e6, 1e3, Selector::torch_legacy); },
               ThrowsMessage<InputError>(HasSubstr("no cost of torch_legacy")));
 }
 

@@ -21,16 +21,16 @@ constexpr double kResNet50 = 25.6e6;
 TEST(OperationCosts, TorchLegacyReproducesThePapersTimes) {
   const OperationCosts p102 = operation_costs(find_gpu("P102-100"));
   const OperationCosts v100 = operation_costs(find_gpu("V100"));
-  EXPECT_NEAR(p102.top_k(kResNet50, 25600, TopKModel::torch_legacy), 138e-3, 0.5e-3);
-  EXPECT_NEAR(v100.top_k(kResNet50, 25600, TopKModel::torch_legacy), 314e-3, 2e-3);
-  EXPECT_NEAR(p102.top_k(2e6, 2000, TopKModel::torch_legacy), 9.2e-3, 0.05e-3);
-  EXPECT_NEAR(v100.top_k(2e6, 2000, TopKModel::torch_legacy), 20.9e-3, 0.05e-3);
+  EXPECT_NEAR(p102.top_k(kResNet50, 25600, Selector::torch_legacy), 138e-3, 0.5e-3);
+  EXPECT_NEAR(v100.top_k(kResNet50, 25600, Selector::torch_legacy), 314e-3, 2e-3);
+  EXPECT_NEAR(p102.top_k(2e6, 2000, Selector::torch_legacy), 9.2e-3, 0.05e-3);
+  EXPECT_NEAR(v100.top_k(2e6, 2000, Selector::torch_legacy), 20.9e-3, 0.05e-3);
 }
 
 TEST(OperationCosts, TorchLegacyOfTheGTopKPaperIsWithinItsHostShare) {
   // Measured compression of ResNet-50: 154 ms, said to be 1.1 to 1.5 times the fit.
   const double fit =
-      operation_costs(find_gpu("P102-100")).top_k(25557032, 25557, TopKModel::torch_legacy);
+      operation_costs(find_gpu("P102-100")).top_k(25557032, 25557, Selector::torch_legacy);
   EXPECT_GT(0.15405 / fit, 1.1);
   EXPECT_LT(0.15405 / fit, 1.5);
 }
@@ -41,7 +41,7 @@ TEST(OperationCosts, TorchLegacyElsewhereFollowsLanesTimesClock) {
   EXPECT_NEAR(s / (2.18896957e-10 * 1683 / 1582), 1, 0.03);
   // PyTorch issue 22812: 25.6 ms for 2 M elements on a GP100, 18 % above the rule.
   const double gp100 =
-      operation_costs(find_gpu("P100 SXM2")).top_k(2e6, 1000, TopKModel::torch_legacy);
+      operation_costs(find_gpu("P100 SXM2")).top_k(2e6, 1000, Selector::torch_legacy);
   EXPECT_NEAR(gp100, 25.6e-3, 0.2 * 25.6e-3);
 }
 
@@ -54,25 +54,25 @@ TEST(OperationCosts, EveryExactSelectorStaysAboveTheFloor) {
   for (const GpuSpec& gpu : gpus()) {
     const OperationCosts costs = operation_costs(gpu);
     for (const double n : {1e4, 1e6, 1e8})
-      for (const std::string& name : top_k_model_names())
-        EXPECT_GT(costs.top_k(n, n / 1000, top_k_model_from_string(name)), costs.top_k_floor(n))
+      for (const std::string& name : selector_names())
+        EXPECT_GT(costs.top_k(n, n / 1000, selector_from_string(name)), costs.top_k_floor(n))
             << gpu.name << ' ' << name << ' ' << n;
   }
 }
 
 TEST(OperationCosts, ModernSelectorIsAHundredTimesFasterThanLegacy) {
   const OperationCosts costs = operation_costs(find_gpu("P102-100"));
-  const double ratio = costs.top_k(kResNet50, 25600, TopKModel::torch_legacy) /
-                       costs.top_k(kResNet50, 25600, TopKModel::radix_select);
+  const double ratio = costs.top_k(kResNet50, 25600, Selector::torch_legacy) /
+                       costs.top_k(kResNet50, 25600, Selector::radix_select);
   EXPECT_GT(ratio, 50);
   EXPECT_LT(ratio, 200);
 }
 
 TEST(OperationCosts, TopKRefusesMoreThanThereIs) {
   const OperationCosts costs = operation_costs(find_gpu("T4"));
-  EXPECT_THROW((void)costs.top_k(10, 11, TopKModel::sort), InputError);
-  EXPECT_THROW((void)costs.top_k(0, 0, TopKModel::sort), InputError);
-  EXPECT_EQ(costs.top_k(1, 1, TopKModel::torch_legacy), 0);  // log2 1
+  EXPECT_THROW((void)costs.top_k(10, 11, Selector::sort), InputError);
+  EXPECT_THROW((void)costs.top_k(0, 0, Selector::sort), InputError);
+  EXPECT_EQ(costs.top_k(1, 1, Selector::torch_legacy), 0);  // log2 1
 }
 
 TEST(OperationCosts, SgdUpdateMovesThreeOrFivePasses) {
@@ -128,8 +128,8 @@ TEST(OperationCosts, AMeasuredKernelIsPricedByItsOwnLine) {
   kernels["sgd_momentum"] = {5e-6, 8e-12, 0, 0.05};
   kernels["axpy"] = {5e-6, 6e-12, 0, 0.05};
   const OperationCosts costs = operation_costs(profile);
-  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, TopKModel::dgc_sample), 40e-6 + 300e-6 + 10e-6);
-  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, TopKModel::sort), 60e-6 + 1e-3);
+  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, Selector::dgc_sample), 40e-6 + 300e-6 + 10e-6);
+  EXPECT_DOUBLE_EQ(costs.top_k(1e7, 1e4, Selector::sort), 60e-6 + 1e-3);
   EXPECT_DOUBLE_EQ(costs.quantize(1e7, 2), 54e-6);
   EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 1), 24e-6);
   EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 16), 34e-6);
@@ -160,10 +160,10 @@ TEST(OperationCosts, OnlyTheFusedSelectionMayExceedTheBandwidthThatItBooks) {
   const OperationCosts costs = operation_costs(profile);
   const double n = 1e8, k = 1e5;
   // At least: accumulate (12 bytes) and one pass (4), another one for mean and deviation.
-  EXPECT_GE(costs.top_k(n, k, TopKModel::radix_select), 12 * n / 3e12);
-  EXPECT_GE(costs.top_k(n, k, TopKModel::sort), (12 + 80) * n / 3e12);
-  EXPECT_GE(costs.top_k(n, k, TopKModel::dgc_sample), 16 * n / 3e12);
-  EXPECT_GE(costs.top_k(n, k, TopKModel::gaussian_k), 20 * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, Selector::radix_select), 12 * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, Selector::sort), (12 + 80) * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, Selector::dgc_sample), 16 * n / 3e12);
+  EXPECT_GE(costs.top_k(n, k, Selector::gaussian_k), 20 * n / 3e12);
 }
 
 TEST(OperationCosts, UnknownDeviceWithoutFiguresIsRefused) {
@@ -174,9 +174,9 @@ TEST(OperationCosts, UnknownDeviceWithoutFiguresIsRefused) {
 }
 
 TEST(OperationCosts, TopKNamesRoundTripAndSuggest) {
-  for (const std::string& name : top_k_model_names())
-    EXPECT_EQ(to_string(top_k_model_from_string(name)), name);
-  EXPECT_THAT([] { top_k_model_from_string("radix_selct"); },
+  for (const std::string& name : selector_names())
+    EXPECT_EQ(to_string(selector_from_string(name)), name);
+  EXPECT_THAT([] { selector_from_string("radix_selct"); },
               ThrowsMessage<InputError>(HasSubstr("radix_select")));
 }
 

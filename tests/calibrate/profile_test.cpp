@@ -81,7 +81,7 @@ Profile random_profile(unsigned seed) {
   profile.operations.kernels["sort"] = {seconds(random), 1.2345678901234567e-12, 0, 0.0123};
   profile.operations.kernels["scatter_add"] = {seconds(random), 0, 3e-11, 0};
   profile.operations.host_to_device_pageable = CopyCost{seconds(random), seconds(random) * 1e12};
-  profile.operations.top_k = TopKModel::gaussian_k;
+  profile.operations.top_k = Selector::gaussian_k;
   profile.metadata["clocks"] = {{"sm", {1980, 1965}}, {"locked", false}};
   for (const std::int64_t batch : {1, 32, 64}) {
     BatchTimes times;
@@ -203,7 +203,7 @@ TEST(Profile, ShippedOnesAreAllReadable) {
     EXPECT_NE(profile.source, ProfileSource::interpolated) << name;
   }
   const Profile lags = load_profile("lags-resnet50");
-  EXPECT_EQ(lags.operations.top_k, TopKModel::torch_legacy);
+  EXPECT_EQ(lags.operations.top_k, Selector::torch_legacy);
   EXPECT_DOUBLE_EQ(*lags.operations.torch_legacy_s, 2.18896957e-10);
 }
 

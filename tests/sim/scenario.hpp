@@ -92,7 +92,7 @@ inline std::shared_ptr<const OperationCosts> free_operations() {
   model.torch_legacy_s = 1e-30;
   model.host_to_device_pinned = model.host_to_device_pageable = model.device_to_host_pinned =
       model.device_to_host_pageable = CopyCost{0, 1e30};
-  model.top_k = TopKModel::radix_select;
+  model.top_k = Selector::radix_select;
   return std::make_shared<OperationCosts>(model, "free");
 }
 
