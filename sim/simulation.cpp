@@ -9,7 +9,8 @@
 #include "base/units.hpp"
 #include "base/statistics.hpp"
 #include "sim/network/network.hpp"
-#include "sim/time/steady_state.hpp"
+#include "sim/job.hpp"
+#include "sim/steady_state.hpp"
 #include "sim/worker/runtime.hpp"
 
 namespace paceline {

@@ -4,7 +4,7 @@
 
 #include "base/error.hpp"
 #include "sim/values/collective_values.hpp"
-#include "sim/worker/runtime.hpp"
+#include "sim/server/calls.hpp"
 
 namespace paceline {
 
@@ -21,26 +21,27 @@ class ServerRuntime::Receive final : public Result<Request> {
   Request request_;
 };
 
-ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
+ServerRuntime::ServerRuntime(JobContext& job, std::uint32_t index)
     : job_(job),
       index_(index),
-      host_(job.spec().servers[index]),
-      memory_bandwidth_(job.cluster_.host(job.cluster_.node_of(host_)).memory_bandwidth),
-      cpu_(job.clock_, *this, Recorder::host) {
-  if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_, *job.metrics_);
-  for (const auto& worker : job.workers())
-    to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_,
-                                                      worker->host(), worker->own_wire()));
+      host_(job.spec.servers[index]),
+      memory_bandwidth_(job.cluster.host(job.cluster.node_of(host_)).memory_bandwidth),
+      cpu_(job.clock, *this, Recorder::host) {
+  if (job.graph != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph, *job.metrics);
+  for (const ServerCalls* worker : job.calls)
+    to_worker_.push_back(std::make_unique<Connection>(job.clock, job.transport, host_,
+                                                      worker->host(), worker->wire()));
+  job.servers.push_back(this);
 }
 
 ServerRuntime::~ServerRuntime() = default;
 
 void ServerRuntime::start() {
-  program_ = job_.spec().schedule.server(*this);
+  program_ = job_.spec.schedule.server(*this);
   auto& promise = program_.handle().promise();
-  promise.executor = &job_.clock_;
+  promise.executor = &job_.clock;
   promise.device = this;
-  job_.clock_.resume_soon(promise);
+  job_.clock.resume_soon(promise);
 }
 
 void ServerRuntime::stop() {
@@ -50,7 +51,7 @@ void ServerRuntime::stop() {
 }
 
 double ServerRuntime::now() const {
-  return job_.clock_.now();
+  return job_.clock.now();
 }
 
 void ServerRuntime::arrived(Request request) {
@@ -75,30 +76,28 @@ Pending<Request> ServerRuntime::receive() {
 }
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
-  job_.later_.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
-    job_.workers()[worker]->server_calls().push_acknowledged(host_, call);
+  job_.later.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
+    job_.calls[worker]->push_acknowledged(host_, call);
   });
 }
 
 void ServerRuntime::reply(const Request& pull, const Tensor& data, Carry carry) {
-  const double bits =
-      carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec().payload_bits;
+  const double bits = carry.bits_per_element > 0 ? carry.bits_per_element : job_.spec.payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  job_.later_.when_done(
-      data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
-        const Tensor sent = as_sent(job_.graph_, data, bits);
-        to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
-          job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
-        });
-      });
+  job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = carry.priority] {
+    const Tensor sent = as_sent(job_.graph, data, bits);
+    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
+      job_.calls[pull.worker]->pull_arrived(pull.call, sent);
+    });
+  });
 }
 
 double ServerRuntime::seconds(double bytes_moved) const {
-  return std::max(job_.spec().costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
+  return std::max(job_.spec.costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
 }
 
 Tensor ServerRuntime::initial(const Shard& shard) {
-  return {this, shard.elements, shard.offset, {}, job_.initial_, shard.offset};
+  return {this, shard.elements, shard.offset, {}, job_.initial, shard.offset};
 }
 
 Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
@@ -106,7 +105,7 @@ Tensor ServerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
           elements,
           offset,
           {},
-          values_ ? ValuesRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+          values_ ? ValuesRef(new Buffer(*job_.graph, static_cast<std::size_t>(elements)))
                   : ValuesRef()};
 }
 
@@ -115,7 +114,7 @@ Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
   BufferRef result;
   std::function<void()> launch;
   if (values_ && elements > 0) {
-    result = new Buffer(*job_.graph_, static_cast<std::size_t>(elements));
+    result = new Buffer(*job_.graph, static_cast<std::size_t>(elements));
     launch = values_->compute({reads.begin(), reads.end()}, result, std::move(values));
   }
   return enqueue(name, reads, elements, bytes_moved, result, std::move(launch));
@@ -124,7 +123,7 @@ Tensor ServerRuntime::op(std::string_view name, std::span<const Tensor> reads,
 Tensor ServerRuntime::enqueue(std::string_view name, std::span<const Tensor> reads,
                               std::int64_t elements, double bytes_moved, BufferRef result,
                               std::function<void()> launch) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   const Range range{elements, reads.empty() ? 0 : reads.front().offset()};
   operation->name = intern(name);
   operation->activity = Activity::host;
@@ -145,15 +144,15 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
   if (values_) {
     Floats& velocity = velocity_[weights.offset()];
     if (!velocity) {
-      const bool kept = job_.spec().values->momentum() > 0;
-      velocity = job_.graph_->ledger().floats(
+      const bool kept = job_.spec.values->momentum() > 0;
+      velocity = job_.graph->ledger().floats(
           std::vector<float>(kept ? static_cast<std::size_t>(weights.elements()) : 0));
     }
-    result = new Buffer(*job_.graph_, static_cast<std::size_t>(weights.elements()));
+    result = new Buffer(*job_.graph, static_cast<std::size_t>(weights.elements()));
     launch = values_->new_version(
         weights, gradient, result,
         values_->compute({weights, gradient}, result,
-                         [engine = job_.spec().values, velocity, rate = learning_rate(step)](
+                         [engine = job_.spec.values, velocity, rate = learning_rate(step)](
                              auto in, std::span<float> out) {
                            std::copy(in[0].begin(), in[0].end(), out.begin());
                            Operands host(host_backend());
@@ -161,7 +160,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
                          }));
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
-  const double passes = job_.spec().momentum ? 5 : 3;
+  const double passes = job_.spec.momentum ? 5 : 3;
   Tensor updated = enqueue("server update", reads, weights.elements(), passes * weights.bytes(),
                            result, std::move(launch));
   if (values_) weights_[weights.offset()] = updated;
@@ -177,7 +176,7 @@ std::vector<Tensor> ServerRuntime::latest() const {
 Tensor ServerRuntime::combine(double a, const Tensor& x, double b, const Tensor& y) {
   const Tensor reads[] = {x, y};
   const BufferRef result =
-      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
+      values_ ? BufferRef(new Buffer(*job_.graph, static_cast<std::size_t>(x.elements())))
               : BufferRef();
   return enqueue("combine", reads, x.elements(), 3 * x.bytes(), result,
                  result ? values_->combine(a, x, b, y, result) : nullptr);
@@ -185,7 +184,7 @@ Tensor ServerRuntime::combine(double a, const Tensor& x, double b, const Tensor&
 
 Tensor ServerRuntime::scale(double a, const Tensor& x) {
   const BufferRef result =
-      values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(x.elements())))
+      values_ ? BufferRef(new Buffer(*job_.graph, static_cast<std::size_t>(x.elements())))
               : BufferRef();
   return enqueue("scale", std::span(&x, 1), x.elements(), 2 * x.bytes(), result,
                  result ? values_->scale(a, x, result) : nullptr);
@@ -196,9 +195,9 @@ Tensor ServerRuntime::copy(const Tensor& x) {
 }
 
 void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
-  if (job_.recorder_ != nullptr)
-    job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity),
-                         operation.started, now());
+  if (job_.recorder != nullptr)
+    job_.recorder->span(host_, stream.id(), operation.name, to_string(operation.activity),
+                        operation.started, now());
 }
 
 }  // namespace paceline

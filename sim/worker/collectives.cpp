@@ -12,7 +12,7 @@ template <class C>
 C& WorkerRuntime::join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
                        const Carry& carry) {
   note_communication();
-  Channel& channel = *job_.channels_[static_cast<std::size_t>(carry.stream)];
+  Channel& channel = *job_.channels[static_cast<std::size_t>(carry.stream)];
   return channel.join<C>(rank_, {kind, offset, elements, bits, carry.priority});
 }
 
@@ -47,7 +47,7 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, Carry carry) {
 }
 
 Pending<> WorkerRuntime::barrier() {
-  Channel& channel = *job_.channels_.front();
+  Channel& channel = *job_.channels.front();
   auto& collective = channel.join<AllReduceCall>(rank_, {CollectiveKind::barrier, 0, 0, 0, 0});
   Pending<> pending{CompletionRef(&collective)};
   channel.submit(collective, {});

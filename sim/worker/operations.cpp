@@ -31,7 +31,7 @@ Tensor WorkerRuntime::enqueue_op(Stream& stream, std::string_view name, Activity
 }
 
 double WorkerRuntime::elementwise_s(double bytes) const {
-  return job_.spec().costs->elementwise(bytes);
+  return job_.spec.costs->elementwise(bytes);
 }
 
 Tensor WorkerRuntime::zeros(std::int64_t elements, std::int64_t offset) {
@@ -67,7 +67,7 @@ Tensor WorkerRuntime::copy(const Tensor& x) {
 }
 
 double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
-  return job_.spec().costs->top_k(elements, k, top_k_model(selector));
+  return job_.spec.costs->top_k(elements, k, top_k_model(selector));
 }
 
 Selection WorkerRuntime::select(const Tensor& residual, double factor, const Tensor& gradient,
@@ -79,7 +79,7 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
   const auto count = std::max<std::int64_t>(1, std::llround(k));
   const bool by_threshold = selector == Selector::dgc_sample || selector == Selector::gaussian_k;
   if (rest_values) {
-    sent_values = new SparseBuffer(*job_.graph_);
+    sent_values = new SparseBuffer(*job_.graph);
     sent_values->size_known = !by_threshold;
     launch = values_->select(residual, factor, gradient, count, selector,
                              static_cast<std::uint64_t>(steps_passed_), sent_values, rest_values);
@@ -93,17 +93,17 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
-  const double seconds = job_.spec().costs->scatter_add(blocks.selected());
+  const double seconds = job_.spec.costs->scatter_add(blocks.selected());
   const BufferRef buffer = new_buffer(blocks.dense_elements());
   std::function<void()> launch;
-  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec().weights, buffer);
+  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec.weights, buffer);
   return result_of(
       enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
       blocks.dense_elements(), blocks.offset(), buffer);
 }
 
 Tensor WorkerRuntime::scatter(const Sparse& block) {
-  const double seconds = job_.spec().costs->scatter_add(block.selected());
+  const double seconds = job_.spec.costs->scatter_add(block.selected());
   const BufferRef buffer = new_buffer(block.dense_elements());
   return result_of(enqueue(compute_, "scatter-add", Activity::sparsify, -1, seconds, {},
                            std::span(&block.pairs(), 1),
@@ -113,7 +113,7 @@ Tensor WorkerRuntime::scatter(const Sparse& block) {
 
 Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) {
   const Tensor reads[] = {residual, sent.pairs(), kept.pairs()};
-  const double seconds = job_.spec().costs->scatter_add(sent.selected());
+  const double seconds = job_.spec.costs->scatter_add(sent.selected());
   const BufferRef buffer = new_buffer(residual.elements());
   return result_of(enqueue(compute_, "put back", Activity::sparsify, -1, seconds, {}, reads,
                            buffer ? values_->put_back(residual, sent, kept, buffer) : nullptr),
@@ -122,19 +122,19 @@ Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const
 
 void WorkerRuntime::compressed(const Tensor& residual, const Tensor& sent) {
   if (!values_) return;
-  job_.later_.when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
-    job_.later_.when_done(sent.producer(), [this, residual, sent, step] {
+  job_.later.when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
+    job_.later.when_done(sent.producer(), [this, residual, sent, step] {
       values_->compressed(step, residual, sent);
     });
   });
 }
 
 double WorkerRuntime::quantize_s(double elements, double bits) const {
-  return job_.spec().costs->quantize(elements, bits);
+  return job_.spec.costs->quantize(elements, bits);
 }
 
 double WorkerRuntime::dequantize_s(double elements, double bits) const {
-  return job_.spec().costs->dequantize(elements, bits);
+  return job_.spec.costs->dequantize(elements, bits);
 }
 
 // Tensors are values: the copy on the other side refers to the same data.
@@ -147,17 +147,17 @@ Tensor WorkerRuntime::copy_across(Stream& stream, const char* name, double secon
 }
 
 Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
-  return copy_across(copy_out_, "device to host", job_.spec().costs->copy_d2h(x.bytes()), x);
+  return copy_across(copy_out_, "device to host", job_.spec.costs->copy_d2h(x.bytes()), x);
 }
 
 Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
-  return copy_across(copy_in_, "host to device", job_.spec().costs->copy_h2d(x.bytes()), x);
+  return copy_across(copy_in_, "host to device", job_.spec.costs->copy_h2d(x.bytes()), x);
 }
 
 Tensor WorkerRuntime::host_op(std::string_view name, std::span<const Tensor> reads,
                               std::int64_t elements, double bytes_moved, ValueFunction values) {
   return enqueue_op(host_, name, Activity::host, reads, elements,
-                    job_.spec().costs->host_update(bytes_moved), std::move(values));
+                    job_.spec.costs->host_update(bytes_moved), std::move(values));
 }
 
 }  // namespace paceline

@@ -31,7 +31,7 @@ Pending<> WorkerRuntime::forward_piece(const ModelPasses::Piece& piece) {
 
 inline Pending<Tensor> WorkerRuntime::backward_piece(const ModelPasses::Piece& piece,
                                                      Range result) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = "backward";
   operation->activity = Activity::backward;
   operation->tag = piece.tensor;
@@ -116,7 +116,7 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients,
 Pending<> WorkerRuntime::enqueue_update(std::int64_t elements, std::span<const Tensor> reads,
                                         std::function<void()> launch) {
   const double seconds =
-      job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
+      job_.spec.costs->sgd_update(static_cast<double>(elements), job_.spec.momentum);
   return Pending<>(CompletionRef(
       enqueue(compute_, "update", Activity::update, -1, seconds, {}, reads, std::move(launch))));
 }
