@@ -21,7 +21,7 @@ struct BoundsOptions {
 Json bounds_json(const PreparedJob& job, const std::vector<Floor>& floors,
                  const std::vector<EvaluatedBound>& bounds, const std::optional<Floor>& reference) {
   Json json{
-      {"format", "paceline-bounds-1"},        {"model", job.model_name},
+      {"format", "paceline-bounds-1"},        {"model", job.model},
       {"schedule", job.spec.schedule.name},   {"workers", job.spec.gpus.size()},
       {"one_gpu_time_s", job.one_gpu_time_s}, {"rounds_formula", job.spec.schedule.rounds_formula}};
   json["floors"] = Json::array();
@@ -58,7 +58,7 @@ void run(const BoundsOptions& options) {
     return;
   }
   std::cout << fmt::format(
-      "{}, {} workers on {}\n{}: {}\n\n{}", job.model_name, job.spec.gpus.size(), cluster.name(),
+      "{}, {} workers on {}\n{}: {}\n\n{}", job.model, job.spec.gpus.size(), cluster.name(),
       job.spec.schedule.name, job.spec.schedule.description,
       bounds_report(floors, bounds, nullptr, reference ? &*reference : nullptr));
   if (!job.spec.schedule.rounds_formula.empty())

@@ -10,7 +10,7 @@
 #include "base/json.hpp"
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
-#include "sim/network/collectives/plan.hpp"
+#include "sim/job_options.hpp"
 #include "sim/network/transport.hpp"
 
 namespace paceline {
@@ -21,24 +21,17 @@ class Model;
 enum class BatchSplit : std::uint8_t { equal, proportional };
 
 /// One training job as the user describes it, everything but `steps` resolved.
-struct JobDescription {
-  std::string name = "job";
+struct JobDescription : JobOptions {
   Json model_json;  ///< the name of a shipped model, or its JSON form
   std::shared_ptr<const Model> model;
   std::string model_name, model_title;
   std::optional<std::int64_t> batch;  ///< samples per GPU and micro-batch; absent: as the profile's
-  double payload_bits = 32;           ///< per gradient element on the wire
-  std::int64_t accumulation = 1;      ///< micro-batches per step
   /// "analytic", the name of a shipped profile, the JSON of one, or an object of such by GPU name.
   Json profile = "analytic";
-  Json schedule;  ///< {"name": ..., its options...}
-  AllReduceOptions all_reduce;
+  Json schedule;                      ///< {"name": ..., its options...}
   std::optional<std::int64_t> steps;  ///< absent: enough of the schedule's cycles
-  double slow_while_sending = 0;      ///< CoCoD's "a"
-  bool momentum = true;
-  std::optional<std::string> top_k;  ///< cost model of selection; absent: the profile's
+  std::optional<std::string> top_k;   ///< cost model of selection; absent: the profile's
   BatchSplit batch_split = BatchSplit::equal;
-  std::vector<Endpoint> gpus;           ///< by rank
   std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one
   std::optional<TrainingDescription> training;  ///< on real values; absent: time only
   bool clips = false;  ///< pays for clipping without training: beside a run that clips

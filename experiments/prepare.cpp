@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "experiments/device_costs.hpp"
+#include "sim/network/collective_plans.hpp"
 #include "sim/network/network.hpp"
-#include "sim/network/prepared_plan.hpp"
 
 namespace paceline {
 namespace {
@@ -82,35 +83,44 @@ std::string warm_up_warning(const JobSpec& spec) {
       spec.schedule.name, warm_up, spec.steps, needed);
 }
 
+void price(const DeviceCosts& costs, const JobDescription& job, const Experiment& experiment,
+           JobSpec& spec) {
+  spec.model = costs.shape;
+  spec.costs = costs.operations;
+  spec.step_overhead_s = static_cast<double>(job.accumulation) * costs.overhead_s;
+  spec.selector = job.top_k ? selector_from_string(*job.top_k) : costs.operations->default_top_k();
+  spec.clips = job.clips || (job.training && job.training->clip_norm > 0);
+  spec.jitter = experiment.jitter;
+  if (spec.jitter.distribution == Jitter::Distribution::profile && !costs.p25_over_median)
+    throw InputError("jitter from the profile was asked for, and this profile has no quartiles");
+  spec.p25_over_median = costs.p25_over_median.value_or(1);
+  spec.p75_over_median = costs.p75_over_median.value_or(1);
+  spec.seed = experiment.seed;
+}
+
+// In words, for the result.
+void describe(const JobDescription& job, const JobSpec& spec, JobRecord& record) {
+  record.name = job.name;
+  record.model = job.model_name;
+  record.schedule = spec.schedule.name;
+  record.schedule_description = spec.schedule.description;
+  record.servers = spec.servers.size();
+  record.batch = job.batch;
+  record.accumulation = job.accumulation;
+  record.precision = job.payload_bits == 16 ? "fp16" : "fp32";
+  record.all_reduce = to_string(job.all_reduce.algorithm);
+  record.top_k = to_string(spec.schedule.selector.value_or(spec.selector));
+  record.rounds_formula = spec.schedule.rounds_formula;
+}
+
 PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
                         const Cluster& cluster) {
   PreparedJob prepared;
   const auto by_gpu = costs_by_gpu(job, cluster);
   const DeviceCosts& first = by_gpu.at(cluster.device(job.gpus.front()).gpu);
   JobSpec& spec = prepared.spec;
-  spec.name = job.name;
-  prepared.model_name = job.model_name;
-  prepared.model_title = job.model_title;
-  spec.model = first.shape;
-  spec.costs = first.operations;
-  spec.gpus = job.gpus;
-  spec.accumulation = job.accumulation;
-  spec.all_reduce = job.all_reduce;
-  spec.payload_bits = job.payload_bits;
-  spec.momentum = job.momentum;
-  spec.clips = job.clips || (job.training && job.training->clip_norm > 0);
-  spec.slow_while_sending = job.slow_while_sending;
-  const auto micro_batches = static_cast<double>(job.accumulation);
-  spec.step_overhead_s = micro_batches * first.overhead_s;
-  const Selector top_k =
-      job.top_k ? selector_from_string(*job.top_k) : first.operations->default_top_k();
-  spec.selector = top_k;
-  spec.jitter = experiment.jitter;
-  if (spec.jitter.distribution == Jitter::Distribution::profile && !first.p25_over_median)
-    throw InputError("jitter from the profile was asked for, and this profile has no quartiles");
-  spec.p25_over_median = first.p25_over_median.value_or(1);
-  spec.p75_over_median = first.p75_over_median.value_or(1);
-  spec.seed = experiment.seed;
+  static_cast<JobOptions&>(spec) = job;
+  price(first, job, experiment, spec);
   for (const auto& [gpu, costs] : by_gpu) {
     prepared.profiles.push_back(costs.use);
     prepared.relative_uncertainty =
@@ -118,8 +128,11 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   }
   deal_batches(by_gpu, job, cluster, prepared);
   choose_schedule(job, cluster, spec);
+  describe(job, spec, prepared);
+  prepared.model_title = job.model_title;
   const double update = update_s(spec, static_cast<double>(spec.model.elements));
-  prepared.one_gpu_time_s = (micro_batches * first.use.step_s + update) / prepared.fastest;
+  prepared.one_gpu_time_s =
+      (static_cast<double>(job.accumulation) * first.use.step_s + update) / prepared.fastest;
 
   prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
   prepared.warnings = profile_warnings(by_gpu);
@@ -128,6 +141,28 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   for (std::string& warning : memory_warnings(prepared.memory, job))
     prepared.warnings.push_back(std::move(warning));
   return prepared;
+}
+
+// The worker whose way to a server is the longest, which is on another node where there is one:
+// what a message there takes is the network's, not that of a bus inside the server's own node.
+Route way_to_server(const JobSpec& spec, const Cluster& cluster) {
+  Route longest;
+  double bandwidth = 0;
+  if (spec.servers.empty()) {
+    cluster.route(spec.gpus.front(), spec.gpus.back(), longest);
+    return longest;
+  }
+  for (const Endpoint gpu : spec.gpus) {
+    Route route;
+    cluster.route(gpu, spec.servers.back(), route);
+    const double narrowest = cluster.bandwidth(route);
+    if (bandwidth != 0 &&
+        std::pair(narrowest, -route.latency) >= std::pair(bandwidth, -longest.latency))
+      continue;
+    bandwidth = narrowest;
+    longest = std::move(route);
+  }
+  return longest;
 }
 
 }  // namespace
@@ -173,22 +208,20 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   in.compute_while_sending = 1 - spec.slow_while_sending;
   in.payload_bytes_per_element = spec.payload_bits / 8;
 
-  std::vector<std::uint32_t> nodes;
-  for (const Endpoint gpu : spec.gpus)
-    nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
-  const auto reduce =
-      std::make_shared<PreparedPlan>(plan_all_reduce(spec.all_reduce, nodes), cluster, spec.gpus);
-  const auto gather = std::make_shared<PreparedPlan>(
-      plan_all_gather(static_cast<std::uint32_t>(spec.gpus.size())), cluster, spec.gpus);
-  in.all_reduce_s = [reduce](double bytes) { return reduce->closed_s(bytes); };
-  in.all_gather_s = [gather](double bytes) { return gather->closed_s(bytes); };
+  const auto plan = [&](CollectiveKind kind) {
+    return std::make_shared<PreparedPlan>(
+        prepare_collective(kind, spec.all_reduce, spec.gpus, cluster));
+  };
+  in.all_reduce_s = [reduce = plan(CollectiveKind::all_reduce)](double bytes) {
+    return reduce->closed_s(bytes);
+  };
+  in.all_gather_s = [gather = plan(CollectiveKind::all_gather)](double bytes) {
+    return gather->closed_s(bytes);
+  };
   in.servers = spec.servers.size();
-  // To a server on another node where there is one.
-  const Endpoint server = spec.servers.empty() ? spec.gpus.back() : spec.servers.back();
-  in.message_s = [&cluster, from = spec.gpus.front(), server](double bytes) {
-    Route route;
-    cluster.route(from, server, route);
-    return route.latency + bytes / cluster.bandwidth(route);
+  const Route route = way_to_server(spec, cluster);
+  in.message_s = [alpha = route.latency, bandwidth = cluster.bandwidth(route)](double bytes) {
+    return alpha + bytes / bandwidth;
   };
   in.selector = spec.selector;
   in.select_s = [costs](double elements, double k, Selector selector) {

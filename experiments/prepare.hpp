@@ -10,17 +10,14 @@
 
 namespace paceline {
 
-/// A job ready to run, and what its result will need beside the simulation.
-struct PreparedJob {
+/// A job ready to run.
+struct PreparedJob : JobRecord {
   JobSpec spec;
-  std::string model_name, model_title;
-  std::vector<ProfileUse> profiles;  ///< one per kind of GPU
-  std::vector<MemoryUse> memory;     ///< one per kind of GPU; empty if the batch is not known
-  std::vector<double> slowness;      ///< by rank: time of its step over that of the profile's batch
+  std::string model_title;
+  std::vector<double> slowness;  ///< by rank: time of its step over that of the profile's batch
   double relative_uncertainty = 0;
-  double one_gpu_time_s = 0;  ///< step and update on the fastest GPU, equal batch
-  double fastest = 1;         ///< speed of the fastest GPU over the first one's at speed 1
-  double speeds = 0;          ///< sum over the GPUs of their speed over the fastest one's
+  double fastest = 1;  ///< speed of the fastest GPU over the first one's at speed 1
+  double speeds = 0;   ///< sum over the GPUs of their speed over the fastest one's
   std::vector<std::string> warnings;
 };
 

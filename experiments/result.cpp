@@ -43,7 +43,7 @@ void fields(V& v, EvaluatedBound& b) {
 }
 
 template <class V>
-void fields(V& v, LinkTotal& l) {
+void fields(V& v, LinkUse& l) {
   v("name", l.name);
   v("bytes", l.bytes);
   v("bandwidth", l.bandwidth);
@@ -151,7 +151,7 @@ void fields(V& v, JobOutcome& j) {
   v("steps", j.steps);
   v("simulated_steps", j.simulated_steps);
   v("extrapolated_steps", j.extrapolated_steps);
-  v("warm_up_steps", j.warm_up_steps);
+  v("warm_up_steps", j.measured_from);
   v("rounds", j.rounds);
   v("rounds_formula", j.rounds_formula);
   v("messages", j.messages);

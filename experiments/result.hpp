@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.hpp"
+#include "sim/job_figures.hpp"
 #include "sim/training_log.hpp"
 
 namespace paceline {
@@ -43,13 +44,6 @@ struct EvaluatedBound {
   std::string over;               ///< what `speedup` refers to
   std::optional<bool> exceeded;   ///< absent: not compared
   std::optional<bool> reference;  ///< true: of another way to run it, never exceeded
-};
-
-struct LinkTotal {
-  std::string name;
-  double bytes = 0;  ///< per iteration
-  double bandwidth = 0;
-  double utilisation = 0;
 };
 
 /// Lower estimate of the memory of one GPU.
@@ -107,40 +101,35 @@ struct TrainingOutcome {
   std::vector<EvaluationPoint> evaluations;
 };
 
-/// One job of a run.
-struct JobOutcome {
+/// What is known of a job before it runs, and stands in its result as it is.
+struct JobRecord {
   std::string name;
   std::string model;
   std::string schedule;
   std::string schedule_description;
-  std::size_t workers = 0;
   std::size_t servers = 0;
   std::optional<std::int64_t> batch;
   std::int64_t accumulation = 1;
   std::string precision;
   std::string all_reduce;
   std::string top_k;
+  std::string rounds_formula;
+  double one_gpu_time_s = 0;         ///< the same samples of one worker on one GPU (the fastest)
+  std::vector<ProfileUse> profiles;  ///< one per kind of GPU
+  std::vector<MemoryUse> memory;     ///< one per kind of GPU; empty if the batch is not known
+};
 
-  double iteration_time_s = 0;
-  double median_s = 0, p25_s = 0, p75_s = 0;
+/// One job of a run: what was known before, what the simulation said, and what follows from both.
+struct JobOutcome : JobRecord, JobFigures {
   bool spread = false;  ///< iterations differ (jitter, disturbances): the quartiles say something
   double uncertainty_s = 0;  ///< at most, of the iteration, from the profile's uncertainty
-  double total_time_s = 0;
-  std::int64_t steps = 0, simulated_steps = 0, extrapolated_steps = 0, warm_up_steps = 0;
+  std::int64_t extrapolated_steps = 0;
   TimeSplit time;
-
-  double one_gpu_time_s = 0;  ///< the same samples of one worker on one GPU (the fastest)
   double speedup_over_one_gpu = 0;
   double scaling_efficiency = 0;  ///< over the sum of the GPUs' speeds
   std::optional<double> s_sgd_time_s, speedup_over_s_sgd;
   std::optional<double> samples_per_s;
-
-  double rounds = 0;
-  std::string rounds_formula;
-  double messages = 0, sent_bytes = 0, sent_bytes_max = 0;
   std::string message_sizes;  ///< "fixed", "expected" or "actual"
-  std::vector<ProfileUse> profiles;
-  std::vector<MemoryUse> memory;
   std::vector<Floor> floors;
   std::vector<EvaluatedBound> bounds;
   std::optional<TrainingOutcome> training;
@@ -156,7 +145,7 @@ struct RunResult {
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;
   std::uint64_t events = 0;
-  std::vector<LinkTotal> links;  ///< the busiest ones
+  std::vector<LinkUse> links;  ///< the busiest ones
   std::vector<std::string> warnings;
   std::uint64_t seed = 0;
   std::string version;

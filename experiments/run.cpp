@@ -31,43 +31,16 @@ TimeSplit split_of(const Account& account) {
   return time;
 }
 
-void describe_job(const JobDescription& description, const PreparedJob& prepared,
-                  JobOutcome& outcome) {
-  outcome.name = description.name;
-  outcome.model = prepared.model_name;
-  outcome.schedule = prepared.spec.schedule.name;
-  outcome.schedule_description = prepared.spec.schedule.description;
-  outcome.batch = description.batch;
-  outcome.accumulation = description.accumulation;
-  outcome.precision = description.payload_bits == 16 ? "fp16" : "fp32";
-  outcome.all_reduce = to_string(description.all_reduce.algorithm);
-  const Schedule& schedule = prepared.spec.schedule;
-  outcome.top_k = to_string(schedule.selector.value_or(prepared.spec.selector));
-  outcome.rounds_formula = prepared.spec.schedule.rounds_formula;
-  outcome.profiles = prepared.profiles;
-  outcome.memory = prepared.memory;
-}
-
 JobOutcome job_outcome(const JobDescription& description, const PreparedJob& prepared,
                        const JobResult& job, const SimulationResult& run, const Cluster& cluster) {
   JobOutcome outcome;
-  describe_job(description, prepared, outcome);
-  outcome.workers = job.workers;
-  outcome.servers = prepared.spec.servers.size();
-  outcome.iteration_time_s = job.iteration_time_s;
-  outcome.median_s = job.median_s;
-  outcome.p25_s = job.p25_s;
-  outcome.p75_s = job.p75_s;
+  static_cast<JobRecord&>(outcome) = prepared;
+  static_cast<JobFigures&>(outcome) = job;
   outcome.spread = job.p75_s - job.p25_s > 1e-9 * job.median_s;
-  outcome.total_time_s = job.total_time_s;
-  outcome.steps = job.steps;
-  outcome.simulated_steps = job.simulated_steps;
   outcome.extrapolated_steps = job.steps - job.simulated_steps;
-  outcome.warm_up_steps = job.measured_from;
   outcome.time = split_of(job.per_iteration);
   // Of the times only forward and backward come from the profile's layers.
   outcome.uncertainty_s = prepared.relative_uncertainty * outcome.time.compute_s();
-  outcome.one_gpu_time_s = prepared.one_gpu_time_s;
   if (job.iteration_time_s > 0) {
     const auto workers = static_cast<double>(job.workers);
     outcome.speedup_over_one_gpu = workers * prepared.one_gpu_time_s / job.iteration_time_s;
@@ -76,23 +49,12 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
       outcome.samples_per_s = workers * static_cast<double>(*description.batch) *
                               static_cast<double>(description.accumulation) / job.iteration_time_s;
   }
-  outcome.rounds = job.rounds;
-  outcome.messages = job.messages;
   outcome.message_sizes = to_string(job.message_sizes);
-  outcome.sent_bytes = job.sent_bytes;
-  outcome.sent_bytes_max = job.sent_bytes_max;
   outcome.floors = run_floors(job, run);
   outcome.bounds = paper_bounds(prepared, cluster);
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
-}
-
-void add_links(const SimulationResult& run, RunResult& result) {
-  for (const LinkUse& use : run.links) {
-    if (result.links.size() == kLinksShown) break;
-    result.links.push_back({use.name, use.bytes, use.bandwidth, use.utilisation});
-  }
 }
 
 // What must be the same for a run to go on from a checkpoint, the contents of files included.
@@ -115,14 +77,19 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
   return identity;
 }
 
-// What a schedule still does after its last border is in the floors, so it belongs to the time. An
-// iteration's time is between borders of the last worker: others may have begun before.
-// Transfers that nobody waits for at the end are counted whole: one cycle's at most.
+// Floors are made of everything that a job did between its measured borders, so the time they are
+// held against has to hold all of that:
+// - what a schedule does after its last border is in the floors and in no iteration: the mean over
+//   all steps counts it;
+// - an iteration lasts from the last worker's border to the last worker's next one, and the others
+//   may have begun before (head_start_s);
+// - links count a transfer whole when it starts: what is under way at the end, and nobody waits
+//   for, is one cycle's at most, which the measured time is stretched by.
 double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
                        const SimulationResult& run) {
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, job.steps));
   const auto measured =
-      static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps - job.warm_up_steps));
+      static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps - job.measured_from));
   const auto cycle = static_cast<double>(std::max<std::int64_t>(1, prepared.spec.schedule.cycle));
   const double time =
       std::max(job.iteration_time_s, job.total_time_s / steps) + run.jobs.front().head_start_s;
@@ -164,7 +131,8 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.flow_error_bound = run.flow_error_bound;
   result.ignored_conflicts = run.ignored_conflicts;
   result.events = run.events;
-  add_links(run, result);
+  result.links.assign(run.links.begin(), run.links.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                 kLinksShown, run.links.size())));
   result.seed = experiment.seed;
   result.version = version();
   result.experiment = write_experiment(experiment);

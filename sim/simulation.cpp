@@ -6,10 +6,11 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "base/units.hpp"
 #include "base/statistics.hpp"
+#include "base/units.hpp"
+#include "sim/job.hpp"
 #include "sim/network/network.hpp"
-#include "sim/time/steady_state.hpp"
+#include "sim/steady_state.hpp"
 #include "sim/worker/runtime.hpp"
 
 namespace paceline {

@@ -7,10 +7,15 @@
 #include <vector>
 
 #include "platforms/cluster.hpp"
-#include "sim/job.hpp"
-#include "sim/trace.hpp"
+#include "sim/job_figures.hpp"
+#include "sim/job_spec.hpp"
+#include "sim/network/message_sizes.hpp"
 #include "sim/network/transport.hpp"
+#include "sim/time/time_account.hpp"
+#include "sim/trace.hpp"
+#include "sim/training_log.hpp"
 #include "sim/values/checkpoint.hpp"
+#include "sim/values/training_metrics.hpp"
 
 namespace paceline {
 
@@ -25,36 +30,16 @@ struct SimulationSpec {
   std::function<void(const TrainingProgress&)> progress{};
 };
 
-/// Totals of one link.
-struct LinkUse {
+struct JobResult : JobFigures {
   std::string name;
-  double bytes = 0;        ///< per measured iteration of the first job
-  double bandwidth = 0;    ///< the largest it had in the measured iterations, left by background
-                           ///< traffic; what link events did to it included
-  double utilisation = 0;  ///< bytes / (bandwidth x time of an iteration)
-};
-
-struct JobResult {
-  std::string name;
-  std::size_t workers = 0;
-  double iteration_time_s = 0;                ///< mean over the measured iterations
-  double median_s = 0, p25_s = 0, p75_s = 0;  ///< of single iterations
-  double total_time_s = 0;                    ///< of all steps, the extrapolated ones included
-  std::int64_t steps = 0;
-  std::int64_t simulated_steps = 0;
-  std::int64_t measured_from = 0;
-  Account per_iteration;      ///< mean over workers, per iteration
-  double rounds = 0;          ///< communication rounds per worker, over all steps
-  double sent_bytes = 0;      ///< per worker and iteration (mean)
-  double sent_bytes_max = 0;  ///< of the worker that sends most
-  double messages = 0;        ///< per worker and iteration (mean)
+  Account per_iteration;  ///< mean over workers, per iteration
   MessageSizes message_sizes = MessageSizes::fixed;
-  double fastest_compute_s =
-      0;  ///< floors: least compute of a worker in its measured iterations, per iteration
-  double slowest_compute_s = 0;
-  double head_start_s = 0;  ///< most that a worker's measured iterations began early, per iteration
-  TrainingLog training;     ///< with values
-  std::vector<double> worker_iteration_s;  ///< per worker: its own measured time per iteration
+  // Of the workers' own measured iterations, per iteration
+  double fastest_compute_s = 0;  ///< least compute of a worker
+  double slowest_compute_s = 0;  ///< most: a floor
+  double head_start_s = 0;       ///< by how much a worker's begin before the last one's, at most
+  std::vector<double> worker_iteration_s;  ///< per worker: its own time
+  TrainingLog training;                    ///< with values
 };
 
 struct SimulationResult {

@@ -1,4 +1,4 @@
-#include "sim/time/steady_state.hpp"
+#include "sim/steady_state.hpp"
 
 #include <algorithm>
 #include <cmath>

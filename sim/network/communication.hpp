@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "algorithms/schedule.hpp"
+#include "sim/network/message_sizes.hpp"
+#include "sim/network/transport.hpp"
 #include "sim/time/clock.hpp"
 #include "sim/time/continuations.hpp"
-#include "sim/network/transport.hpp"
+#include "sim/time/wire_time.hpp"
 #include "sim/values/worker_values.hpp"
-#include "sim/network/wire_time.hpp"
 
 namespace paceline {
 
@@ -26,11 +27,6 @@ struct CollectiveCall {
   int priority = 0;
   bool operator==(const CollectiveCall&) const = default;
 };
-
-/// Where the sizes of messages come from: what is sent says them (a selection of k entries sends
-/// k); the values, counted; or, where those decide, the expectation that the schedule goes by.
-enum class MessageSizes : std::uint8_t { fixed, actual, expected };
-const char* to_string(MessageSizes sizes);
 
 class Channel;
 

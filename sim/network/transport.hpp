@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "platforms/cluster.hpp"
-#include "sim/time/clock.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/prepared_plan.hpp"
+#include "sim/time/clock.hpp"
 
 namespace paceline {
 

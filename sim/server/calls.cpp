@@ -1,5 +1,6 @@
 #include "sim/server/calls.hpp"
 
+#include "sim/job_context.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/values/collective_values.hpp"
 
@@ -33,11 +34,12 @@ class PullCall final : public Result<Tensor> {
 
 }  // namespace
 
-ServerCalls::ServerCalls(Job& job, std::uint32_t rank, Endpoint host, WireTime& wire)
-    : job_(job), rank_(rank), host_(host) {
-  for (const Endpoint server : job.spec().servers)
+ServerCalls::ServerCalls(JobContext& job, std::uint32_t rank, Endpoint host, WireTime& wire)
+    : job_(job), rank_(rank), host_(host), wire_(wire) {
+  job.calls.push_back(this);
+  for (const Endpoint server : job.spec.servers)
     to_server_.push_back(
-        std::make_unique<Connection>(job.clock_, job.transport_, host_, server, wire));
+        std::make_unique<Connection>(job.clock, job.transport, host_, server, wire));
 }
 
 Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bits, int priority) {
@@ -45,10 +47,10 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
   sent_.messages += 1;
   const double bytes = static_cast<double>(shard.elements) * bits / 8;
   sent_.bytes += bytes;
-  job_.later_.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
-    const Tensor sent = as_sent(job_.graph_, tensor, bits);
+  job_.later.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
+    const Tensor sent = as_sent(job_.graph, tensor, bits);
     to_server_[shard.server]->send(bytes, priority, [this, shard, sent, call] {
-      job_.servers_[shard.server]->arrived(
+      job_.servers[shard.server]->arrived(
           Request(Request::Kind::push, rank_, shard, 0, sent, call));
     });
   });
@@ -56,9 +58,8 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
 }
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
-  job_.transport_.send(server, host_, 0, Continuations::fire,
-                       job_.later_.keep([call] { static_cast<PushCall*>(call.get())->finish(); }),
-                       0);
+  job_.transport.send(server, host_, 0, Continuations::fire,
+                      job_.later.keep([call] { static_cast<PushCall*>(call.get())->finish(); }), 0);
 }
 
 Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
@@ -66,11 +67,11 @@ Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
   sent_.messages += 1;
   boost::intrusive_ptr<PullCall> call(new PullCall(shard));
   const auto ask = [this, shard, version, call] {
-    job_.servers_[shard.server]->arrived(
+    job_.servers[shard.server]->arrived(
         Request(Request::Kind::pull, rank_, shard, version, Tensor(), call));
   };
-  job_.transport_.send(host_, job_.spec().servers[shard.server], 0, Continuations::fire,
-                       job_.later_.keep(ask), 0);
+  job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
+                      job_.later.keep(ask), 0);
   return Pending<Tensor>(boost::intrusive_ptr<Result<Tensor>>(call));
 }
 

@@ -8,20 +8,22 @@
 
 namespace paceline {
 
-class Job;
+struct JobContext;
 
 /// One worker's pushes to and pulls from the parameter servers of its job.
 class ServerCalls {
  public:
   /// `host`: the worker's end of the connections; `wire` is told while a push is on the wire.
-  ServerCalls(Job& job, std::uint32_t rank, Endpoint host, WireTime& wire);
+  ServerCalls(JobContext& job, std::uint32_t rank, Endpoint host, WireTime& wire);
 
   /// Sends `bits` an element once `tensor` is there; done once the server has acknowledged it.
   Pending<> push(const Shard& shard, const Tensor& tensor, double bits, int priority);
   /// Asks for the shard; done once the server's answer is here.
   Pending<Tensor> pull(const Shard& shard, std::int64_t version);
 
-  // The servers' answers
+  // For the servers: where their answers go, and the answers
+  [[nodiscard]] Endpoint host() const { return host_; }
+  [[nodiscard]] WireTime& wire() const { return wire_; }
   void push_acknowledged(Endpoint server, const CompletionRef& call);
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
@@ -33,9 +35,10 @@ class ServerCalls {
   [[nodiscard]] const Sent& sent() const { return sent_; }
 
  private:
-  Job& job_;
+  JobContext& job_;
   std::uint32_t rank_;
   Endpoint host_;
+  WireTime& wire_;
   std::vector<std::unique_ptr<Connection>> to_server_;
   Sent sent_;
 };

@@ -4,8 +4,8 @@
 
 #include "base/error.hpp"
 #include "kernels/operations/reference.hpp"
+#include "sim/server/calls.hpp"
 #include "sim/values/collective_values.hpp"
-#include "sim/worker/runtime.hpp"
 
 namespace paceline {
 
@@ -22,26 +22,27 @@ class ServerRuntime::Receive final : public Result<Request> {
   Request request_;
 };
 
-ServerRuntime::ServerRuntime(Job& job, std::uint32_t index)
+ServerRuntime::ServerRuntime(JobContext& job, std::uint32_t index)
     : job_(job),
       index_(index),
-      host_(job.spec().servers[index]),
-      memory_bandwidth_(job.cluster_.host(job.cluster_.node_of(host_)).memory_bandwidth),
-      cpu_(job.clock_, *this, Recorder::host) {
-  if (job.graph_ != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph_, *job.metrics_);
-  for (const auto& worker : job.workers())
-    to_worker_.push_back(std::make_unique<Connection>(job.clock_, job.transport_, host_,
-                                                      worker->node_host(), worker->own_wire()));
+      host_(job.spec.servers[index]),
+      memory_bandwidth_(job.cluster.host(job.cluster.node_of(host_)).memory_bandwidth),
+      cpu_(job.clock, *this, Recorder::host) {
+  if (job.graph != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph, *job.metrics);
+  for (const ServerCalls* worker : job.calls)
+    to_worker_.push_back(std::make_unique<Connection>(job.clock, job.transport, host_,
+                                                      worker->host(), worker->wire()));
+  job.servers.push_back(this);
 }
 
 ServerRuntime::~ServerRuntime() = default;
 
 void ServerRuntime::start() {
-  program_ = job_.spec().schedule.server(*this);
+  program_ = job_.spec.schedule.server(*this);
   auto& promise = program_.handle().promise();
-  promise.executor = &job_.clock_;
+  promise.executor = &job_.clock;
   promise.device = this;
-  job_.clock_.resume_soon(promise);
+  job_.clock.resume_soon(promise);
 }
 
 void ServerRuntime::stop() {
@@ -51,7 +52,7 @@ void ServerRuntime::stop() {
 }
 
 double ServerRuntime::now() const {
-  return job_.clock_.now();
+  return job_.clock.now();
 }
 
 void ServerRuntime::arrived(Request request) {
@@ -76,32 +77,32 @@ Pending<Request> ServerRuntime::receive() {
 }
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
-  job_.later_.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
-    job_.workers()[worker]->server_calls().push_acknowledged(host_, call);
+  job_.later.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
+    job_.calls[worker]->push_acknowledged(host_, call);
   });
 }
 
 void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions how) {
-  const double bits = how.bits_per_element > 0 ? how.bits_per_element : job_.spec().payload_bits;
+  const double bits = how.bits_per_element > 0 ? how.bits_per_element : job_.spec.payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
-  job_.later_.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
-    const Tensor sent = as_sent(job_.graph_, data, bits);
+  job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
+    const Tensor sent = as_sent(job_.graph, data, bits);
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
-      job_.workers()[pull.worker]->server_calls().pull_arrived(pull.call, sent);
+      job_.calls[pull.worker]->pull_arrived(pull.call, sent);
     });
   });
 }
 
 double ServerRuntime::seconds(double bytes_moved) const {
-  return std::max(job_.spec().costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
+  return std::max(job_.spec.costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
 }
 
 Tensor ServerRuntime::initial(const Shard& shard) {
-  return {this, shard.elements, shard.offset, {}, job_.initial_, shard.offset};
+  return {this, shard.elements, shard.offset, {}, job_.initial, shard.offset};
 }
 
 BufferRef ServerRuntime::new_buffer(std::int64_t elements) const {
-  return values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+  return values_ ? BufferRef(new Buffer(*job_.graph, static_cast<std::size_t>(elements)))
                  : BufferRef();
 }
 
@@ -138,7 +139,7 @@ void ServerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
 // Null if it is done at once.
 CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                                      std::function<void()> launch) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = name;
   operation->activity = Activity::host;
   operation->work = seconds(bytes);
@@ -173,15 +174,15 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
   if (values_) {
     Floats& velocity = velocity_[weights.offset()];
     if (!velocity) {
-      const bool kept = job_.spec().values->momentum() > 0;
-      velocity = job_.graph_->ledger().floats(
+      const bool kept = job_.spec.values->momentum() > 0;
+      velocity = job_.graph->ledger().floats(
           std::vector<float>(kept ? static_cast<std::size_t>(weights.elements()) : 0));
     }
     result = new_buffer(weights.elements());
     launch = values_->new_version(
         weights, gradient, result,
         values_->compute({weights, gradient}, result,
-                         [engine = job_.spec().values, velocity, rate = learning_rate(step)](
+                         [engine = job_.spec.values, velocity, rate = learning_rate(step)](
                              auto in, std::span<float> out) {
                            std::copy(in[0].begin(), in[0].end(), out.begin());
                            Operands host(host_backend());
@@ -189,10 +190,10 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
                          }));
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
-  const double passes = job_.spec().momentum ? 5 : 3;
-  const double clipping = job_.spec().clips ? find_kernel("clip_norm").bytes_per_element *
-                                                  static_cast<double>(weights.elements())
-                                            : 0;
+  const double passes = job_.spec.momentum ? 5 : 3;
+  const double clipping = job_.spec.clips ? find_kernel("clip_norm").bytes_per_element *
+                                                static_cast<double>(weights.elements())
+                                          : 0;
   const CompletionRef done =
       enqueue("server update", reads, passes * weights.bytes() + clipping, std::move(launch));
   Tensor updated(this, weights.elements(), weights.offset(), done, result);
@@ -207,9 +208,9 @@ std::vector<Tensor> ServerRuntime::latest() const {
 }
 
 void ServerRuntime::operation_finished(Stream& stream, TimedOperation& operation) {
-  if (job_.recorder_ != nullptr)
-    job_.recorder_->span(host_, stream.id(), operation.name, to_string(operation.activity),
-                         operation.started, now());
+  if (job_.recorder != nullptr)
+    job_.recorder->span(host_, stream.id(), operation.name, to_string(operation.activity),
+                        operation.started, now());
 }
 
 }  // namespace paceline

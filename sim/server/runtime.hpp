@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "algorithms/server.hpp"
-#include "sim/job.hpp"
+#include "sim/job_context.hpp"
 #include "sim/network/connection.hpp"
 #include "sim/time/operation.hpp"
 
@@ -15,7 +15,7 @@ namespace paceline {
 /// The Server that schedules see, in simulated time.
 class ServerRuntime final : public Server, public StreamListener {
  public:
-  ServerRuntime(Job& job, std::uint32_t index);
+  ServerRuntime(JobContext& job, std::uint32_t index);
   ~ServerRuntime();
   void start();
   void stop();
@@ -23,9 +23,9 @@ class ServerRuntime final : public Server, public StreamListener {
   void arrived(Request request);
 
   [[nodiscard]] std::size_t index() const override { return index_; }
-  [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
-  [[nodiscard]] std::size_t worker_count() const override { return job_.spec().gpus.size(); }
-  [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
+  [[nodiscard]] std::size_t server_count() const override { return job_.spec.servers.size(); }
+  [[nodiscard]] std::size_t worker_count() const override { return job_.spec.gpus.size(); }
+  [[nodiscard]] const ModelShape& model() const override { return job_.spec.model; }
   [[nodiscard]] double now() const override;
   [[nodiscard]] double learning_rate(std::int64_t step) const override {
     return job_.learning_rate(step);
@@ -58,7 +58,7 @@ class ServerRuntime final : public Server, public StreamListener {
   CompletionRef enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                         std::function<void()> launch);
 
-  Job& job_;
+  JobContext& job_;
   std::uint32_t index_;
   Endpoint host_;
   double memory_bandwidth_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "algorithms/worker.hpp"
-#include "sim/network/wire_time.hpp"
+#include "sim/time/wire_time.hpp"
 
 namespace paceline {
 

@@ -26,7 +26,7 @@ template <class C>
 C& WorkerRuntime::join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
                        const SendOptions& how) {
   note_communication();
-  Channel& channel = *job_.channels_[static_cast<std::size_t>(how.stream)];
+  Channel& channel = *job_.channels[static_cast<std::size_t>(how.stream)];
   return channel.join<C>(rank_, {kind, offset, elements, bits, how.priority});
 }
 
@@ -60,18 +60,18 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, SendOptions how) {
   // A merge stands between any two rounds of the way up. All workers wait for all of them: each
   // books them, in one piece, when the tree has come down.
   const auto rounds = static_cast<double>(std::bit_width(world_size() - 1));
-  const double merge_s = job_.spec().costs->kernel("merge_top_k", 0, block.selected());
+  const double merge_s = job_.spec.costs->kernel("merge_top_k", 0, block.selected());
   const boost::intrusive_ptr<MergedBlocks> merged(new MergedBlocks(tree));
-  job_.later_.when_done(tree, [this, merged, seconds = rounds * merge_s] {
+  job_.later.when_done(tree, [this, merged, seconds = rounds * merge_s] {
     const CompletionRef merging(
         enqueue(compute_, "merge_top_k", Activity::sparsify, -1, seconds, {}, {}));
-    job_.later_.when_done(merging, [merged] { merged->finish(); });
+    job_.later.when_done(merging, [merged] { merged->finish(); });
   });
   return Pending<Sparse>(boost::intrusive_ptr<Result<Sparse>>(merged));
 }
 
 Pending<> WorkerRuntime::barrier() {
-  Channel& channel = *job_.channels_.front();
+  Channel& channel = *job_.channels.front();
   auto& collective = channel.join<AllReduceCall>(rank_, {CollectiveKind::barrier, 0, 0, 0, 0});
   Pending<> pending{CompletionRef(&collective)};
   channel.submit(collective, {});

@@ -32,29 +32,28 @@ Tensor WorkerRuntime::enqueue_op(Stream& stream, std::string_view name, Activity
 Tensor WorkerRuntime::op(std::string_view name, std::span<const Tensor> reads,
                          std::int64_t elements, ValueFunction values) {
   return enqueue_op(compute_, name, Activity::arithmetic, reads, elements,
-                    job_.spec().costs->elementwise(bytes_moved(reads, elements)),
-                    std::move(values));
+                    job_.spec.costs->elementwise(bytes_moved(reads, elements)), std::move(values));
 }
 
 Tensor WorkerRuntime::HostDevice::op(std::string_view name, std::span<const Tensor> reads,
                                      std::int64_t elements, ValueFunction values) {
   return worker_.enqueue_op(worker_.host_, name, Activity::host, reads, elements,
-                            worker_.job_.spec().costs->host_update(bytes_moved(reads, elements)),
+                            worker_.job_.spec.costs->host_update(bytes_moved(reads, elements)),
                             std::move(values));
 }
 
 void WorkerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
                                  std::span<const Tensor> reads, std::span<Tensor> results) {
   enqueue_call(compute_, Activity::arithmetic,
-               job_.spec().costs->operation(call.info().name, size.elements, size.bytes), call,
-               reads, results);
+               job_.spec.costs->operation(call.info().name, size.elements, size.bytes), call, reads,
+               results);
 }
 
 void WorkerRuntime::HostDevice::enqueue_call(const kernels::Call& call, OperationSize size,
                                              std::span<const Tensor> reads,
                                              std::span<Tensor> results) {
   worker_.enqueue_call(worker_.host_, Activity::host,
-                       worker_.job_.spec().costs->host_update(size.bytes), call, reads, results);
+                       worker_.job_.spec.costs->host_update(size.bytes), call, reads, results);
 }
 
 void WorkerRuntime::enqueue_call(Stream& stream, Activity activity, double seconds,
@@ -84,7 +83,7 @@ Pending<> WorkerRuntime::finished(const Tensor& tensor) {
 }
 
 double WorkerRuntime::select_s(double elements, double k, Selector selector) const {
-  return job_.spec().costs->top_k(elements, k, selector);
+  return job_.spec.costs->top_k(elements, k, selector);
 }
 
 namespace {
@@ -121,7 +120,7 @@ Selection WorkerRuntime::select(const Tensor& residual, double factor, const Ten
 WorkerRuntime::Selected WorkerRuntime::selection_of(double k, Selector selector) const {
   Selected selected{std::max<std::int64_t>(1, std::llround(k)), by_threshold(selector), {}};
   if (values_) {
-    selected.values = new SparseBuffer(*job_.graph_);
+    selected.values = new SparseBuffer(*job_.graph);
     selected.values->size_known = !selected.by_threshold;
   }
   return selected;
@@ -138,7 +137,7 @@ MomentumSelection WorkerRuntime::select_with_momentum(const Tensor& momentum,
                                                       const Tensor& residual, double m,
                                                       const Tensor& gradient, double k,
                                                       Selector selector) {
-  if (selector == Selector::radix_select && job_.spec().costs->measures("momentum_top_k"))
+  if (selector == Selector::radix_select && job_.spec.costs->measures("momentum_top_k"))
     return select_with_momentum_fused(momentum, residual, m, gradient, k);
   const Tensor grown = combine(m, momentum, 1, gradient);
   const Selection selection = select(residual, 1, grown, k, selector);
@@ -148,7 +147,7 @@ MomentumSelection WorkerRuntime::select_with_momentum(const Tensor& momentum,
   Tensor masked(this, gradient.elements(), gradient.offset());
   enqueue_call(
       compute_, Activity::sparsify,
-      job_.spec().costs->operation(mask.info().name, elements, mask.info().least_bytes(elements)),
+      job_.spec.costs->operation(mask.info().name, elements, mask.info().least_bytes(elements)),
       mask, reads, std::span(&masked, 1));
   return {selection.sent, masked, selection.residual};
 }
@@ -179,7 +178,7 @@ MomentumSelection WorkerRuntime::select_with_momentum_fused(const Tensor& moment
   }
   const Tensor reads[] = {momentum, residual, gradient};
   const double seconds =
-      job_.spec().costs->kernel("momentum_top_k", static_cast<double>(elements), k);
+      job_.spec.costs->kernel("momentum_top_k", static_cast<double>(elements), k);
   const auto operation = enqueue(compute_, "momentum_top_k", Activity::sparsify, -1, seconds, {},
                                  reads, std::move(launch));
   return {sent_of(operation, selected, gradient), result_of(operation, elements, offset, masked),
@@ -187,17 +186,17 @@ MomentumSelection WorkerRuntime::select_with_momentum_fused(const Tensor& moment
 }
 
 Tensor WorkerRuntime::scatter_mean(const Gathered& blocks) {
-  const double seconds = job_.spec().costs->scatter_add(blocks.selected());
+  const double seconds = job_.spec.costs->scatter_add(blocks.selected());
   const BufferRef buffer = new_buffer(blocks.dense_elements());
   std::function<void()> launch;
-  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec().weights, buffer);
+  if (buffer) launch = values_->scatter(*blocks.blocks(), job_.spec.weights, buffer);
   return result_of(
       enqueue(compute_, "scatter_add", Activity::sparsify, -1, seconds, {}, {}, std::move(launch)),
       blocks.dense_elements(), blocks.offset(), buffer);
 }
 
 Tensor WorkerRuntime::scatter(const Sparse& block) {
-  const double seconds = job_.spec().costs->scatter_add(block.selected());
+  const double seconds = job_.spec.costs->scatter_add(block.selected());
   const BufferRef buffer = new_buffer(block.dense_elements());
   return result_of(enqueue(compute_, "scatter_add", Activity::sparsify, -1, seconds, {},
                            std::span(&block.pairs(), 1),
@@ -207,7 +206,7 @@ Tensor WorkerRuntime::scatter(const Sparse& block) {
 
 Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) {
   const Tensor reads[] = {residual, sent.pairs(), kept.pairs()};
-  const double seconds = job_.spec().costs->scatter_add(sent.selected());
+  const double seconds = job_.spec.costs->scatter_add(sent.selected());
   const BufferRef buffer = new_buffer(residual.elements());
   return result_of(enqueue(compute_, "put_back", Activity::sparsify, -1, seconds, {}, reads,
                            buffer ? values_->put_back(residual, sent, kept, buffer) : nullptr),
@@ -216,8 +215,8 @@ Tensor WorkerRuntime::put_back(const Tensor& residual, const Sparse& sent, const
 
 void WorkerRuntime::compressed(const Tensor& residual, const Tensor& sent) {
   if (!values_) return;
-  job_.later_.when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
-    job_.later_.when_done(sent.producer(), [this, residual, sent, step] {
+  job_.later.when_done(residual.producer(), [this, residual, sent, step = steps_passed_] {
+    job_.later.when_done(sent.producer(), [this, residual, sent, step] {
       values_->compressed(step, residual, sent);
     });
   });
@@ -233,11 +232,11 @@ Tensor WorkerRuntime::copy_across(Stream& stream, const char* name, double secon
 }
 
 Tensor WorkerRuntime::copy_to_host(const Tensor& x) {
-  return copy_across(copy_out_, "device to host", job_.spec().costs->copy_d2h(x.bytes()), x);
+  return copy_across(copy_out_, "device to host", job_.spec.costs->copy_d2h(x.bytes()), x);
 }
 
 Tensor WorkerRuntime::copy_to_device(const Tensor& x) {
-  return copy_across(copy_in_, "host to device", job_.spec().costs->copy_h2d(x.bytes()), x);
+  return copy_across(copy_in_, "host to device", job_.spec.costs->copy_h2d(x.bytes()), x);
 }
 
 }  // namespace paceline

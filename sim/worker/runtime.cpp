@@ -34,26 +34,26 @@ class Delay final : public Completion {
 
 }  // namespace
 
-WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
+WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
     : job_(job),
-      clock_(job.clock_),
+      clock_(job.clock),
       compute_(clock_, *this, Recorder::compute),
-      time_(job.wire_),
-      passes_(job.pass_times_),
+      time_(job.wire),
+      passes_(job.pass_times),
       rank_(rank),
-      gpu_(job.spec().gpus[rank]),
-      node_host_(job.cluster_.host_of(job.cluster_.node_of(gpu_))),
-      speed_(job.cluster_.device(gpu_).speed),
+      gpu_(job.spec.gpus[rank]),
+      node_host_(job.cluster.host_of(job.cluster.node_of(gpu_))),
+      speed_(job.cluster.device(gpu_).speed),
       copy_in_(clock_, *this, Recorder::copy_in),
       copy_out_(clock_, *this, Recorder::copy_out),
       host_(clock_, *this, Recorder::host),
       server_calls_(job, rank, node_host_, time_.messages) {
-  if (job.spec().slow_while_sending > 0) time_.messages.listen(this);
+  if (job.spec.slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
-  if (job.graph_ != nullptr) {
-    values_ = std::make_unique<WorkerValues>(*job.graph_, *job.metrics_, *job.spec().values, rank,
-                                             model(), job.spec().steps, job.spec().accumulation);
-    initial = job.initial_;
+  if (job.graph != nullptr) {
+    values_ = std::make_unique<WorkerValues>(*job.graph, *job.metrics, *job.spec.values, rank,
+                                             model(), job.spec.steps, job.spec.accumulation);
+    initial = job.initial;
   }
   parameters_ = Tensor(this, model().elements, 0, {}, initial);
   passes_.begin_step(sample_step_factor());
@@ -63,7 +63,7 @@ WorkerRuntime::WorkerRuntime(Job& job, std::uint32_t rank)
 WorkerRuntime::~WorkerRuntime() = default;
 
 void WorkerRuntime::start() {
-  program_ = job_.spec().schedule.worker(*this);
+  program_ = job_.spec.schedule.worker(*this);
   auto& promise = program_.handle().promise();
   promise.executor = &clock_;
   promise.device = this;
@@ -103,7 +103,7 @@ Pending<> WorkerRuntime::spawn(Program program) {
 
 Pending<> WorkerRuntime::delay(double seconds) {
   const boost::intrusive_ptr<Delay> delay(new Delay);
-  clock_.after(seconds, Continuations::fire, job_.later_.keep([delay] { delay->finish(); }));
+  clock_.after(seconds, Continuations::fire, job_.later.keep([delay] { delay->finish(); }));
   return Pending<>(CompletionRef(delay));
 }
 
@@ -120,18 +120,18 @@ void WorkerRuntime::maybe_ended() {
   ended_ = true;
   end_date_ = clock_.now();
   time_.busy_again(end_date_);
-  job_.worker_ended();
+  job_.observer.worker_ended();
 }
 
 // ---- iterations
 // -----------------------------------------------------------------------------------------------
 
 double WorkerRuntime::weight() const {
-  return job_.spec().weights[rank_];
+  return job_.spec.weights[rank_];
 }
 
 double WorkerRuntime::sample_step_factor() {
-  const JobSpec& spec = job_.spec();
+  const JobSpec& spec = job_.spec;
   const double share = spec.batch_share.empty() ? 1.0 : spec.batch_share[rank_];
   return share * jitter_factor(spec.jitter, spec.p25_over_median, spec.p75_over_median, spec.seed,
                                rank_, static_cast<std::uint64_t>(steps_passed_));
@@ -142,11 +142,11 @@ void WorkerRuntime::step_done() {
   last_step_date_ = clock_.now();
   if (communicated_) ++rounds_;
   communicated_ = false;
-  const bool jitter = job_.spec().jitter.distribution != Jitter::Distribution::none;
+  const bool jitter = job_.spec.jitter.distribution != Jitter::Distribution::none;
   passes_.begin_step(jitter ? sample_step_factor() : passes_.factor());
-  if (steps_passed_ <= job_.log_.measured_until) at_last_ = totals();
-  if (steps_passed_ == job_.log_.measured_from) at_first_ = at_last_;
-  job_.step_passed(*this, steps_passed_);
+  if (steps_passed_ <= job_.log.measured_until) at_last_ = totals();
+  if (steps_passed_ == job_.log.measured_from) at_first_ = at_last_;
+  job_.observer.step_passed(*this, steps_passed_);
 }
 
 WorkerRuntime::Measured WorkerRuntime::totals() {
@@ -179,7 +179,7 @@ boost::intrusive_ptr<TimedOperation> WorkerRuntime::enqueue(Stream& stream, cons
                                                             double seconds, Range result,
                                                             std::span<const Tensor> reads,
                                                             std::function<void()> launch) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = name;
   operation->activity = activity;
   operation->tag = tag;
@@ -199,7 +199,7 @@ Tensor WorkerRuntime::result_of(const boost::intrusive_ptr<TimedOperation>& oper
 }
 
 BufferRef WorkerRuntime::new_buffer(std::int64_t elements) const {
-  return values_ ? BufferRef(new Buffer(*job_.graph_, static_cast<std::size_t>(elements)))
+  return values_ ? BufferRef(new Buffer(*job_.graph, static_cast<std::size_t>(elements)))
                  : BufferRef();
 }
 
@@ -231,15 +231,15 @@ void WorkerRuntime::operation_finished(Stream& stream, TimedOperation& operation
     time_.local.ended(now);
     if (&stream == &host_) time_.add(Activity::host, now - operation.started);
   }
-  if (job_.recorder_ != nullptr) record(stream, operation);
+  if (job_.recorder != nullptr) record(stream, operation);
 }
 
 void WorkerRuntime::record(const Stream& stream, const TimedOperation& operation) {
   std::string name = operation.name;
   if (operation.tag >= 0)
     name += " " + model().tensors[static_cast<std::size_t>(operation.tag)].name;
-  job_.recorder_->span(gpu_, stream.id(), std::move(name), to_string(operation.activity),
-                       operation.started, clock_.now());
+  job_.recorder->span(gpu_, stream.id(), std::move(name), to_string(operation.activity),
+                      operation.started, clock_.now());
 }
 
 void WorkerRuntime::wire_changed(bool on) {
@@ -253,7 +253,7 @@ void WorkerRuntime::set_straggling(double slowdown) {
 }
 
 void WorkerRuntime::update_rate() {
-  compute_.set_rate(speed_ / straggling_ * (on_wire_ > 0 ? 1 - job_.spec().slow_while_sending : 1));
+  compute_.set_rate(speed_ / straggling_ * (on_wire_ > 0 ? 1 - job_.spec.slow_while_sending : 1));
 }
 
 std::string WorkerRuntime::describe_waiting() const {

@@ -3,17 +3,18 @@
 #include <vector>
 
 #include "algorithms/worker.hpp"
-#include "sim/job.hpp"
+#include "sim/job_context.hpp"
 #include "sim/network/communication.hpp"
 #include "sim/server/calls.hpp"
 #include "sim/time/operation.hpp"
+#include "sim/time/time_account.hpp"
 
 namespace paceline {
 
 /// The Worker that schedules see, in simulated time.
 class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
  public:
-  WorkerRuntime(Job& job, std::uint32_t rank);
+  WorkerRuntime(JobContext& job, std::uint32_t rank);
   ~WorkerRuntime();
 
   void start();  ///< puts its program on the ready queue
@@ -21,12 +22,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   // Worker
   [[nodiscard]] std::size_t rank() const override { return rank_; }
-  [[nodiscard]] std::size_t world_size() const override { return job_.spec().gpus.size(); }
+  [[nodiscard]] std::size_t world_size() const override { return job_.spec.gpus.size(); }
   [[nodiscard]] double weight() const override;
-  [[nodiscard]] const ModelShape& model() const override { return job_.spec().model; }
+  [[nodiscard]] const ModelShape& model() const override { return job_.spec.model; }
   [[nodiscard]] double now() const override { return clock_.now(); }
-  [[nodiscard]] double payload_bytes() const override { return job_.spec().payload_bits / 8; }
-  [[nodiscard]] std::int64_t step_count() const override { return job_.spec().steps; }
+  [[nodiscard]] double payload_bytes() const override { return job_.spec.payload_bits / 8; }
+  [[nodiscard]] std::int64_t step_count() const override { return job_.spec.steps; }
   void step_done() override;
   [[nodiscard]] double learning_rate(std::int64_t step) const override {
     return job_.learning_rate(step);
@@ -60,7 +61,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor scatter(const Sparse& block) override;
   Tensor put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept) override;
   void compressed(const Tensor& residual, const Tensor& sent) override;
-  [[nodiscard]] Selector selector() const override { return job_.spec().selector; }
+  [[nodiscard]] Selector selector() const override { return job_.spec.selector; }
   [[nodiscard]] double select_s(double elements, double k, Selector selector) const override;
 
   Pending<Tensor> all_reduce_mean(const Tensor& tensor, SendOptions how) override;
@@ -68,16 +69,16 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
-    return job_.all_reduce_s(bytes);
+    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes);
   }
   [[nodiscard]] double all_gather_s(double bytes) const override {
-    return job_.all_gather_s(bytes);
+    return job_.plan(CollectiveKind::all_gather).closed_s(bytes);
   }
 
   Tensor copy_to_host(const Tensor& tensor) override;
   Tensor copy_to_device(const Tensor& tensor) override;
   [[nodiscard]] TensorDevice& host() override { return host_device_; }
-  [[nodiscard]] std::size_t server_count() const override { return job_.spec().servers.size(); }
+  [[nodiscard]] std::size_t server_count() const override { return job_.spec.servers.size(); }
   Pending<> push(const Shard& shard, const Tensor& tensor, SendOptions how) override {
     note_communication();
     return server_calls_.push(shard, tensor, bits(how), how.priority);
@@ -98,13 +99,9 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   void operation_started(Stream& stream, TimedOperation& operation) override;
   void operation_finished(Stream& stream, TimedOperation& operation) override;
 
-  // For the servers
-  [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
-  [[nodiscard]] Endpoint node_host() const { return node_host_; }
-  [[nodiscard]] WireTime& own_wire() { return time_.messages; }
-  [[nodiscard]] ServerCalls& server_calls() { return server_calls_; }
-
   // For the job
+  [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
+
   struct Measured {
     std::int64_t steps = 0;
     double since_s = 0;  ///< date of the first border
@@ -187,10 +184,10 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   C& join(CollectiveKind kind, std::int64_t offset, std::int64_t elements, double bits,
           const SendOptions& how);
   [[nodiscard]] double bits(const SendOptions& how) const {
-    return how.bits_per_element > 0 ? how.bits_per_element : job_.spec().payload_bits;
+    return how.bits_per_element > 0 ? how.bits_per_element : job_.spec.payload_bits;
   }
 
-  Job& job_;
+  JobContext& job_;
   Clock& clock_;
 
   // What every operation of the compute stream touches lies together.

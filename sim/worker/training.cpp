@@ -31,7 +31,7 @@ Pending<> WorkerRuntime::forward_piece(const ModelPasses::Piece& piece) {
 
 inline Pending<Tensor> WorkerRuntime::backward_piece(const ModelPasses::Piece& piece,
                                                      Range result) {
-  boost::intrusive_ptr<TimedOperation> operation = job_.pool_.make();
+  boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = "backward";
   operation->activity = Activity::backward;
   operation->tag = piece.tensor;
@@ -120,8 +120,7 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients,
 }
 
 double WorkerRuntime::clip_s(std::int64_t elements) const {
-  return job_.spec().clips ? job_.spec().costs->kernel("clip_norm", static_cast<double>(elements))
-                           : 0;
+  return job_.spec.clips ? job_.spec.costs->kernel("clip_norm", static_cast<double>(elements)) : 0;
 }
 
 // One step over all parts, each clipped by itself.
@@ -129,8 +128,8 @@ Pending<> WorkerRuntime::enqueue_update(std::int64_t elements, double clipping_s
                                         std::span<const Tensor> reads,
                                         std::function<void()> launch) {
   const double step =
-      job_.spec().costs->sgd_update(static_cast<double>(elements), job_.spec().momentum);
-  const double seconds = job_.spec().clips ? clipping_s + step : step;
+      job_.spec.costs->sgd_update(static_cast<double>(elements), job_.spec.momentum);
+  const double seconds = job_.spec.clips ? clipping_s + step : step;
   return Pending<>(CompletionRef(
       enqueue(compute_, "update", Activity::update, -1, seconds, {}, reads, std::move(launch))));
 }

@@ -216,6 +216,27 @@ TEST(Bounds, SelectionCostsWhatTheRunsTopKCosts) {
   EXPECT_GT(s_max("torch_legacy"), 1.5);
 }
 
+// N S / (servers B) with B the server's network port, also where the first worker sits beside it.
+TEST(Bounds, TheServerPortIsThatOfTheNetwork) {
+  const std::pair<const char*, const char*> bounds[] = {{"asgd", "own pull or server port"},
+                                                        {"dc-asgd", "own pull or server port"},
+                                                        {"ps-s-sgd", "server port"},
+                                                        {"od-sgd", "hidden exchange"}};
+  for (const auto& [schedule, name] : bounds) {
+    Json json = small();
+    json["schedule"] = schedule;
+    json["servers"] = 1;
+    const Prepared prepared = prepare(read_experiment(json, "test.json"));
+    const Cluster& cluster = *prepared.simulation.cluster;
+    const LinkId port = cluster.links_matching("switch-node0").at(0);
+    const double expected = 16 * 4 * 25557032.0 / cluster.links()[port].bandwidth;
+    const std::vector<EvaluatedBound> evaluated = paper_bounds(prepared.jobs.front(), cluster);
+    ASSERT_EQ(evaluated.front().name, name);
+    EXPECT_NEAR(*evaluated.front().iteration_s, expected, 1e-9 * expected) << schedule;
+    EXPECT_NEAR(*evaluated.front().iteration_s, 1.4116, 1e-4) << schedule;
+  }
+}
+
 TEST(Result, NamesTheSchedulesOwnSelectorAndWhatMessageSizesAre) {
   Json json = small();
   json["schedule"] = {{"name", "slgs-sgd"}, {"selector", "torch_legacy"}};

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace paceline {
+
+/// The iterations of a job as they went by: dates at which the last worker had passed each border.
+struct IterationLog {
+  std::vector<double> durations;  ///< the last kept ones, at most `kKept`
+  static constexpr std::size_t kKept = 4096;
+  std::int64_t completed = 0;
+  double last_measured_date = 0;
+  double first_date = 0;  ///< border where measuring began
+  double last_date = 0;
+  std::int64_t measured_from = 0;
+  std::int64_t measured_until =
+      0;  ///< the last border counted: before the drain of a pipelined schedule
+
+  /// The last worker has passed the border before step `border` now.
+  void passed(std::int64_t border, double now);
+};
+
+}  // namespace paceline

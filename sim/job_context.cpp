@@ -1,0 +1,37 @@
+#include "sim/job_context.hpp"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "sim/network/collective_plans.hpp"
+
+namespace paceline {
+
+JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& over, Recorder* to,
+                       TaskGraph* values, Observer& told)
+    : spec(std::move(job)),
+      cluster(on),
+      clock(by),
+      transport(over),
+      recorder(to),
+      observer(told),
+      pass_times(spec.model, spec.accumulation, spec.step_overhead_s),
+      graph(spec.values ? values : nullptr) {
+  if (spec.weights.empty())
+    spec.weights.assign(spec.gpus.size(), 1.0 / static_cast<double>(spec.gpus.size()));
+  for (std::size_t kind = 0; kind < kKinds; ++kind)
+    plans[kind] = std::make_unique<PreparedPlan>(
+        prepare_collective(static_cast<CollectiveKind>(kind), spec.all_reduce, spec.gpus, cluster));
+  if (graph == nullptr) return;
+  if (spec.values->micro_batches() != spec.accumulation)
+    throw std::invalid_argument(fmt::format("job '{}' accumulates {} micro-batches, its values {}",
+                                            spec.name, spec.accumulation,
+                                            spec.values->micro_batches()));
+  initial = new Buffer(*graph, spec.values->initial_parameters());
+  initial->lineage.version.set_all(0);
+  metrics =
+      std::make_unique<TrainingMetrics>(*graph, spec.gpus.size(), spec.evaluate_every, spec.steps);
+}
+
+}  // namespace paceline

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "platforms/cluster.hpp"
+#include "sim/iteration_log.hpp"
+#include "sim/job_spec.hpp"
+#include "sim/network/communication.hpp"
+#include "sim/time/operation.hpp"
+#include "sim/time/wire_time.hpp"
+#include "sim/trace.hpp"
+#include "sim/values/training_metrics.hpp"
+#include "sim/values/value_engine.hpp"
+#include "sim/worker/model_passes.hpp"
+
+namespace paceline {
+
+class ServerCalls;
+class ServerRuntime;
+class WorkerRuntime;
+
+/// What the workers and servers of one job have in common. They see nothing else of the job.
+struct JobContext {
+  /// What workers tell.
+  class Observer {
+   public:
+    virtual void step_passed(WorkerRuntime& worker, std::int64_t completed) = 0;
+    virtual void worker_ended() = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+
+  JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& over, Recorder* to,
+             TaskGraph* values, Observer& told);
+
+  [[nodiscard]] double learning_rate(std::int64_t step) const {
+    return spec.learning_rate ? spec.learning_rate(step) : 0;
+  }
+  [[nodiscard]] PreparedPlan& plan(CollectiveKind kind) {
+    return *plans[static_cast<std::size_t>(kind)];
+  }
+
+  JobSpec spec;
+  const Cluster& cluster;
+  Clock& clock;
+  Transport& transport;
+  Recorder* recorder;  ///< null: no trace
+  Observer& observer;
+  PassTimes pass_times;
+  OperationPool pool;
+  Continuations later;
+  WireTime wire;  ///< of the collectives, which all workers are in together
+  static constexpr std::size_t kKinds = 4;
+  std::array<std::unique_ptr<PreparedPlan>, kKinds> plans;  ///< by CollectiveKind
+  std::vector<std::unique_ptr<Channel>> channels;           ///< by communication stream
+  IterationLog log;
+  // The two ends of pushes and pulls; they enter themselves.
+  std::vector<ServerCalls*> calls;      ///< by rank
+  std::vector<ServerRuntime*> servers;  ///< by index
+
+  // Values; null in time-only runs.
+  TaskGraph* graph;
+  std::unique_ptr<TrainingMetrics> metrics;
+  BufferRef initial;
+};
+
+}  // namespace paceline

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace paceline {
+
+/// What a simulation says of a job, as it stands in the result of a run.
+struct JobFigures {
+  std::size_t workers = 0;
+  double iteration_time_s = 0;                ///< mean over the measured iterations
+  double median_s = 0, p25_s = 0, p75_s = 0;  ///< of single iterations
+  double total_time_s = 0;                    ///< of all steps, the extrapolated ones included
+  std::int64_t steps = 0;
+  std::int64_t simulated_steps = 0;
+  std::int64_t measured_from = 0;  ///< steps of the warm-up
+  double rounds = 0;               ///< communication rounds per worker, over all steps
+  double messages = 0;             ///< per worker and iteration (mean)
+  double sent_bytes = 0;           ///< per worker and iteration (mean)
+  double sent_bytes_max = 0;       ///< of the worker that sends most
+};
+
+/// Totals of one link.
+struct LinkUse {
+  std::string name;
+  double bytes = 0;  ///< per measured iteration of the first job
+  /// The largest it had in the measured iterations, left by background traffic; what link events
+  /// did to it included.
+  double bandwidth = 0;
+  double utilisation = 0;  ///< bytes / (bandwidth x time of an iteration)
+};
+
+}  // namespace paceline
