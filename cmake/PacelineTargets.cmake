@@ -51,6 +51,8 @@ function(paceline_together target)
     endforeach()
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  # A class of a header's may have members of private types: its file is then no longer the one compiled.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 endfunction()
 
 # paceline_library(<folder> [DEPS targets...] [SOURCES globs...] [APART files...]): the static library
