@@ -10,8 +10,8 @@
 #include "kernels/lrn/cuda.cuh"
 #include "kernels/lstm/cuda.cuh"
 #include "kernels/pool/cuda.cuh"
-#include "kernels/softmax_loss/cuda.cuh"
 #include "kernels/random.hpp"
+#include "kernels/softmax_loss/cuda.cuh"
 #include "tests/cuda/kernels_emulation.hpp"
 
 // The source of the layers' kernels, run on the CPU, against the reference.
