@@ -109,7 +109,8 @@ std::set<std::string> in_trace(const Case& c) {
   recorder.write(text);
   std::set<std::string> names;
   for (const Json& event : parse_json(text.str(), "trace").at("traceEvents")) {
-    if (event.at("ph") != "X" || event.at("tid").get<int>() >= Recorder::communication) continue;
+    if (event.at("ph") != "X" || event.at("tid").get<std::uint32_t>() >= Recorder::communication)
+      continue;
     std::string name = event.at("name");
     if (const auto tensor = name.find(" layer"); tensor != std::string::npos) name.resize(tensor);
     names.insert(name);
