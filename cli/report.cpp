@@ -104,7 +104,7 @@ std::string traffic_line(const RunResult& result) {
       job.message_sizes == "fixed" ? "" : fmt::format(" ({} sizes)", job.message_sizes),
       count_text(job.rounds), job.steps);
   if (!result.links.empty()) {
-    const LinkTotal& link = result.links.front();
+    const LinkUse& link = result.links.front();
     text += fmt::format("            busiest link {}: {:.1f} % of {}{}\n", link.name,
                         100 * link.utilisation, format_bandwidth(link.bandwidth),
                         result.other_jobs.empty() ? "" : ", traffic of all jobs");

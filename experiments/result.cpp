@@ -43,7 +43,7 @@ void fields(V& v, EvaluatedBound& b) {
 }
 
 template <class V>
-void fields(V& v, LinkTotal& l) {
+void fields(V& v, LinkUse& l) {
   v("name", l.name);
   v("bytes", l.bytes);
   v("bandwidth", l.bandwidth);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.hpp"
+#include "sim/link_use.hpp"
 #include "sim/training_log.hpp"
 
 namespace paceline {
@@ -43,13 +44,6 @@ struct EvaluatedBound {
   std::string over;               ///< what `speedup` refers to
   std::optional<bool> exceeded;   ///< absent: not compared
   std::optional<bool> reference;  ///< true: of another way to run it, never exceeded
-};
-
-struct LinkTotal {
-  std::string name;
-  double bytes = 0;  ///< per iteration
-  double bandwidth = 0;
-  double utilisation = 0;
 };
 
 /// Lower estimate of the memory of one GPU.
@@ -156,7 +150,7 @@ struct RunResult {
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;
   std::uint64_t events = 0;
-  std::vector<LinkTotal> links;  ///< the busiest ones
+  std::vector<LinkUse> links;  ///< the busiest ones
   std::vector<std::string> warnings;
   std::uint64_t seed = 0;
   std::string version;

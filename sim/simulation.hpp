@@ -8,8 +8,9 @@
 
 #include "platforms/cluster.hpp"
 #include "sim/job.hpp"
-#include "sim/trace.hpp"
+#include "sim/link_use.hpp"
 #include "sim/network/transport.hpp"
+#include "sim/trace.hpp"
 #include "sim/values/checkpoint.hpp"
 
 namespace paceline {
@@ -23,15 +24,6 @@ struct SimulationSpec {
   bool extrapolate = true;                       ///< stop when a steady state is recognised
   /// With values: called after every iteration of the first job.
   std::function<void(const TrainingProgress&)> progress{};
-};
-
-/// Totals of one link.
-struct LinkUse {
-  std::string name;
-  double bytes = 0;        ///< per measured iteration of the first job
-  double bandwidth = 0;    ///< the largest it had in the measured iterations, left by background
-                           ///< traffic; what link events did to it included
-  double utilisation = 0;  ///< bytes / (bandwidth x time of an iteration)
 };
 
 struct JobResult {
