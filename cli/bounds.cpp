@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <memory>
 
 #include "commands.hpp"
@@ -53,19 +52,19 @@ void run(const BoundsOptions& options) {
   const std::vector<Floor> floors = expected_floors(job, cluster);
   const std::vector<EvaluatedBound> bounds = paper_bounds(job, cluster);
   const std::optional<Floor> reference = dense_reference(job, cluster);
-  if (options.output.json) {
-    std::cout << bounds_json(job, floors, bounds, reference).dump(2) << '\n';
-    return;
-  }
-  std::cout << fmt::format(
-      "{}, {} workers on {}\n{}: {}\n\n{}", job.model, job.spec.gpus.size(), cluster.name(),
-      job.spec.schedule.name, job.spec.schedule.description,
-      bounds_report(floors, bounds, nullptr, reference ? &*reference : nullptr));
-  if (!job.spec.schedule.rounds_formula.empty())
-    std::cout << fmt::format("\n  communication rounds in T iterations on N workers: {}\n",
-                             job.spec.schedule.rounds_formula);
-  for (const ProfileUse& profile : job.profiles)
-    std::cout << fmt::format("  profile: {}\n", profile.description);
+  const auto table = [&] {
+    std::string lines =
+        fmt::format("{}, {} workers on {}\n{}: {}\n\n{}", job.model, job.spec.gpus.size(),
+                    cluster.name(), job.spec.schedule.name, job.spec.schedule.description,
+                    bounds_report(floors, bounds, nullptr, reference ? &*reference : nullptr));
+    if (!job.spec.schedule.rounds_formula.empty())
+      lines += fmt::format("\n  communication rounds in T iterations on N workers: {}\n",
+                           job.spec.schedule.rounds_formula);
+    for (const ProfileUse& profile : job.profiles)
+      lines += fmt::format("  profile: {}\n", profile.description);
+    return lines;
+  };
+  options.output.print({table, [&] { return bounds_json(job, floors, bounds, reference); }});
 }
 
 }  // namespace

@@ -4,16 +4,15 @@
 
 namespace paceline {
 
-// Each adds one sub-command, whose callback does the work and throws InputError, CheckFailed, ...
-void add_run(CLI::App& app);
-void add_compare(CLI::App& app);
-void add_bounds(CLI::App& app);
-void add_complexity(CLI::App& app);
-void add_list(CLI::App& app);
-void add_show(CLI::App& app);
-void add_fit(CLI::App& app);
-void add_plot(CLI::App& app);
-void add_calibrate(CLI::App& app);  // for the help only
+/// Adds one sub-command, whose callback does the work and throws InputError, CheckFailed, ...
+using AddCommand = void(CLI::App& app);
+
+// A command is a file of its own and its name here.
+AddCommand add_run, add_compare, add_bounds, add_complexity, add_list, add_show, add_fit, add_plot,
+    add_calibrate;  // the last for the help only
+inline constexpr AddCommand* kCommands[]{add_run,        add_compare, add_bounds,
+                                         add_complexity, add_list,    add_show,
+                                         add_fit,        add_plot,    add_calibrate};
 
 /// Becomes `paceline-calibrate`, which lies beside this program, with everything after "calibrate":
 /// `arguments` is argv from there on. Throws std::runtime_error if it cannot be started.

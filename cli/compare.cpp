@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <memory>
 #include <thread>
 
@@ -45,10 +44,9 @@ void run(const CompareOptions& options) {
   settings.progress = comparison_progress();
   const Comparison comparison = compare(text.json, text.file, axes, settings);
   end_progress();
-  if (options.output.json)
-    std::cout << to_json(comparison).dump(2) << '\n';
-  else
-    std::cout << (options.output.csv ? comparison_csv(comparison) : comparison_report(comparison));
+  options.output.print({[&] { return comparison_report(comparison); },
+                        [&] { return to_json(comparison); },
+                        [&] { return comparison_csv(comparison); }});
 }
 
 }  // namespace

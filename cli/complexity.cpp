@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <iostream>
 #include <memory>
 #include <thread>
 
@@ -64,21 +63,20 @@ void run(const Options& options) {
   for (const std::int64_t n : options.measure.worker_counts)
     if (n < 2) throw InputError("--worker-counts: expected 2 or more");
   const Complexity complexity = measure_complexity(options.measure, options.jobs);
-  if (options.output.json) {
-    std::cout << to_json(complexity).dump(2) << '\n';
-    return;
-  }
-  std::cout << "counted: the reference case (experiment reference-wfbp: ResNet-50, 102.2 MB of "
-               "gradients in fp32)\nlog-log slopes, per worker; theory: its value at the same "
-               "points\n"
-            << slopes_table(complexity) << "\ncounted over T\n"
-            << points_table(complexity.over_iterations) << "\ncounted over N\n"
-            << points_table(complexity.over_workers)
-            << fmt::format(
-                   "\n  k = T^(1/4) / N^(3/4), the integer below, 1 at least; 'simulated' "
-                   "iterations are counted, then their cycle is repeated\n  the papers' k = "
-                   "{:.0f} on N = {:.0f} lies outside the rule below T = {:.0f}\n",
-                   complexity.paper_period, complexity.paper_workers, complexity.paper_period_from);
+  const auto table = [&] {
+    return "counted: the reference case (experiment reference-wfbp: ResNet-50, 102.2 MB of "
+           "gradients in fp32)\nlog-log slopes, per worker; theory: its value at the same "
+           "points\n" +
+           slopes_table(complexity) + "\ncounted over T\n" +
+           points_table(complexity.over_iterations) + "\ncounted over N\n" +
+           points_table(complexity.over_workers) +
+           fmt::format(
+               "\n  k = T^(1/4) / N^(3/4), the integer below, 1 at least; 'simulated' "
+               "iterations are counted, then their cycle is repeated\n  the papers' k = "
+               "{:.0f} on N = {:.0f} lies outside the rule below T = {:.0f}\n",
+               complexity.paper_period, complexity.paper_workers, complexity.paper_period_from);
+  };
+  options.output.print({table, [&] { return to_json(complexity); }});
 }
 
 }  // namespace

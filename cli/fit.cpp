@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <memory>
 
 #include "calibrate/analytic/fit.hpp"
@@ -29,27 +28,33 @@ Json law_json(const FittedLaw& fitted) {
 }
 
 void run(const FitOptions& options) {
-  Json json = Json::array();
-  for (const LawSet& set : committed_laws()) {
-    const std::vector<FittedLaw> laws =
-        options.folder.empty() ? set.laws : fit_deepbench(options.folder, set.column, set.ceilings);
-    if (!options.output.json) {
-      std::cout << fmt::format(
+  std::vector<LawSet> sets = committed_laws();
+  if (!options.folder.empty())
+    for (LawSet& set : sets) set.laws = fit_deepbench(options.folder, set.column, set.ceilings);
+  const auto table = [&] {
+    std::string text;
+    for (const LawSet& set : sets)
+      text += fmt::format(
           "{}: ceilings {:.4g} TFLOP/s and {:.4g} GB/s\n"
           "seconds = exp(constant) (FLOPs / ceiling)^compute (bytes / ceiling)^memory "
           "steps^steps\n{}\n",
           set.gpu, set.ceilings.sgemm_flops / 1e12, set.ceilings.memory_bandwidth / 1e9,
-          fit_table(laws));
-      continue;
+          fit_table(set.laws));
+    return text;
+  };
+  const auto json = [&] {
+    Json all = Json::array();
+    for (const LawSet& set : sets) {
+      Json item{{"gpu", set.gpu},
+                {"sgemm_flops", set.ceilings.sgemm_flops},
+                {"memory_bandwidth", set.ceilings.memory_bandwidth}};
+      item["laws"] = Json::array();
+      for (const FittedLaw& law : set.laws) item["laws"].push_back(law_json(law));
+      all.push_back(std::move(item));
     }
-    Json item{{"gpu", set.gpu},
-              {"sgemm_flops", set.ceilings.sgemm_flops},
-              {"memory_bandwidth", set.ceilings.memory_bandwidth}};
-    item["laws"] = Json::array();
-    for (const FittedLaw& law : laws) item["laws"].push_back(law_json(law));
-    json.push_back(std::move(item));
-  }
-  if (options.output.json) std::cout << json.dump(2) << '\n';
+    return all;
+  };
+  options.output.print({table, json});
 }
 
 }  // namespace

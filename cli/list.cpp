@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <memory>
 
 #include "algorithms/registry.hpp"
@@ -119,34 +118,40 @@ struct ListOptions {
   OutputOptions output;
 };
 
-void run(const ListOptions& options) {
-  const Listing list = listing(options.kind);
-  if (options.output.json) {
-    Json rows = Json::array();
-    for (const auto& row : list.rows) {
-      Json item;
-      for (std::size_t i = 0; i < list.keys.size(); ++i) item[list.keys[i]] = row[i];
-      rows.push_back(std::move(item));
-    }
-    std::cout << rows.dump(2) << '\n';
-    return;
+Json as_json(const Listing& list) {
+  Json rows = Json::array();
+  for (const auto& row : list.rows) {
+    Json item;
+    for (std::size_t i = 0; i < list.keys.size(); ++i) item[list.keys[i]] = row[i];
+    rows.push_back(std::move(item));
   }
-  if (options.output.csv) {
-    std::cout << csv_line(list.keys);
-    for (const auto& row : list.rows) std::cout << csv_line(row);
-    return;
-  }
+  return rows;
+}
+
+std::string as_csv(const Listing& list) {
+  std::string text = csv_line(list.keys);
+  for (const auto& row : list.rows) text += csv_line(row);
+  return text;
+}
+
+std::string as_table(const Listing& list) {
   Table table;
   for (const std::string& key : list.keys) table.column(key);
   for (const auto& row : list.rows) table.row(row);
   const std::size_t width =
       terminal().width > 0 ? static_cast<std::size_t>(terminal().width) : kWidthOfAPipe;
   const std::string whole = table.text(), cut = table.text(0, width);
-  std::cout << cut;
-  if (cut != whole)
-    std::cout << fmt::format(
-        "\nshortened to {} columns: --json and --csv give all of it, 'paceline show NAME' one\n",
-        width);
+  if (cut == whole) return whole;
+  return cut + fmt::format(
+                   "\nshortened to {} columns: --json and --csv give all of it, 'paceline show "
+                   "NAME' one\n",
+                   width);
+}
+
+void run(const ListOptions& options) {
+  const Listing list = listing(options.kind);
+  options.output.print({[&] { return as_table(list); }, [&] { return as_json(list); },
+                        [&] { return as_csv(list); }});
 }
 
 }  // namespace

@@ -47,15 +47,7 @@ int main(int argc, char** argv) {
       "  paceline compare first-question\n"
       "  paceline run --help\n"
       "  paceline calibrate --device cuda:0 --model resnet50 --batch 32");
-  paceline::add_run(app);
-  paceline::add_compare(app);
-  paceline::add_bounds(app);
-  paceline::add_complexity(app);
-  paceline::add_list(app);
-  paceline::add_show(app);
-  paceline::add_fit(app);
-  paceline::add_plot(app);
-  paceline::add_calibrate(app);
+  for (paceline::AddCommand* add : paceline::kCommands) add(app);
   try {
     if (argc == 1) {
       std::cout << app.help();

@@ -1,6 +1,7 @@
 #include "options.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
@@ -9,13 +10,14 @@
 
 #include "base/error.hpp"
 #include "experiments/axes.hpp"
+#include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
 
 ExperimentOptions::ExperimentOptions(CLI::App& command) {
   command.add_option("experiment", file_,
                      "experiment file, result file, or name of a shipped experiment");
-  const auto flag = [&](const char* name, auto& value, const char* help) {
+  const auto flag = [&](const char* name, auto& value, const std::string& help) {
     CLI::Option* option = command.add_option(name, value, help);
     option->group("Experiment (overrides the file)");
     if constexpr (std::is_same_v<decltype(value), std::optional<std::int64_t>&>)
@@ -28,8 +30,7 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("-s,--schedule", schedule_, "schedule and options: NAME[:KEY=VALUE]... (s-sgd)");
   flag("-p,--profile", profile_, "times: analytic, a shipped profile, or a file (analytic)");
   flag("--all-reduce", all_reduce_,
-       "ring, double_binary_tree[:chunks=N], halving_doubling or "
-       "hierarchical (ring)");
+       fmt::format("{} (ring); double_binary_tree:chunks=N", fmt::join(all_reduce_names(), ", ")));
   flag("--precision", precision_, "gradients on the wire: fp32 or fp16 (fp32)");
   flag("--accumulation", accumulation_, "micro-batches per step (1)");
   flag("--optimizer", optimizer_, "sgd or momentum (momentum)");
@@ -98,13 +99,6 @@ const CLI::Validator& whole_number() {
       },
       "");
   return validator;
-}
-
-void OutputOptions::add_to(CLI::App& command, bool with_csv) {
-  auto* as_json = command.add_flag("--json", json, "print JSON instead of a table");
-  if (with_csv)
-    command.add_flag("--csv", csv, "print comma-separated values instead of a table")
-        ->excludes(as_json);
 }
 
 }  // namespace paceline

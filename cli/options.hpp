@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "answer.hpp"
 #include "experiments/shipped.hpp"
 
 namespace paceline {
@@ -45,12 +46,5 @@ void put(Json& json, const char* key, const std::optional<T>& value) {
 }
 
 inline constexpr unsigned kMostJobs = 4096;  ///< processes at a time
-
-/// How a command prints: a table unless asked for something else.
-struct OutputOptions {
-  bool json = false;
-  bool csv = false;
-  void add_to(CLI::App& command, bool with_csv);
-};
 
 }  // namespace paceline

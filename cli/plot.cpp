@@ -1,21 +1,17 @@
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <iostream>
 #include <memory>
 #include <set>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "cli/plot/png.hpp"
+#include "cli/plot/svg_plot.hpp"
 #include "commands.hpp"
 #include "experiments/over_seeds.hpp"
-#include "experiments/svg_plot.hpp"
 #include "experiments/training.hpp"
 #include "report.hpp"
 #include "training_report.hpp"
@@ -152,39 +148,12 @@ PlotSeries series_of(const SeedGroup& group, const PlotCommand& command) {
   return series;
 }
 
-// rsvg-convert (librsvg2-bin) makes the PNG, twice as large as the SVG says: sharp on any screen.
-void save_png(const std::string& file, const std::string& svg) {
-  const std::string drawing = fmt::format("{}.{}.svg", file, ::getpid()),
-                    picture = fmt::format("{}.{}.png", file, ::getpid());
-  save_text(drawing, svg);
-  std::vector<std::string> words{"rsvg-convert", "--zoom", "2", "--output", picture, drawing};
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  pid_t pid = 0;
-  const int failure =
-      ::posix_spawnp(&pid, arguments[0], nullptr, nullptr, arguments.data(), environ);
-  int status = 0;
-  if (failure == 0)
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-  std::filesystem::remove(drawing);
-  if (failure != 0)
-    throw InputError(
-        fmt::format("--out {}: a PNG needs rsvg-convert (librsvg2-bin): {}; an SVG "
-                    "needs nothing",
-                    file, std::strerror(failure)));
-  const bool made = status == 0 && std::filesystem::exists(picture);
-  if (made) save_text(file, read_file(picture));
-  std::filesystem::remove(picture);
-  if (!made) throw std::runtime_error(fmt::format("{}: rsvg-convert failed", file));
-}
-
 void save_picture(const std::string& file, const std::string& svg) {
-  if (file.ends_with(".png"))
-    save_png(file, svg);
-  else
-    save_text(file, svg);
+  try {
+    save_text(file, file.ends_with(".png") ? png_of(svg) : svg);
+  } catch (const NoConverter& error) {
+    throw InputError(fmt::format("--out {}: {}; an SVG needs nothing", file, error.what()));
+  }
 }
 
 void check_ending(const std::string& file) {

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <iostream>
 #include <memory>
 
 #include "base/error.hpp"
@@ -99,9 +98,10 @@ void run(const RunOptions& options) {
                  recorder->size(), recorder->dropped());
   }
   if (!options.metrics.empty()) save_text(options.metrics, metrics_csv(result));
-  std::cout << (options.output.json
-                    ? to_json(result).dump(2) + "\n"
-                    : run_report(result, disturbances(experiment.cluster, experiment.jitter)));
+  const auto table = [&] {
+    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+  };
+  options.output.print({table, [&] { return to_json(result); }});
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <filesystem>
-#include <iostream>
 #include <map>
 #include <memory>
 
@@ -38,12 +37,7 @@ bool is_path(const std::string& name) {
   return name.ends_with(".json") || name.find('/') != std::string::npos;
 }
 
-void show_model(const ShowOptions& options) {
-  const Model model = find_model(options.name);
-  if (options.output.json) {
-    std::cout << write_model(model).dump(2) << '\n';
-    return;
-  }
+std::string model_table(const Model& model) {
   Table table;
   table.column("operation");
   table.column("kind");
@@ -57,11 +51,16 @@ void show_model(const ShowOptions& options) {
          fmt::format("{:.2f}", operation.forward_flops / 1e6),
          fmt::format("{:.2f}",
                      (operation.backward_data_flops + operation.backward_weight_flops) / 1e6)});
-  std::cout << fmt::format(
+  return fmt::format(
       "{}: {} parameters in {} tensors; forward {} FLOP, backward {} FLOP per sample\n{}\n\n{}",
       model.title().empty() ? model.name() : model.title(), model.parameters(),
       model.tensors().size(), format_count(model.forward_flops()),
       format_count(model.backward_flops()), model.notes(), table.text());
+}
+
+void show_model(const ShowOptions& options) {
+  const Model model = find_model(options.name);
+  options.output.print({[&] { return model_table(model); }, [&] { return write_model(model); }});
 }
 
 // Between GPUs: every kind of way, how many pairs take it, alpha and B.
@@ -109,20 +108,15 @@ std::string network_text(const ClusterSpec& spec, const Cluster& cluster) {
   return text;
 }
 
-void show_cluster(const ShowOptions& options) {
-  const ClusterSpec spec = load_cluster_spec(options.name, options.set);
-  if (options.output.json) {
-    std::cout << write_cluster(spec).dump(2) << '\n';
-    return;
-  }
+std::string cluster_table(const ClusterSpec& spec) {
   const Cluster cluster = build_cluster(spec);
-  std::cout << fmt::format("{}{}\n{} GPUs in {} nodes, {}{}\n", spec.name,
-                           spec.description.empty() ? "" : ": " + spec.description, cluster.gpus(),
-                           cluster.nodes(), spec.network.topology.kind(),
-                           network_text(spec, cluster));
+  std::string text =
+      fmt::format("{}{}\n{} GPUs in {} nodes, {}{}\n", spec.name,
+                  spec.description.empty() ? "" : ": " + spec.description, cluster.gpus(),
+                  cluster.nodes(), spec.network.topology.kind(), network_text(spec, cluster));
   for (const std::string& line : disturbances(spec, spec.jitter))
-    std::cout << "disturbed: " << line << '\n';
-  std::cout << '\n';
+    text += "disturbed: " + line + '\n';
+  text += '\n';
   Table groups;
   for (const char* header : {"nodes", "count", "GPUs each", "GPU", "speed", "memory"})
     groups.column(header);
@@ -133,21 +127,22 @@ void show_cluster(const ShowOptions& options) {
                 group.gpus > 0 ? format_bytes(cluster.device(gpu).memory_bytes) : ""});
     gpu += group.count * group.gpus;
   }
-  std::cout << groups.text() << '\n' << ways(cluster).text();
-  if (!spec.sources.empty()) std::cout << "\nsources\n";
+  text += groups.text() + '\n' + ways(cluster).text();
+  if (!spec.sources.empty()) text += "\nsources\n";
   for (const auto& [subject, source] : spec.sources)
-    std::cout << fmt::format("  {}: {}\n", subject, source);
+    text += fmt::format("  {}: {}\n", subject, source);
+  return text;
 }
 
-void show_profile(const ShowOptions& options) {
-  const Profile profile = load_profile(options.name);
-  if (options.output.json) {
-    std::cout << profile_json(profile).dump(2) << '\n';
-    return;
-  }
-  std::cout << fmt::format("{}: {} on {}, {}\n{}\nsigma {:.0f} % of a step\n\n",
-                           to_string(profile.source), profile.model, profile.device,
-                           profile.precision, profile.description, 100 * profile.uncertainty);
+void show_cluster(const ShowOptions& options) {
+  const ClusterSpec spec = load_cluster_spec(options.name, options.set);
+  options.output.print({[&] { return cluster_table(spec); }, [&] { return write_cluster(spec); }});
+}
+
+std::string profile_table(const Profile& profile) {
+  std::string text = fmt::format("{}: {} on {}, {}\n{}\nsigma {:.0f} % of a step\n\n",
+                                 to_string(profile.source), profile.model, profile.device,
+                                 profile.precision, profile.description, 100 * profile.uncertainty);
   Table table;
   for (const char* header : {"batch", "forward", "backward", "layers"})
     table.column(header, Align::right);
@@ -163,25 +158,33 @@ void show_profile(const ShowOptions& options) {
     table.row({times.batch ? std::to_string(*times.batch) : "not stated", forward, backward,
                times.layers.empty() ? "whole net" : std::to_string(times.layers.size())});
   }
-  std::cout << table.text();
+  return text + table.text();
+}
+
+void show_profile(const ShowOptions& options) {
+  const Profile profile = load_profile(options.name);
+  options.output.print(
+      {[&] { return profile_table(profile); }, [&] { return profile_json(profile); }});
 }
 
 void show_algorithm(const ShowOptions& options) {
   const ScheduleEntry& entry = find_schedule(options.name);
-  if (options.output.json)
-    std::cout << Json{{"name", entry.name},
-                      {"title", entry.title},
-                      {"options", entry.options},
-                      {"paper", entry.paper}}
-                     .dump(2)
-              << '\n';
-  else
-    std::cout << fmt::format("{}: {}\n\noptions  {}\npaper    {}\n", entry.name, entry.title,
-                             entry.options, entry.paper);
+  const auto table = [&] {
+    return fmt::format("{}: {}\n\noptions  {}\npaper    {}\n", entry.name, entry.title,
+                       entry.options, entry.paper);
+  };
+  const auto json = [&] {
+    return Json{{"name", entry.name},
+                {"title", entry.title},
+                {"options", entry.options},
+                {"paper", entry.paper}};
+  };
+  options.output.print({table, json});
 }
 
 void show_experiment(const ShowOptions& options) {
-  std::cout << load_experiment(options.name).json.dump(2) << '\n';
+  const Json json = load_experiment(options.name).json;
+  options.output.print({[&] { return json.dump(2) + '\n'; }, [&] { return json; }});
 }
 
 void show_gpu(const ShowOptions& options) {
@@ -195,12 +198,14 @@ void show_gpu(const ShowOptions& options) {
                   {"memory_bytes", gpu.memory_bytes},
                   {"memory_bandwidth", gpu.memory_bandwidth},
                   {"source", gpu.source}};
-  if (options.output.json)
-    std::cout << json.dump(2) << '\n';
-  else
+  const auto table = [&] {
+    std::string text;
     for (const auto& [key, value] : json.items())
-      std::cout << fmt::format("{:<20}{}\n", key,
-                               value.is_string() ? value.get<std::string>() : value.dump());
+      text += fmt::format("{:<20}{}\n", key,
+                          value.is_string() ? value.get<std::string>() : value.dump());
+    return text;
+  };
+  options.output.print({table, [&] { return json; }});
 }
 
 struct Kind {

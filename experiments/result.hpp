@@ -7,6 +7,7 @@
 
 #include "base/json.hpp"
 #include "sim/job_figures.hpp"
+#include "sim/link_use.hpp"
 #include "sim/training_log.hpp"
 
 namespace paceline {

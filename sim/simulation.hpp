@@ -9,6 +9,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/job_figures.hpp"
 #include "sim/job_spec.hpp"
+#include "sim/link_use.hpp"
 #include "sim/network/message_sizes.hpp"
 #include "sim/network/transport.hpp"
 #include "sim/time/time_account.hpp"

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "experiments/svg_plot.hpp"
+#include "cli/plot/svg_plot.hpp"
 
 namespace paceline {
 namespace {

@@ -1,4 +1,4 @@
-#include "experiments/svg_plot.hpp"
+#include "cli/plot/svg_plot.hpp"
 
 #include <fmt/format.h>
 
