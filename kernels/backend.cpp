@@ -7,8 +7,17 @@
 #include "base/error.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/cuda_module.hpp"
+#include "kernels/operations/reference.hpp"
 
 namespace paceline::kernels {
+
+void apply(Backend& on, const PointwiseCall& call, Inputs in, Outputs out) {
+  on.apply(call, in, out);
+}
+
+void Backend::apply(const PointwiseCall& call, Inputs in, Outputs out) {
+  reference::apply(call, in, out);
+}
 
 void Backend::error_feedback_top_k(double scale, std::span<const float> gradient,
                                    std::span<float> residual, SparseOutput out) {

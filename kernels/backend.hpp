@@ -12,6 +12,7 @@
 #include "kernels/blend.hpp"
 #include "kernels/layer.hpp"
 #include "kernels/low_rank.hpp"
+#include "kernels/operations/call.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/quantize.hpp"
 #include "kernels/shapes.hpp"
@@ -58,6 +59,9 @@ class Backend {
   virtual void read(const Activation& activation, std::span<float> host) = 0;
   /// sum += term: gradients of an activation that several layers read.
   virtual void accumulate(const Activation& term, Activation& sum) = 0;
+
+  /// A pointwise operation of operations/list.hpp.
+  virtual void apply(const PointwiseCall& call, Inputs in, Outputs out);
 
   // optimizer.hpp
   virtual void sgd_step(const SgdOptions& options, std::span<const float> gradient,

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/operations/update.hpp"
+
 // Updates of a flat parameter vector. All spans of one call have equal length.
 namespace paceline::kernels {
 
@@ -13,16 +15,6 @@ struct SgdOptions {
   double momentum = 0;
   double weight_decay = 0;
   bool nesterov = false;
-};
-
-/// Loshchilov & Hutter, "Decoupled weight decay regularization": w *= 1 - lr*wd; m, v exponential
-/// means of g and g^2; w -= lr * (m/(1-beta1^t)) / (sqrt(v/(1-beta2^t)) + epsilon).
-struct AdamWOptions {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 1e-2;
 };
 
 namespace reference {

@@ -10,7 +10,7 @@ BELOW = {
     "models": {"base", "kernels"},
     "platforms": {"base"},
     "calibrate": {"base", "kernels", "models", "platforms"},
-    "algorithms": {"base"},
+    "algorithms": {"base", "kernels/operations"},
     "sim": {"base", "kernels", "models", "platforms", "calibrate", "algorithms"},
     "experiments": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
     "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
@@ -33,7 +33,8 @@ def check(files):
             if target.startswith("../"):
                 yield file.finding(match.start(1), "include-path", f'"{target}": write "folder/header.hpp"')
             folder = target.split("/")[0]
-            if folder in BELOW and folder != file.folder and folder not in BELOW[file.folder]:
+            below = BELOW[file.folder] | {file.folder}
+            if folder in BELOW and folder not in below and target.rpartition("/")[0] not in below:
                 allowed = ", ".join(sorted(BELOW[file.folder])) or "nothing"
                 yield file.finding(match.start(1), "folder",
                                    f"{file.folder}/ may include {allowed} of ours, not \"{target}\"")
