@@ -78,7 +78,6 @@ class Training {
     std::vector<std::vector<float>> weights(engines_.size(), initial_), gradients = weights;
     std::vector<float> mean(initial_.size());
     const auto share = 1.0F / static_cast<float>(engines_.size());
-    Operands host(host_backend());
     return processor_s([&] {
       for (std::int64_t step = 0; step < job.steps; ++step) {
         for (std::size_t w = 0; w < engines_.size(); ++w) {
@@ -90,7 +89,7 @@ class Training {
         for (const std::vector<float>& gradient : gradients)
           for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += share * gradient[i];
         for (std::size_t w = 0; w < engines_.size(); ++w)
-          job.values->update(host, 0.01, mean, velocities_[w], weights[w]);
+          job.values->update(host_backend(), 0.01, mean, velocities_[w], weights[w]);
       }
     });
   }

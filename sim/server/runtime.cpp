@@ -175,8 +175,8 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
     Floats& velocity = velocity_[weights.offset()];
     if (!velocity) {
       const bool kept = job_.spec.values->momentum() > 0;
-      velocity = job_.graph->ledger().floats(
-          std::vector<float>(kept ? static_cast<std::size_t>(weights.elements()) : 0));
+      velocity =
+          job_.graph->ledger().floats(kept ? static_cast<std::size_t>(weights.elements()) : 0);
     }
     result = new_buffer(weights.elements());
     launch = values_->new_version(
@@ -185,8 +185,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
                          [engine = job_.spec.values, velocity, rate = learning_rate(step)](
                              auto in, std::span<float> out) {
                            std::copy(in[0].begin(), in[0].end(), out.begin());
-                           Operands host(host_backend());
-                           engine->update(host, rate, in[1], *velocity, out);
+                           engine->update(host_backend(), rate, in[1], velocity->change(), out);
                          }));
   }
   // Weights, gradient and, with momentum, velocity are read; weights and velocity written.

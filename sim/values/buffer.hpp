@@ -16,15 +16,13 @@ namespace paceline {
 /// Only the simulated clock's thread touches anything but the contents of `data`.
 class Buffer final : public Values {
  public:
-  /// `data` stays empty until the task that writes it runs (which gives it its size): the
-  /// simulation may be hundreds of tasks ahead of the values. Zeros if it is read without having
-  /// been written.
-  Buffer(TaskGraph& graph, std::size_t elements)
-      : data(graph.ledger().floats()), elements_(elements) {}
-  Buffer(TaskGraph& graph, std::vector<float> values)
-      : data(graph.ledger().floats(std::move(values))), elements_(data->size()) {}
+  /// `data` takes no memory until the task that writes it runs: the simulation may be hundreds of
+  /// tasks ahead of the values. Zeros if it is read without having been written.
+  Buffer(TaskGraph& graph, std::size_t elements) : data(graph.ledger().floats(elements)) {}
+  Buffer(TaskGraph& graph, const std::vector<float>& values)
+      : data(graph.ledger().floats(values)) {}
 
-  [[nodiscard]] std::size_t elements() const { return elements_; }
+  [[nodiscard]] std::size_t elements() const { return data->size(); }
 
   Floats data;
   TaskGraph::Ref written;  ///< the task that writes the contents
@@ -38,9 +36,6 @@ class Buffer final : public Values {
   void note_reader(const Strand* strand, const TaskGraph::Ref& task) {
     if (in_place_of != nullptr && in_place_of != strand) readers.push_back(task);
   }
-
- private:
-  std::size_t elements_;
 };
 
 /// The data of a Sparse.
@@ -62,13 +57,14 @@ using SparseBufferRef = boost::intrusive_ptr<SparseBuffer>;
 class View {
  public:
   explicit View(const Tensor& tensor)
-      : offset_(static_cast<std::size_t>(tensor.values_offset())),
-        size_(static_cast<std::size_t>(tensor.elements())) {
-    const auto& buffer = *static_cast<Buffer*>(tensor.values().get());
-    data_ = buffer.data;
-    if (!buffer.written && data_->empty()) data_->resize(buffer.elements());
+      : data_(static_cast<Buffer*>(tensor.values().get())->data),
+        offset_(static_cast<std::size_t>(tensor.values_offset())),
+        size_(static_cast<std::size_t>(tensor.elements())) {}
+  /// In the host's memory (null) or a device's.
+  [[nodiscard]] std::span<const float> read(DeviceMemory* where = nullptr) const {
+    return data_->read(where, offset_, size_);
   }
-  [[nodiscard]] std::span<const float> read() const { return {data_->data() + offset_, size_}; }
+  [[nodiscard]] DeviceMemory* device() const { return data_->device_of(offset_, size_); }
 
  private:
   Floats data_;

@@ -4,16 +4,86 @@
 
 #include "kernels/quantize.hpp"
 #include "kernels/sparsify.hpp"
+#include "sim/values/compute_device.hpp"
 
 namespace paceline {
 namespace {
 
-std::vector<float> rounded_to_fp16(std::span<const float> values) {
+void round_to_fp16(std::span<const float> values, std::span<float> rounded) {
   std::vector<std::uint16_t> packed(values.size());
-  std::vector<float> rounded(values.size());
   kernels::reference::pack_fp16(values, packed);
   kernels::reference::unpack_fp16(packed, rounded);
-  return rounded;
+}
+
+struct Mean {
+  std::vector<View> inputs;
+  std::vector<double> weights;
+  Floats out;
+  bool half;  // inputs are rounded to fp16
+};
+
+void add_up_on_host(const Mean& mean) {
+  std::vector<float> rounded;
+  const std::span<float> out = mean.out->write();
+  std::fill(out.begin(), out.end(), 0.0F);
+  for (std::size_t w = 0; w < mean.inputs.size(); ++w) {
+    std::span<const float> in = mean.inputs[w].read();
+    if (mean.half) {
+      rounded.resize(in.size());
+      round_to_fp16(in, rounded);
+      in = rounded;
+    }
+    const auto weight = static_cast<float>(mean.weights[w]);
+    for (std::size_t i = 0; i < in.size(); ++i) out[i] += weight * in[i];
+  }
+}
+
+// The same bits without a way over the host.
+void add_up_on(DeviceMemory& device, const Mean& mean) {
+  std::vector<std::span<const float>> inputs;
+  for (const View& input : mean.inputs) inputs.push_back(input.read(&device));
+  const std::span<float> out = mean.out->write(&device);
+  HostDeviceVector<float> rounded(mean.half ? out.size() : 0);
+  HostDeviceVector<std::int32_t> packed(mean.half ? (out.size() + 1) / 2 : 0);  // two a word
+  const std::span<float> fp32 = rounded.write(&device);
+  const std::span<std::uint16_t> fp16{
+      reinterpret_cast<std::uint16_t*>(packed.write(&device).data()), fp32.size()};
+  device.run([&](kernels::Backend& on) {
+    on.fill(0, out);
+    for (std::size_t w = 0; w < inputs.size(); ++w) {
+      if (mean.half) {
+        on.pack_fp16(inputs[w], fp16);
+        on.unpack_fp16(fp16, fp32);
+      }
+      on.axpy(mean.weights[w], mean.half ? fp32 : inputs[w], out);
+    }
+  });
+}
+
+// The device whose memory holds all of them; null: not all are in one.
+DeviceMemory* device_of(const std::vector<View>& inputs) {
+  DeviceMemory* const device = inputs.front().device();
+  for (const View& input : inputs)
+    if (input.device() != device) return nullptr;
+  return device;
+}
+
+// Pairs in the host's memory.
+struct Pairs {
+  std::vector<std::int32_t> indices;
+  std::vector<float> values;
+};
+
+// The pairs that a merge of two blocks keeps, k at most.
+Pairs merged(const Pairs& a, const Pairs& b, std::int64_t k) {
+  Pairs kept;
+  kept.indices.resize(static_cast<std::size_t>(k));
+  kept.values.resize(static_cast<std::size_t>(k));
+  const auto count = static_cast<std::size_t>(kernels::reference::merge_top_k(
+      {a.indices, a.values}, {b.indices, b.values}, {kept.indices, kept.values}));
+  kept.indices.resize(count);
+  kept.values.resize(count);
+  return kept;
 }
 
 }  // namespace
@@ -22,7 +92,7 @@ Tensor as_sent(TaskGraph* graph, const Tensor& tensor, double bits) {
   if (!tensor.values() || bits != 16) return tensor;
   const BufferRef result(new Buffer(*graph, static_cast<std::size_t>(tensor.elements())));
   result->written = graph->post(
-      [input = View(tensor), out = result->data] { *out = rounded_to_fp16(input.read()); },
+      [input = View(tensor), out = result->data] { round_to_fp16(input.read(), out->write()); },
       {buffer_of(tensor).written});
   buffer_of(tensor).note_reader(nullptr, result->written);
   inherit(*result, tensor);
@@ -33,18 +103,11 @@ BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
                       const std::vector<double>& weights, double bits) {
   const BufferRef result(new Buffer(graph, static_cast<std::size_t>(inputs.front().elements())));
   result->written = graph.post(
-      [inputs = views(inputs), weights, out = result->data, half = bits == 16] {
-        std::vector<float> rounded;
-        out->assign(inputs.front().read().size(), 0.0F);
-        for (std::size_t w = 0; w < inputs.size(); ++w) {
-          std::span<const float> in = inputs[w].read();
-          if (half) {
-            rounded = rounded_to_fp16(in);
-            in = rounded;
-          }
-          const auto weight = static_cast<float>(weights[w]);
-          for (std::size_t i = 0; i < in.size(); ++i) (*out)[i] += weight * in[i];
-        }
+      [mean = Mean{views(inputs), weights, result->data, bits == 16}] {
+        if (DeviceMemory* const device = device_of(mean.inputs))
+          add_up_on(*device, mean);
+        else
+          add_up_on_host(mean);
       },
       written(inputs));
   note_readers(inputs, nullptr, result->written);
@@ -64,25 +127,17 @@ SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
   }
   result->written = graph.post(
       [data, weights, k, out = result->data] {
-        std::vector<SparseData> held;
+        std::vector<Pairs> held;
         for (std::size_t w = 0; w < data.size(); ++w) {
-          held.push_back(*data[w]);
+          const auto indices = data[w]->indices.read();
+          const auto values = data[w]->values.read();
+          held.push_back({{indices.begin(), indices.end()}, {values.begin(), values.end()}});
           for (float& value : held.back().values) value *= static_cast<float>(weights[w]);
         }
         for (std::size_t distance = 1; distance < held.size(); distance *= 2)
-          for (std::size_t r = 0; r + distance < held.size(); r += 2 * distance) {
-            SparseData merged;
-            merged.indices.resize(static_cast<std::size_t>(k));
-            merged.values.resize(static_cast<std::size_t>(k));
-            const SparseData& a = held[r];
-            const SparseData& b = held[r + distance];
-            const std::int64_t count = kernels::reference::merge_top_k(
-                {a.indices, a.values}, {b.indices, b.values}, {merged.indices, merged.values});
-            merged.indices.resize(static_cast<std::size_t>(count));
-            merged.values.resize(static_cast<std::size_t>(count));
-            held[r] = std::move(merged);
-          }
-        *out = std::move(held.front());
+          for (std::size_t r = 0; r + distance < held.size(); r += 2 * distance)
+            held[r] = merged(held[r], held[r + distance], k);
+        out->set(held.front().indices, held.front().values);
       },
       std::move(after));
   return result;

@@ -4,7 +4,7 @@
 
 #include "sim/values/buffer.hpp"
 
-// What the network makes of values: on the host, whatever the workers compute on.
+// What the network makes of values.
 namespace paceline {
 
 /// What arrives of a tensor that is sent with so many bits an element: with 16 rounded to fp16. Any
@@ -13,7 +13,8 @@ namespace paceline {
 Tensor as_sent(TaskGraph* graph, const Tensor& tensor, double bits);
 
 /// Weighted mean of the workers' tensors in rank order (the same bits whatever the algorithm or the
-/// fidelity). With 16 bits each input is rounded to fp16 first, as it is on the wire.
+/// fidelity or the device). With 16 bits each input is rounded to fp16 first, as it is on the wire.
+/// Where the inputs are: on a device if it holds all of them, else on the host.
 BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
                       const std::vector<double>& weights, double bits);
 

@@ -22,14 +22,14 @@ void Evaluations::passed(std::int64_t step, std::size_t rank, const Tensor& mode
   if (open.models.empty()) {
     open.models.resize(shares_.size());
     for (std::size_t w = 0; w < shares_.size(); ++w)
-      open.states.push_back(graph_.ledger().floats());
+      open.states.push_back(
+          graph_.ledger().floats(static_cast<std::size_t>(values.engine().state_elements())));
   }
   // The handle keeps these very weights, whatever the worker does next; they may still be under
   // way.
   open.models[rank] = model;
   open.after.push_back(values.strand().post([&engine = values.engine(), state = open.states[rank]] {
-    state->resize(static_cast<std::size_t>(engine.state_elements()));
-    engine.read_state(*state);
+    engine.read_state(state->write());
   }));
 }
 
@@ -53,8 +53,8 @@ void Evaluations::post(Open open) {
   std::vector<TaskGraph::Ref> after = std::move(open.after);
   after.push_back(last_);
   for (const Tensor& model : open.models) after.push_back(buffer_of(model).written);
-  const BufferRef mean = reduce_mean(graph_, open.models, shares_, 32);
-  after.push_back(mean->written);
+  const BufferRef average = reduce_mean(graph_, open.models, shares_, 32);
+  after.push_back(average->written);
   for (const Tensor& shard : open.served) after.push_back(buffer_of(shard).written);
   std::vector<View> of_workers, of_servers;
   for (const Tensor& model : open.models) of_workers.emplace_back(model);
@@ -62,26 +62,32 @@ void Evaluations::post(Open open) {
   std::vector<std::int64_t> offsets;
   for (const Tensor& shard : open.served) offsets.push_back(shard.offset());
   last_ = graph_.post(
-      [engine = engine_, point = open.point, mean = mean->data, of_workers, of_servers, offsets,
+      [engine = engine_, point = open.point, data = average->data, of_workers, of_servers, offsets,
        states = open.states] {
+        const std::span<const float> mean = data->read();
         double distance = 0, norm = 0;
-        for (const float x : *mean) norm += static_cast<double>(x) * x;
-        for (const View& view : of_workers)
-          for (std::size_t i = 0; i < mean->size(); ++i) {
-            const double d = static_cast<double>(view.read()[i]) - (*mean)[i];
+        for (const float x : mean) norm += static_cast<double>(x) * x;
+        for (const View& view : of_workers) {
+          const std::span<const float> own = view.read();
+          for (std::size_t i = 0; i < mean.size(); ++i) {
+            const double d = static_cast<double>(own[i]) - mean[i];
             distance += d * d;
           }
+        }
         point->spread = norm == 0 ? 0 : distance / norm / static_cast<double>(of_workers.size());
         // The weights that a parameter server holds are the model; the workers' are what they
         // compute on.
-        std::vector<float> weights = *mean;
-        for (std::size_t s = 0; s < of_servers.size(); ++s)
-          std::copy(of_servers[s].read().begin(), of_servers[s].read().end(),
-                    weights.begin() + offsets[s]);
+        std::vector<float> weights(mean.begin(), mean.end());
+        for (std::size_t s = 0; s < of_servers.size(); ++s) {
+          const std::span<const float> shard = of_servers[s].read();
+          std::copy(shard.begin(), shard.end(), weights.begin() + offsets[s]);
+        }
         std::vector<float> state(states.front()->size(), 0.0F);
-        for (const Floats& own : states)
+        for (const Floats& one : states) {
+          const std::span<const float> own = one->read();
           for (std::size_t i = 0; i < state.size(); ++i)
-            state[i] += (*own)[i] / static_cast<float>(states.size());
+            state[i] += own[i] / static_cast<float>(states.size());
+        }
         const Evaluation result = engine->evaluate(weights, state);
         point->loss = result.loss;
         point->accuracy = result.accuracy;

@@ -21,9 +21,16 @@ bool freed(const auto& memory) {
 
 }  // namespace
 
-Floats Ledger::floats(std::vector<float> values) {
-  auto memory = std::make_shared<std::vector<float>>(std::move(values));
-  keep(std::weak_ptr<std::vector<float>>(memory));
+Floats Ledger::floats(std::size_t size) {
+  return kept(std::make_shared<HostDeviceVector<float>>(size));
+}
+
+Floats Ledger::floats(const std::vector<float>& values) {
+  return kept(std::make_shared<HostDeviceVector<float>>(values));
+}
+
+Floats Ledger::kept(Floats memory) {
+  keep(std::weak_ptr<HostDeviceVector<float>>(memory));
   return memory;
 }
 
@@ -70,10 +77,10 @@ void Ledger::save(ArchiveWriter& archive) const {
     archive.put(entry.number);
     archive.put<std::uint8_t>(static_cast<std::uint8_t>(entry.memory.index()));
     if (const auto* floats = std::get_if<0>(&entry.memory)) {
-      archive.put(*floats->lock());
+      floats->lock()->save(archive);
     } else if (const auto* sparse = std::get_if<1>(&entry.memory)) {
-      archive.put(sparse->lock()->indices);
-      archive.put(sparse->lock()->values);
+      sparse->lock()->indices.save(archive);
+      sparse->lock()->values.save(archive);
     } else {
       const auto& record = std::get<2>(entry.memory);
       archive.put<std::uint64_t>(record.bytes);
@@ -98,10 +105,10 @@ void Ledger::load(ArchiveReader& archive) {
     const auto kind = archive.get<std::uint8_t>();
     expect(kind == entry.memory.index(), kind, entry.memory.index());
     if (const auto* floats = std::get_if<0>(&entry.memory)) {
-      archive.get(*floats->lock());
+      floats->lock()->load(archive);
     } else if (const auto* sparse = std::get_if<1>(&entry.memory)) {
-      archive.get(sparse->lock()->indices);
-      archive.get(sparse->lock()->values);
+      sparse->lock()->indices.load(archive);
+      sparse->lock()->values.load(archive);
     } else {
       const auto& record = std::get<2>(entry.memory);
       const auto bytes = archive.get<std::uint64_t>();

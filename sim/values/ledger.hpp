@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -7,16 +8,27 @@
 #include <variant>
 #include <vector>
 
-#include "sim/values/archive.hpp"
+#include "sim/values/host_device_vector.hpp"
 
 namespace paceline {
 
-using Floats = std::shared_ptr<std::vector<float>>;
+using Floats = std::shared_ptr<HostDeviceVector<float>>;
 
 /// Selected entries as (index, value), indices ascending.
 struct SparseData {
-  std::vector<std::int32_t> indices;
-  std::vector<float> values;
+  HostDeviceVector<std::int32_t> indices;
+  HostDeviceVector<float> values;
+
+  void resize(std::size_t count) {
+    indices.reset(count);
+    values.reset(count);
+  }
+  /// In the host's memory.
+  void set(const std::vector<std::int32_t>& new_indices, const std::vector<float>& new_values) {
+    resize(new_indices.size());
+    std::copy(new_indices.begin(), new_indices.end(), indices.write().begin());
+    std::copy(new_values.begin(), new_values.end(), values.write().begin());
+  }
 };
 
 /// What a checkpoint has to hold of the values: all memory that tasks write, numbered in the order
@@ -36,7 +48,8 @@ class Ledger {
     ~Part() = default;
   };
 
-  [[nodiscard]] Floats floats(std::vector<float> values = {});
+  [[nodiscard]] Floats floats(std::size_t size);
+  [[nodiscard]] Floats floats(const std::vector<float>& values);
   [[nodiscard]] std::shared_ptr<SparseData> sparse();
   template <class T>
   [[nodiscard]] std::shared_ptr<T> record(T value) {
@@ -70,11 +83,13 @@ class Ledger {
     std::weak_ptr<void> memory;
     std::size_t bytes;
   };
-  using Memory = std::variant<std::weak_ptr<std::vector<float>>, std::weak_ptr<SparseData>, Record>;
+  using Memory =
+      std::variant<std::weak_ptr<HostDeviceVector<float>>, std::weak_ptr<SparseData>, Record>;
   struct Entry {
     std::uint64_t number;
     Memory memory;
   };
+  Floats kept(Floats memory);
   void keep(Memory memory);
   void forget_freed();
 

@@ -22,43 +22,6 @@ FeedOptions feed_options(const TrainingOptions& options, std::size_t rank) {
   return feed;
 }
 
-// Backends on a device keep their own copy of the flat vectors; on the CPU the caller's memory is
-// used as it is.
-class Mirror {
- public:
-  Mirror(kernels::Backend& backend, std::int64_t elements)
-      : backend_(backend), on_host_(backend.on_host()) {
-    if (!on_host_) memory_ = kernels::Array<float>(backend, static_cast<std::size_t>(elements));
-  }
-  std::span<const float> to_device(std::span<const float> host) {
-    return to_device(host, 0, static_cast<std::int64_t>(host.size()));
-  }
-  /// Brings `count` elements from `offset` on up to date; the others stay as they were brought.
-  std::span<const float> to_device(std::span<const float> host, std::int64_t offset,
-                                   std::int64_t count) {
-    if (on_host_) return host;
-    backend_.copy_from_host(memory_.data() + offset, host.data() + offset,
-                            static_cast<std::size_t>(count) * sizeof(float));
-    return memory_.span();
-  }
-  [[nodiscard]] std::span<float> device(std::span<float> host) const {
-    return on_host_ ? host : memory_.span();
-  }
-  [[nodiscard]] std::span<const float> device(std::span<const float> host) const {
-    return on_host_ ? host : memory_.span();
-  }
-  void to_host(std::span<float> host, std::int64_t offset, std::int64_t count) {
-    if (on_host_) return;
-    backend_.copy_to_host(host.data() + offset, memory_.data() + offset,
-                          static_cast<std::size_t>(count) * sizeof(float));
-  }
-
- private:
-  kernels::Backend& backend_;
-  bool on_host_;
-  kernels::Array<float> memory_;
-};
-
 class NetworkWorker final : public WorkerEngine {
  public:
   NetworkWorker(const Model& model, const Dataset& data, std::vector<std::int64_t> samples,
@@ -68,11 +31,7 @@ class NetworkWorker final : public WorkerEngine {
         backend_(kernels::make_backend(options.backend)),
         network_(model, *backend_, options.batch),
         feed_(data, std::move(samples), feed_options(options, rank)),
-        parameters_(*backend_, network_.parameters()),
-        gradient_(*backend_, network_.parameters()),
-        times_(rank) {
-    for (const ModelTensor& tensor : model.tensors()) elements_.push_back(tensor.elements());
-  }
+        times_(rank) {}
 
   void load(std::int64_t step, std::int64_t micro) override {
     if (micro == 0) times_.loading(step);
@@ -84,19 +43,11 @@ class NetworkWorker final : public WorkerEngine {
     // Dropout masks differ by worker and step.
     const std::uint64_t seed = options_.seed * 0x9e3779b97f4a7c15ULL +
                                static_cast<std::uint64_t>(step) * 1'000'003 + rank_;
-    const std::int64_t begin = network_.offset(from);
-    network_.forward(from, to,
-                     parameters_.to_device(parameters, begin, network_.offset(to) - begin), true,
-                     seed);
+    network_.forward(from, to, parameters, true, seed);
   }
   void backward(std::uint32_t from, std::uint32_t to, std::span<const float> parameters,
                 std::span<float> gradient) override {
-    // The forward pass has brought these parameters to the device.
-    network_.backward(from, to, parameters_.device(parameters), gradient_.device(gradient));
-    for (std::uint32_t p = from; p < to; ++p) {
-      const std::size_t tensor = network_.backward_order()[p];
-      gradient_.to_host(gradient, network_.offset(tensor), elements_[tensor]);
-    }
+    network_.backward(from, to, parameters, gradient);
   }
   [[nodiscard]] float loss() const override { return network_.loss(); }
   [[nodiscard]] std::int64_t state_elements() const override { return network_.state_elements(); }
@@ -110,8 +61,6 @@ class NetworkWorker final : public WorkerEngine {
   std::unique_ptr<kernels::Backend> backend_;
   Network network_;
   Feed feed_;
-  Mirror parameters_, gradient_;
-  std::vector<std::int64_t> elements_;
   Batch batch_;
   StepTimes times_;
 };
@@ -142,14 +91,18 @@ class NetworkEngine final : public ValueEngine {
     if (!evaluator_) {
       backend_ = kernels::make_backend(options_.backend);
       evaluator_ = std::make_unique<Network>(model_, *backend_, evaluation_batch_);
-      weights_ = std::make_unique<Mirror>(*backend_, evaluator_->parameters());
+      if (!backend_->on_host()) weights_ = kernels::Array<float>(*backend_, parameters.size());
     }
     if (data_->sequential())
       evaluator_->forget();  // hidden states depend on the batch: they start afresh
     else
       evaluator_->write_state(state);
     Feed feed = Feed::in_order(*data_, Split::test, evaluation_batch_);
-    const std::span<const float> weights = weights_->to_device(parameters);
+    std::span<const float> weights = parameters;
+    if (!backend_->on_host()) {
+      backend_->copy_from_host(weights_.data(), parameters.data(), parameters.size_bytes());
+      weights = weights_;
+    }
     Evaluation result;
     double rows = 0;
     for (std::int64_t b = 0; b < evaluation_batches_; ++b) {
@@ -164,19 +117,23 @@ class NetworkEngine final : public ValueEngine {
     return result;
   }
 
-  void update(Operands& on, double learning_rate, std::span<const float> gradient,
+  [[nodiscard]] std::shared_ptr<DeviceMemory> device_memory() override {
+    if (!memory_ && kernels::cuda_device_number(options_.backend) >= 0)
+      memory_ = std::make_shared<DeviceMemory>(kernels::make_backend(options_.backend));
+    return memory_;
+  }
+  void update(kernels::Backend& on, double learning_rate, std::span<const float> gradient,
               std::span<float> velocity, std::span<float> parameters) const override {
     kernels::SgdOptions sgd = sgd_;
     sgd.learning_rate = learning_rate;
-    std::vector<float> clipped;
+    kernels::Array<float> clipped;
     if (options_.clip_norm > 0) {
-      clipped.assign(gradient.begin(), gradient.end());
-      on.backend().clip_norm(options_.clip_norm, on.change(std::span<float>(clipped)));
-      on.done();
+      clipped = kernels::Array<float>(on, gradient.size());
+      on.copy(clipped.data(), gradient.data(), gradient.size_bytes());
+      on.clip_norm(options_.clip_norm, clipped.span());
       gradient = clipped;
     }
-    on.backend().sgd_step(sgd, on.read(gradient), on.change(velocity), on.change(parameters));
-    on.done();
+    on.sgd_step(sgd, gradient, velocity, parameters);
   }
   [[nodiscard]] double momentum() const override { return options_.momentum; }
   [[nodiscard]] std::int64_t micro_batches() const override { return options_.micro_batches; }
@@ -186,11 +143,12 @@ class NetworkEngine final : public ValueEngine {
   std::shared_ptr<const Dataset> data_;
   TrainingOptions options_;
   std::vector<std::vector<std::int64_t>> shards_;
+  std::shared_ptr<DeviceMemory> memory_;
   kernels::SgdOptions sgd_;
   std::int64_t evaluation_batch_ = 1, evaluation_batches_ = 1;
   std::unique_ptr<kernels::Backend> backend_;
   std::unique_ptr<Network> evaluator_;
-  std::unique_ptr<Mirror> weights_;
+  kernels::Array<float> weights_;  // on a device
   Batch batch_;
 };
 

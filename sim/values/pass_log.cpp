@@ -43,12 +43,16 @@ void PassLog::piece(Kind kind, std::uint32_t from, std::uint32_t to,
 }
 
 void PassLog::repeat(WorkerEngine& engine) const {
-  std::vector<float> weights = first_, gradient(first_.size());
+  kernels::Backend& on = engine.backend();
+  const kernels::Array<float> weights(on, first_.size()), gradient(on, first_.size());
+  const auto set = [&](std::size_t offset, const std::vector<float>& values) {
+    on.copy_from_host(weights.data() + offset, values.data(), values.size() * sizeof(float));
+  };
+  on.fill(0, gradient);
+  set(0, first_);
   engine.write_state(state_);
   for (const Piece& piece : pieces_) {
-    for (const Change& change : piece.changes)
-      std::copy(change.values.begin(), change.values.end(),
-                weights.begin() + static_cast<std::ptrdiff_t>(change.offset));
+    for (const Change& change : piece.changes) set(change.offset, change.values);
     if (piece.kind == Kind::backward) {
       engine.backward(piece.from, piece.to, weights, gradient);
       continue;
@@ -59,6 +63,7 @@ void PassLog::repeat(WorkerEngine& engine) const {
     }
     engine.forward(piece.from, piece.to, weights, step_);
   }
+  on.synchronize();
 }
 
 void PassLog::save(ArchiveWriter& archive) const {

@@ -45,8 +45,10 @@ void TrainingMetrics::compressed(std::int64_t step, const Tensor& residual, cons
   add(
       step, residual,
       [pairs = buffer.data](std::vector<double>& x) {
-        for (std::size_t i = 0; i < pairs->indices.size(); ++i)
-          x[static_cast<std::size_t>(pairs->indices[i])] += static_cast<double>(pairs->values[i]);
+        const auto indices = pairs->indices.read();
+        const auto values = pairs->values.read();
+        for (std::size_t i = 0; i < indices.size(); ++i)
+          x[static_cast<std::size_t>(indices[i])] += static_cast<double>(values[i]);
       },
       buffer.written, buffer.data);
 }

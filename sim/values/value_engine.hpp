@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "sim/values/operands.hpp"
+#include "sim/values/compute_device.hpp"
 #include "sim/values/task_graph.hpp"
 
 namespace paceline {
 
 /// One worker's training computation on real values. Called on the worker's strand only, in the
 /// order of simulated starts. Positions are those of ModelShape: tensors in forward order, and in
-/// backward order.
+/// backward order. Parameters and gradients are in the memory of backend().
 class WorkerEngine {
  public:
   virtual ~WorkerEngine() = default;
@@ -29,7 +29,6 @@ class WorkerEngine {
   [[nodiscard]] virtual std::int64_t state_elements() const = 0;
   virtual void read_state(std::span<float> state) const = 0;
   virtual void write_state(std::span<const float> state) = 0;
-  /// Where the worker's operations on vectors run.
   [[nodiscard]] virtual kernels::Backend& backend() { return host_backend(); }
 };
 
@@ -48,9 +47,13 @@ class ValueEngine {
   /// Runs on any thread, one call at a time. `state`: the mean of the workers'.
   virtual Evaluation evaluate(std::span<const float> parameters, std::span<const float> state) = 0;
 
-  /// The optimiser, SGD with momentum (Nesterov) and weight decay, on a part of the parameters: on
-  /// a worker's device or a server's host. `velocity` may be empty without momentum.
-  virtual void update(Operands& on, double learning_rate, std::span<const float> gradient,
+  /// The memory of the GPU that all workers' backends compute in; null: the host's.
+  [[nodiscard]] virtual std::shared_ptr<DeviceMemory> device_memory() { return nullptr; }
+
+  /// The optimiser, SGD with momentum (Nesterov) and weight decay, on a part of the parameters, in
+  /// the memory of `on`: a worker's backend or a server's host. `velocity` may be empty without
+  /// momentum.
+  virtual void update(kernels::Backend& on, double learning_rate, std::span<const float> gradient,
                       std::span<float> velocity, std::span<float> parameters) const = 0;
   [[nodiscard]] virtual double momentum() const = 0;
   /// Per step, each with samples of its own; must be the job's accumulation.

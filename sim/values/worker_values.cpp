@@ -1,7 +1,5 @@
 #include "sim/values/worker_values.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
@@ -9,135 +7,47 @@
 namespace paceline {
 namespace {
 
-struct Selecting {
-  Operands& operands;
-  Selector selector;
-  std::int64_t k;
-  std::uint64_t seed;
-};
-
-// residual += factor * gradient; what is selected of it moves to `pairs`.
-void select_from(const Selecting& how, double factor, std::span<const float> gradient,
-                 std::vector<float>& residual, SparseData& pairs) {
-  Operands& operands = how.operands;
-  kernels::Backend& on = operands.backend();
-  const auto n = static_cast<std::int64_t>(residual.size());
-  const std::span<const float> g = operands.read(gradient);
-  const std::span<float> all = operands.change(std::span<float>(residual));
-  const auto pairs_of = [&](std::int64_t count) -> kernels::SparseOutput {
-    pairs.indices.resize(static_cast<std::size_t>(count));
-    pairs.values.resize(static_cast<std::size_t>(count));
-    return {operands.write(std::span<std::int32_t>(pairs.indices)),
-            operands.write(std::span<float>(pairs.values))};
-  };
-  const bool sampled = how.selector == Selector::dgc_sample;
-  if (sampled || how.selector == Selector::gaussian_k) {
-    on.axpy(factor, g, all);
-    const float threshold =
-        sampled ? on.sampled_threshold(all, how.k, std::min<std::int64_t>(100, n), how.seed)
-                : on.gaussian_threshold(all, how.k);
-    const kernels::SparseOutput out = pairs_of(on.count_reaching(all, threshold));
-    on.select_reaching(all, threshold, out);
-    on.clear_at(out.indices, all);
-  } else {
-    on.error_feedback_top_k(factor, g, all, pairs_of(std::min(how.k, n)));
-  }
-  operands.done();
+ComputeDeviceRef device_of(const std::shared_ptr<WorkerEngine>& engine,
+                           std::shared_ptr<DeviceMemory> memory) {
+  // Memory of the backend may be held for longer than the worker is there.
+  return std::make_shared<ComputeDevice>(ComputeDevice{
+      std::shared_ptr<kernels::Backend>(engine, &engine->backend()), std::move(memory)});
 }
 
-// They keep the engine whose backend they are of.
-std::shared_ptr<Operands> operands_of(const std::shared_ptr<WorkerEngine>& engine) {
-  struct Kept {
-    std::shared_ptr<WorkerEngine> engine;
-    Operands operands;
-  };
-  const auto kept = std::make_shared<Kept>(Kept{engine, Operands(engine->backend())});
-  return {kept, &kept->operands};
+// to[at...] = from in the device's memory, without a copy of all that `from` is of.
+void copy(const View& from, HostDeviceVector<float>& to, std::size_t at, const ComputeDevice& on) {
+  DeviceMemory* const where = on.memory.get();
+  if (where != nullptr && from.device() == nullptr) {
+    const std::span<const float> host = from.read();
+    on.backend->copy_from_host(to.write(where, at, host.size()).data(), host.data(),
+                               host.size_bytes());
+  } else {
+    const std::span<const float> here = from.read(where);
+    on.backend->copy(to.write(where, at, here.size()).data(), here.data(), here.size_bytes());
+  }
 }
 
 }  // namespace
 
-DeviceValues::Launch DeviceValues::compute(std::vector<Tensor> reads, BufferRef result,
-                                           ValueFunction f) {
-  for (const Tensor& read : reads)
-    if (!read.values()) throw std::logic_error("an operation reads a tensor without values");
-  return [this, reads = std::move(reads), result = std::move(result), f = std::move(f)] {
-    result->written = strand_.post(
-        [inputs = views(reads), out = result->data, elements = result->elements(), f] {
-          out->resize(elements);
-          std::vector<std::span<const float>> spans;
-          for (const View& input : inputs) spans.push_back(input.read());
-          f(spans, *out);
-        },
-        written(reads));
-    note_readers(reads, &strand_, result->written);
-    for (const Tensor& read : reads) inherit(*result, read);
-  };
-}
-
-void DeviceValues::note_applied(const Versions& weights, const Tensor& gradient) {
-  const std::int64_t from = gradient.offset(), count = gradient.elements();
-  const std::int64_t read_at = buffer_of(gradient).lineage.read_at.newest(from, count);
-  if (read_at != Versions::kNone) metrics_.applied(weights.newest(from, count) - read_at);
-}
-
-DeviceValues::Launch DeviceValues::new_version(const Tensor& weights, const Tensor& gradient,
-                                               BufferRef result, Launch launch) {
-  return [this, weights, gradient, result = std::move(result), launch = std::move(launch)] {
-    launch();
-    const Versions& before = buffer_of(weights).lineage.version;
-    note_applied(before, gradient);
-    result->lineage.version.set_all(before.newest(weights.offset(), weights.elements()) + 1);
-  };
-}
-
-DeviceValues::Launch DeviceValues::apply(const kernels::Call& call, std::vector<Tensor> reads,
-                                         std::vector<BufferRef> results,
-                                         std::shared_ptr<Operands> on) {
-  for (const Tensor& read : reads)
-    if (!read.values()) throw std::logic_error("an operation reads a tensor without values");
-  return [this, call, reads = std::move(reads), results = std::move(results), on = std::move(on)] {
-    std::vector<std::pair<Floats, std::size_t>> data;
-    for (const BufferRef& result : results) data.emplace_back(result->data, result->elements());
-    const TaskGraph::Ref task = strand_.post(
-        [call, inputs = views(reads), data, on] {
-          Operands host(host_backend());
-          Operands& operands = on ? *on : host;
-          std::vector<std::span<const float>> in;
-          std::vector<std::span<float>> out;
-          for (const View& input : inputs) in.push_back(operands.read(input.read()));
-          for (const auto& [floats, elements] : data) {
-            floats->resize(elements);
-            out.push_back(operands.write(std::span<float>(*floats)));
-          }
-          call(operands.backend(), in, out);
-          operands.done();
-        },
-        written(reads));
-    note_readers(reads, &strand_, task);
-    for (const BufferRef& result : results) {
-      result->written = task;
-      for (const Tensor& read : reads) inherit(*result, read);
-    }
-  };
-}
-
 WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine,
                            std::size_t rank, const ModelShape& model, std::int64_t steps,
                            std::int64_t accumulation)
-    : DeviceValues(graph, metrics),
+    : WorkerValues(graph, metrics, engine, engine.make_worker(rank), model, steps, accumulation) {}
+
+WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine,
+                           std::shared_ptr<WorkerEngine> own, const ModelShape& model,
+                           std::int64_t steps, std::int64_t accumulation)
+    : DeviceValues(graph, metrics, device_of(own, engine.device_memory())),
       values_(engine),
-      engine_(engine.make_worker(rank)),
-      operands_(operands_of(engine_)),
+      engine_(std::move(own)),
       model_(model),
       accumulation_(accumulation),
-      velocity_(graph.ledger().floats(std::vector<float>(
-          engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0))),
+      velocity_(graph.ledger().floats(
+          engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0)),
       losses_(graph.ledger().floats(std::vector<float>(static_cast<std::size_t>(steps), NAN))),
       read_at_(model.tensors.size(), Versions::kNone) {
   if (accumulation > 1)
-    accumulated_ =
-        graph.ledger().floats(std::vector<float>(static_cast<std::size_t>(model.elements)));
+    accumulated_ = graph.ledger().floats(static_cast<std::size_t>(model.elements));
   graph.ledger().add(*this);
 }
 
@@ -163,27 +73,35 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
     pass = strand_.graph().ledger().recording()
                ? std::make_shared<PassLog>(step, accumulation_, end)
                : nullptr;
-  const TaskGraph::Ref task = strand_.post(
-      [engine = engine_, weights = View(parameters), from, to, end, step,
-       accumulated = accumulated_, micro_batches = accumulation_, losses = losses_,
-       &metrics = metrics_, pass] {
+  const TaskGraph::Ref task = post_on(
+      device_,
+      [engine = engine_, view = View(parameters), from, to, end, step, accumulated = accumulated_,
+       micro_batches = accumulation_, losses = losses_, &metrics = metrics_,
+       pass](const ComputeDevice& on) {
         if (pass && from == 0) pass->begin(*engine);
-        if (pass) pass->piece(PassLog::Kind::forward, from, to, weights.read());
+        if (pass) pass->piece(PassLog::Kind::forward, from, to, view.read());
+        DeviceMemory* const where = on.memory.get();
+        const std::span<const float> weights = view.read(where);
         float beyond = 0;  // of steps after the last one
         const auto at = static_cast<std::size_t>(step);
-        float& loss = at < losses->size() ? (*losses)[at] : beyond;
+        float& loss = at < losses->size() ? losses->change(nullptr, at, 1).front() : beyond;
         if (from == 0) {
           // Earlier micro-batches of the step, in one piece.
           loss = 0;
-          if (accumulated) std::fill(accumulated->begin(), accumulated->end(), 0.0F);
-          std::vector<float> gradient(accumulated ? accumulated->size() : 0);
-          earlier_micro_batches(*engine, step, micro_batches, end, weights.read(), gradient, [&] {
-            for (std::size_t i = 0; i < gradient.size(); ++i) (*accumulated)[i] += gradient[i];
-            loss += engine->loss();
-          });
+          if (accumulated) {
+            const std::span<float> sum = accumulated->write(where);
+            HostDeviceVector<float> one(sum.size());
+            const std::span<float> gradient = one.write(where);
+            on.backend->fill(0, sum);
+            earlier_micro_batches(*engine, step, micro_batches, end, weights, gradient, [&] {
+              on.backend->axpy(1, gradient, sum);
+              loss += engine->loss();
+            });
+            on.finish();  // `one` is given back
+          }
           engine->load(step, micro_batches - 1);
         }
-        engine->forward(from, to, weights.read(), step);
+        engine->forward(from, to, weights, step);
         if (to < end) return;
         loss = (loss + engine->loss()) / static_cast<float>(micro_batches);
         metrics.passed(loss);
@@ -204,20 +122,28 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
     const TensorId t = model_.backward_order[p];
     gradient.lineage.read_at.set(model_.tensors[t].offset, model_.tensors[t].elements, read_at_[t]);
   }
-  gradient.written = strand_.post(
-      [engine = engine_, weights = View(parameters), out = gradient.data, from, to,
+  gradient.written = post_on(
+      device_,
+      [engine = engine_, view = View(parameters), out = gradient.data, from, to,
        accumulated = accumulated_, share = 1.0F / static_cast<float>(accumulation_),
-       &model = model_, pass] {
-        if (pass) pass->piece(PassLog::Kind::backward, from, to, weights.read());
-        out->resize(static_cast<std::size_t>(model.elements));
-        engine->backward(from, to, weights.read(), *out);
+       &model = model_, pass](const ComputeDevice& on) {
+        if (pass) pass->piece(PassLog::Kind::backward, from, to, view.read());
+        DeviceMemory* const where = on.memory.get();
+        for (std::uint32_t p = from; p < to; ++p) {
+          const ModelShape::Item& item = model.tensors[model.backward_order[p]];
+          (void)out->write(where, static_cast<std::size_t>(item.offset),
+                           static_cast<std::size_t>(item.elements));
+        }
+        const std::span<float> whole = out->whole(where);  // others may be reading the rest
+        engine->backward(from, to, view.read(where), whole);
         if (!accumulated) return;
         for (std::uint32_t p = from; p < to; ++p) {
           const ModelShape::Item& item = model.tensors[model.backward_order[p]];
-          for (std::int64_t i = item.offset; i < item.offset + item.elements; ++i) {
-            const auto at = static_cast<std::size_t>(i);
-            (*out)[at] = ((*out)[at] + (*accumulated)[at]) * share;
-          }
+          const auto at = static_cast<std::size_t>(item.offset),
+                     count = static_cast<std::size_t>(item.elements);
+          const std::span<float> piece = whole.subspan(at, count);
+          on.backend->axpy(1, accumulated->read(where, at, count), piece);
+          on.backend->scale(static_cast<double>(share), piece);
         }
       },
       std::move(after));
@@ -255,10 +181,11 @@ Buffer& WorkerValues::writable(Tensor& parameters) {
   if (current.references() == 1 && current.in_place_of == &strand_) return current;
   const BufferRef own(new Buffer(strand_.graph(), current.elements()));
   own->in_place_of = &strand_;
-  own->written =
-      strand_.post([from = View(parameters),
-                    to = own->data] { to->assign(from.read().begin(), from.read().end()); },
-                   {current.written});
+  own->written = post_on(device_,
+                         [from = View(parameters), to = own->data](const ComputeDevice& on) {
+                           copy(from, *to, 0, on);
+                         },
+                         {current.written});
   current.note_reader(&strand_, own->written);
   own->lineage = current.lineage;
   parameters = Tensor(parameters.device(), parameters.elements(), 0, parameters.producer(), own);
@@ -279,17 +206,19 @@ void WorkerValues::update(const std::vector<Tensor>& gradients, double learning_
     note_applied(version, gradient);
     version.set(from, count, version.newest(from, count) + 1);
   }
-  target.written = strand_.post(
-      [&values = values_, engine = engine_, operands = operands_, inputs = views(gradients),
-       offsets, weights = target.data, velocity = velocity_, learning_rate] {
+  target.written = post_on(
+      device_,
+      [&values = values_, inputs = views(gradients), offsets, weights = target.data,
+       velocity = velocity_, learning_rate](const ComputeDevice& on) {
+        DeviceMemory* const where = on.memory.get();
         for (std::size_t i = 0; i < inputs.size(); ++i) {
-          const std::span<const float> gradient = inputs[i].read();
+          const std::span<const float> gradient = inputs[i].read(where);
           const auto at = static_cast<std::size_t>(offsets[i]);
-          const std::span<float> own_velocity =
-              velocity->empty() ? std::span<float>()
-                                : std::span<float>(*velocity).subspan(at, gradient.size());
-          values.update(*operands, learning_rate, gradient, own_velocity,
-                        std::span<float>(*weights).subspan(at, gradient.size()));
+          const std::span<float> own_velocity = velocity->size() == 0
+                                                    ? std::span<float>()
+                                                    : velocity->change(where, at, gradient.size());
+          values.update(*on.backend, learning_rate, gradient, own_velocity,
+                        weights->change(where, at, gradient.size()));
         }
       },
       std::move(after));
@@ -301,92 +230,14 @@ void WorkerValues::assign(const Tensor& values, Tensor& parameters) {
   std::vector<TaskGraph::Ref> after{buffer_of(values).written};
   for (TaskGraph::Ref& reader : target.readers) after.push_back(std::move(reader));
   target.readers.clear();
-  target.written = strand_.post(
-      [from = View(values), to = target.data, at = values.offset()] {
-        std::copy(from.read().begin(), from.read().end(), to->begin() + at);
-      },
+  target.written = post_on(
+      device_,
+      [from = View(values), to = target.data, at = static_cast<std::size_t>(values.offset())](
+          const ComputeDevice& on) { copy(from, *to, at, on); },
       std::move(after));
   buffer_of(values).note_reader(&strand_, target.written);
   const std::int64_t from = values.offset(), count = values.elements();
   target.lineage.version.set(from, count, buffer_of(values).lineage.version.newest(from, count));
-}
-
-DeviceValues::Launch WorkerValues::select(const Tensor& residual, double factor,
-                                          const Tensor& gradient, std::int64_t k, Selector selector,
-                                          std::uint64_t seed, SparseBufferRef sent,
-                                          BufferRef rest) {
-  if (residual.elements() != gradient.elements())
-    throw std::logic_error(fmt::format("a residual of {} elements for a gradient of {}",
-                                       residual.elements(), gradient.elements()));
-  return [this, residual, factor, gradient, k, selector, seed, sent = std::move(sent),
-          rest = std::move(rest)] {
-    const std::vector<Tensor> reads{residual, gradient};
-    const TaskGraph::Ref task = strand_.post(
-        [inputs = views(reads), factor, k, selector, seed, pairs = sent->data, kept = rest->data,
-         operands = operands_, engine = engine_] {
-          const std::span<const float> before = inputs[0].read();
-          kept->assign(before.begin(), before.end());
-          select_from({*operands, selector, k, seed}, factor, inputs[1].read(), *kept, *pairs);
-        },
-        written(reads));
-    note_readers(reads, &strand_, task);
-    sent->written = rest->written = task;
-    sent->read_at =
-        buffer_of(gradient).lineage.read_at.newest(gradient.offset(), gradient.elements());
-    if (!metrics_.sampled(step_)) return;
-    const Tensor left(nullptr, gradient.elements(), gradient.offset(), {}, rest);
-    metrics_.compressed(step_, left,
-                        Sparse(Tensor(nullptr, k, gradient.offset(), {}, sent), gradient.elements(),
-                               static_cast<double>(k)));
-  };
-}
-
-DeviceValues::Launch WorkerValues::scatter(std::vector<Sparse> blocks, std::vector<double> weights,
-                                           BufferRef result) {
-  return
-      [this, blocks = std::move(blocks), weights = std::move(weights), result = std::move(result)] {
-        std::vector<TaskGraph::Ref> after;
-        std::vector<std::shared_ptr<SparseData>> data;
-        for (const Sparse& block : blocks) {
-          after.push_back(buffer_of(block).written);
-          data.push_back(buffer_of(block).data);
-        }
-        result->written = strand_.post(
-            [data, weights, out = result->data, elements = result->elements(), operands = operands_,
-             engine = engine_] {
-              out->resize(elements);
-              kernels::Backend& on = operands->backend();
-              const std::span<float> sum = operands->write(std::span<float>(*out));
-              on.fill(0, sum);
-              for (std::size_t b = 0; b < data.size(); ++b) {
-                const kernels::SparseView view{
-                    operands->read(std::span<const std::int32_t>(data[b]->indices)),
-                    operands->read(std::span<const float>(data[b]->values))};
-                on.scatter_add(std::span(&view, 1), weights[b], sum);
-              }
-              operands->done();
-            },
-            std::move(after));
-        std::int64_t read_at = Versions::kNone;
-        for (const Sparse& block : blocks) read_at = std::max(read_at, buffer_of(block).read_at);
-        result->lineage.read_at.set_all(read_at);
-      };
-}
-
-DeviceValues::Launch WorkerValues::put_back(const Tensor& residual, const Sparse& sent,
-                                            const Sparse& kept, BufferRef result) {
-  return [this, residual, sent, kept, result = std::move(result)] {
-    result->written = strand_.post(
-        [rest = View(residual), own = buffer_of(sent).data, global = buffer_of(kept).data,
-         out = result->data] {
-          out->assign(rest.read().begin(), rest.read().end());
-          for (std::size_t i = 0; i < own->indices.size(); ++i)
-            if (!std::binary_search(global->indices.begin(), global->indices.end(),
-                                    own->indices[i]))
-              (*out)[static_cast<std::size_t>(own->indices[i])] += own->values[i];
-        },
-        {buffer_of(residual).written, buffer_of(sent).written, buffer_of(kept).written});
-  };
 }
 
 }  // namespace paceline

@@ -3,42 +3,10 @@
 #include <span>
 #include <vector>
 
-#include "algorithms/worker.hpp"
-#include "sim/values/buffer.hpp"
-#include "sim/values/operands.hpp"
+#include "sim/values/device_values.hpp"
 #include "sim/values/pass_log.hpp"
-#include "sim/values/training_metrics.hpp"
-#include "sim/values/value_engine.hpp"
 
 namespace paceline {
-
-/// What runs on values for one holder of memory (a worker, or a server): tensors' data and the
-/// strand that computes them. A `Launch` is called by the simulated clock when the operation
-/// starts; it posts the work.
-class DeviceValues {
- public:
-  using Launch = std::function<void()>;
-
-  DeviceValues(TaskGraph& graph, TrainingMetrics& metrics) : strand_(graph), metrics_(metrics) {}
-  [[nodiscard]] Strand& strand() { return strand_; }
-
-  /// result = f(reads). `result` is fresh. These throw std::logic_error if a tensor has no values,
-  /// or two of them do not fit each other.
-  Launch compute(std::vector<Tensor> reads, BufferRef result, ValueFunction f);
-  /// `call` on `on` (null: the host), which must outlive it: results = call(reads).
-  Launch apply(const kernels::Call& call, std::vector<Tensor> reads, std::vector<BufferRef> results,
-               std::shared_ptr<Operands> on);
-  /// `launch`, which writes the weights `result` by a gradient, as one more version of them.
-  Launch new_version(const Tensor& weights, const Tensor& gradient, BufferRef result,
-                     Launch launch);
-
- protected:
-  /// Notes a gradient that goes into weights: their versions over its range.
-  void note_applied(const Versions& weights, const Tensor& gradient);
-
-  Strand strand_;
-  TrainingMetrics& metrics_;
-};
 
 /// The values of one worker: its engine, parameters, velocity, gradient and selections.
 class WorkerValues final : public DeviceValues, public Ledger::Part {
@@ -55,7 +23,7 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   /// replaced by a copy if somebody else holds one.
   void update(const std::vector<Tensor>& gradients, double learning_rate, Tensor& parameters);
   /// Where the worker computes.
-  [[nodiscard]] std::shared_ptr<Operands> device() const { return operands_; }
+
   /// Copies `values` into their range.
   void assign(const Tensor& values, Tensor& parameters);
 
@@ -69,9 +37,8 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   }
   Launch put_back(const Tensor& residual, const Sparse& sent, const Sparse& kept, BufferRef result);
 
-  [[nodiscard]] const std::vector<float>& losses() const {
-    return *losses_;
-  }  ///< by step; after wait_all
+  /// By step; after wait_all.
+  [[nodiscard]] std::span<const float> losses() const { return losses_->read(); }
   [[nodiscard]] WorkerEngine& engine() { return *engine_; }
 
   // Ledger::Part: the engine, in the middle of a pass too if the pass was noted from its beginning.
@@ -80,14 +47,16 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   void load(ArchiveReader& archive) override;
 
  private:
+  WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine,
+               std::shared_ptr<WorkerEngine> own, const ModelShape& model, std::int64_t steps,
+               std::int64_t accumulation);
   Buffer& writable(Tensor& parameters);
 
   ValueEngine& values_;
   std::shared_ptr<WorkerEngine> engine_;
-  std::shared_ptr<Operands> operands_;  // of its backend
   const ModelShape& model_;
   std::int64_t accumulation_;
-  Floats velocity_, accumulated_;
+  Floats velocity_, accumulated_;  // the latter null without accumulation
   Floats losses_;
   bool in_pass_ = false;           // forward has begun, backward has not come to its end
   std::shared_ptr<PassLog> pass_;  // null unless the pass is noted

@@ -127,7 +127,7 @@ class Quadratics final : public ValueEngine {
     last.assign(x.begin(), x.end());
     return {};
   }
-  void update(Operands&, double rate, std::span<const float> g, std::span<float>,
+  void update(kernels::Backend&, double rate, std::span<const float> g, std::span<float>,
               std::span<float> x) const override {
     for (std::size_t j = 0; j < x.size(); ++j) x[j] -= static_cast<float>(rate) * g[j];
   }

@@ -81,8 +81,8 @@ class Regression final : public ValueEngine {
     }
     return result;
   }
-  void update(Operands&, double rate, std::span<const float> gradient, std::span<float> velocity,
-              std::span<float> weights) const override {
+  void update(kernels::Backend&, double rate, std::span<const float> gradient,
+              std::span<float> velocity, std::span<float> weights) const override {
     for (std::size_t i = 0; i < weights.size(); ++i) {
       float d = gradient[i] + static_cast<float>(options_.weight_decay) * weights[i];
       if (!velocity.empty())

@@ -61,7 +61,7 @@ class Bowl final : public ValueEngine {
     return std::vector<float>(static_cast<std::size_t>(model_.elements), 1.0F);
   }
   Evaluation evaluate(std::span<const float>, std::span<const float>) override { return {}; }
-  void update(Operands&, double rate, std::span<const float> gradient, std::span<float>,
+  void update(kernels::Backend&, double rate, std::span<const float> gradient, std::span<float>,
               std::span<float> weights) const override {
     for (std::size_t i = 0; i < weights.size(); ++i)
       weights[i] -= static_cast<float>(rate) * gradient[i];
