@@ -16,17 +16,14 @@ namespace {
 
 constexpr double kManyOthers = 0.2;  // share of the GPU time that is worth a warning
 
-[[noreturn]] void refuse(const std::string& file, const std::string& why) {
-  throw InputError(fmt::format("{}: {}", file, why));
-}
-
 // Not parse_json(): its check for equal keys takes time with the square of the number of events.
 Json parse_events(std::string_view text, const std::string& name) {
   try {
     return Json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {
     const auto at = static_cast<std::ptrdiff_t>(std::min(error.byte, text.size()));
-    refuse(name, fmt::format("line {}, byte {}: not JSON; is the trace cut off?",
+    refuse_trace(name,
+                 fmt::format("line {}, byte {}: not JSON; is the trace cut off?",
                              1 + std::count(text.begin(), text.begin() + at, '\n'), error.byte));
   }
 }
@@ -40,7 +37,7 @@ void check_gpu(const std::string& file, const Trace& trace, const std::string& d
     return;  // not in the table: names cannot be compared
   }
   if (recorded != given)
-    refuse(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu, given));
+    refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu, given));
 }
 
 void check_times(const std::string& file, const BatchTimes& times) {
@@ -48,8 +45,8 @@ void check_times(const std::string& file, const BatchTimes& times) {
   for (const LayerTimes& layer : times.layers)
     forward += layer.forward.median_s, backward += layer.backward_data.median_s;
   if (forward <= 0 || backward <= 0)
-    refuse(file, fmt::format("the {} pass takes 0 s: no kernels were launched in its calls",
-                             forward <= 0 ? "forward" : "backward"));
+    refuse_trace(file, fmt::format("the {} pass takes 0 s: no kernels were launched in its calls",
+                                   forward <= 0 ? "forward" : "backward"));
 }
 
 }  // namespace

@@ -10,11 +10,12 @@
 #include "calibrate/analytic/analytic.hpp"
 
 namespace paceline {
-namespace {
 
-[[noreturn]] void refuse(const std::string& file, const std::string& why) {
+void refuse_trace(const std::string& file, const std::string& why) {
   throw InputError(fmt::format("{}: {}", file, why));
 }
+
+namespace {
 
 Timing timing_of(const std::vector<double>& samples) {
   if (samples.empty()) return {};
@@ -106,7 +107,8 @@ void Matcher::make_demands() {
     for (const bool back : {false, true}) {
       Demand demand{{kind, back}, !model_.operations()[operations[0]].parameters.empty(), {}};
       for (const std::size_t i : operations)
-        if (kind != op_kind<LstmOp> && !inside[i] && (!back || model_.operations()[i].needs_gradient))
+        if (kind != op_kind<LstmOp> && !inside[i] &&
+            (!back || model_.operations()[i].needs_gradient))
           demand.groups.push_back({i});
       if (kind == op_kind<LstmOp>) demand.groups = stacks;
       if (!demand.groups.empty()) demands_.push_back(std::move(demand));
@@ -124,15 +126,16 @@ void Matcher::match_steps() {
       fits |= of_step;
     }
     if (!fits)
-      refuse(file_,
-             fmt::format("the trace has {} {} calls of {} per step, model '{}' has {}: it is "
-                         "of another model, or not of whole steps",
-                         calls_of(demand.kind, 0).size(), pass_of(demand.kind),
-                         to_string(demand.kind.first), model_.name(), demand.groups.size()));
+      refuse_trace(file_,
+                   fmt::format("the trace has {} {} calls of {} per step, model '{}' has {}: it is "
+                               "of another model, or not of whole steps",
+                               calls_of(demand.kind, 0).size(), pass_of(demand.kind),
+                               to_string(demand.kind.first), model_.name(), demand.groups.size()));
   }
   if (matched() == 0)
-    refuse(file_, fmt::format("no step of the trace has all calls of model '{}': give whole steps",
-                              model_.name()));
+    refuse_trace(file_,
+                 fmt::format("no step of the trace has all calls of model '{}': give whole steps",
+                             model_.name()));
 }
 
 void Matcher::take(const Demand& demand) {

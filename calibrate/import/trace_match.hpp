@@ -12,6 +12,9 @@
 
 namespace paceline {
 
+/// Throws InputError.
+[[noreturn]] void refuse_trace(const std::string& file, const std::string& why);
+
 /// The calls of a trace and the operations of a model, matched by kind and order.
 class Matcher {
  public:

@@ -24,7 +24,7 @@ struct AnchorArguments {
   bool again = false, json = false;
 };
 
-void show(const AnchorProgress& progress) {
+void show_anchor(const AnchorProgress& progress) {
   if (isatty(STDERR_FILENO) == 0) return;
   fmt::print(stderr, "\r{} of {} kernels, about {} left   ", progress.done, progress.of,
              format_duration(std::round(progress.left_seconds)));
@@ -46,7 +46,7 @@ void measure_anchors(const AnchorArguments& arguments) {
   std::optional<AnchorSet> known;
   if (!arguments.again && std::filesystem::exists(arguments.out, ignored))
     known = load_anchors(arguments.out);
-  Device device(arguments.device, arguments.engine);
+  ChosenDevice device(arguments.device, arguments.engine);
   AnchorOptions options;
   if (arguments.limit > 0) options.most_kernels = static_cast<std::size_t>(arguments.limit);
   options.seconds = arguments.seconds;
@@ -55,7 +55,7 @@ void measure_anchors(const AnchorArguments& arguments) {
   options.software = device.options.software;
   options.device_record = device.options.device_record;
   options.stop = &interrupted;
-  options.progress = show;
+  options.progress = show_anchor;
   options.measured = [&](const AnchorSet& set) { save_json(arguments.out, anchors_json(set)); };
   const AnchorSet set = paceline::measure_anchors(device.backend(), options, known);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{: <79}\r", "");

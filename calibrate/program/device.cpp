@@ -48,7 +48,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
 
 }  // namespace
 
-Device::Device(const std::string& device, const std::string& engine) {
+ChosenDevice::ChosenDevice(const std::string& device, const std::string& engine) {
   options.tool = fmt::format("paceline-calibrate {}", version());
   options.stop = &interrupted;
   if (device == "cpu") {
@@ -75,7 +75,7 @@ Device::Device(const std::string& device, const std::string& engine) {
   backend_ = std::move(cuda);
 }
 
-void Device::use_data(const std::string& name, const Model& model) {
+void ChosenDevice::use_data(const std::string& name, const Model& model) {
   data_ = open_dataset({.name = name, .train = 8192, .test = 1, .steps = model.time_steps()});
   check_fits(model, *data_);
   options.next_batch = [this](std::int64_t batch, std::int64_t step, Batch& out) {

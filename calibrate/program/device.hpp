@@ -11,10 +11,10 @@
 namespace paceline {
 
 /// What --device, --engine and --data name. Keeps alive what `options` refers to.
-class Device {
+class ChosenDevice {
  public:
   /// `device`: "cpu" or "cuda:N". `engine`: a CPU backend, "" for the fastest. Throws InputError.
-  Device(const std::string& device, const std::string& engine);
+  ChosenDevice(const std::string& device, const std::string& engine);
   /// Batches of a generated data set instead of resident random ones. Throws InputError if the
   /// model cannot read it.
   void use_data(const std::string& name, const Model& model);

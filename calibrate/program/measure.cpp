@@ -34,7 +34,7 @@ struct MeasureArguments {
   bool again = false, json = false, no_operators = false;
 };
 
-void show(const MeasureProgress& progress) {
+void show_progress(const MeasureProgress& progress) {
   if (isatty(STDERR_FILENO) == 0) return;
   fmt::print(stderr, "\r{:<78}", progress_text(progress));
 }
@@ -87,14 +87,14 @@ void measure(const MeasureArguments& arguments) {
   std::optional<OutputFile> file;  // held before it is read, so that two do not go on with the same
   if (!arguments.out.empty()) file.emplace(arguments.out);
   const std::optional<Profile> known = earlier(arguments);
-  Device device(arguments.device, arguments.engine);
+  ChosenDevice device(arguments.device, arguments.engine);
   device.options.precision = arguments.precision;
   device.options.most_elements = static_cast<std::size_t>(most_elements);
   if (!arguments.operations_from.empty())
     device.options.operations_from = load_profile(arguments.operations_from);
   if (!arguments.data.empty()) device.use_data(arguments.data, model);
   set_seconds(device.options, arguments.seconds);
-  device.options.progress = show;
+  device.options.progress = show_progress;
   device.options.operators = !arguments.no_operators;
   if (file) device.options.measured = [&](const Profile& profile) { file->save(profile); };
   const Profile profile =
@@ -113,7 +113,7 @@ struct CheckArguments {
 };
 
 // A measurement says nothing of another device; a prediction for one may be meant.
-void check_device(const Profile& profile, Device& device) {
+void check_device(const Profile& profile, ChosenDevice& device) {
   const std::string here = device.options.device.empty() ? cpu_name() : device.options.device;
   use_precision(profile.precision, device.backend());
   if (profile.device == here) return;
@@ -135,7 +135,7 @@ void check(const CheckArguments& arguments) {
   if (profile.model != model.name())
     throw InputError(fmt::format("{}: it is of the model '{}', not of '{}'", arguments.profile,
                                  profile.model, model.name()));
-  Device device(arguments.device, arguments.engine);
+  ChosenDevice device(arguments.device, arguments.engine);
   check_device(profile, device);
   for (const BatchTimes& times : profile.batches)
     check_fits_memory(model, device.backend(), *times.batch);

@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "kernels/cuda/backend.hpp"
-#include "kernels/cuda/elementwise.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/dropout/cuda.cuh"
 
 namespace paceline::cuda {
 namespace {

@@ -143,7 +143,7 @@ void WorkerValues::backward(std::uint32_t from, std::uint32_t to, const Tensor& 
                      count = static_cast<std::size_t>(item.elements);
           const std::span<float> piece = whole.subspan(at, count);
           on.backend->axpy(1, accumulated->read(where, at, count), piece);
-          on.backend->scale(static_cast<double>(share), piece);
+          on.backend->apply(kernels::Scale{static_cast<double>(share)}, {piece}, {piece});
         }
       },
       std::move(after));

@@ -22,8 +22,6 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   /// The optimiser on the ranges of `gradients`, in place. `parameters` is the worker's handle:
   /// replaced by a copy if somebody else holds one.
   void update(const std::vector<Tensor>& gradients, double learning_rate, Tensor& parameters);
-  /// Where the worker computes.
-
   /// Copies `values` into their range.
   void assign(const Tensor& values, Tensor& parameters);
 

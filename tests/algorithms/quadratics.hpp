@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/values/value_engine.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 // Training on real values that a test can follow by hand: every worker minimises a quadratic of its
