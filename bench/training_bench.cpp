@@ -15,6 +15,7 @@
 #include "base/statistics.hpp"
 #include "experiments/prepare.hpp"
 #include "kernels/backend.hpp"
+#include "sim/values/value_engine.hpp"
 
 namespace paceline {
 namespace {

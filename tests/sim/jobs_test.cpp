@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "algorithms/server.hpp"
+#include "sim/iteration_log.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace paceline {

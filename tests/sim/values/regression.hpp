@@ -15,6 +15,7 @@
 
 #include "algorithms/registry.hpp"
 #include "base/json.hpp"
+#include "sim/values/value_engine.hpp"
 #include "tests/sim/scenario.hpp"
 
 // Training with real values that can be checked by hand: linear regression, cut into tensors, with
