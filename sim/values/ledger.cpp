@@ -21,12 +21,13 @@ bool freed(const auto& memory) {
 
 }  // namespace
 
+// Not made with make_shared: the entry's weak pointer would hold a freed vector's own memory.
 Floats Ledger::floats(std::size_t size) {
-  return kept(std::make_shared<HostDeviceVector<float>>(size));
+  return kept(Floats(new HostDeviceVector<float>(size)));
 }
 
 Floats Ledger::floats(const std::vector<float>& values) {
-  return kept(std::make_shared<HostDeviceVector<float>>(values));
+  return kept(Floats(new HostDeviceVector<float>(values)));
 }
 
 Floats Ledger::kept(Floats memory) {
@@ -35,7 +36,7 @@ Floats Ledger::kept(Floats memory) {
 }
 
 std::shared_ptr<SparseData> Ledger::sparse() {
-  auto memory = std::make_shared<SparseData>();
+  std::shared_ptr<SparseData> memory(new SparseData);
   keep(std::weak_ptr<SparseData>(memory));
   return memory;
 }
