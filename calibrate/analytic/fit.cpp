@@ -9,8 +9,8 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
-#include "calibrate/analytic/deepbench.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/analytic/deepbench.hpp"
 
 namespace paceline {
 namespace {

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <map>
 
+#include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/text_file.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "base/csv.hpp"
 #include "calibrate/import/import.hpp"
 #include "calibrate/import/profile.hpp"
-#include "base/text_file.hpp"
 
 namespace paceline {
 namespace {

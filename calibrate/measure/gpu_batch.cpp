@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
-#include "calibrate/analytic/analytic.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/analytic/analytic.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "models/network/execution.hpp"

@@ -4,10 +4,10 @@
 #include <functional>
 #include <stdexcept>
 
+#include "base/statistics.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/gpu.hpp"
 #include "calibrate/measure/rotated_layer.hpp"
-#include "base/statistics.hpp"
 
 namespace paceline {
 namespace {

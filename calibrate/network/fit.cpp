@@ -191,8 +191,7 @@ TransferFit fit_transfers(const std::vector<MessageSample>& samples, const std::
   return fit;
 }
 
-TransferSegment best_single_law(const TransferFit& fit,
-                                const std::vector<MessageSample>& samples) {
+TransferSegment best_single_law(const TransferFit& fit, const std::vector<MessageSample>& samples) {
   if (samples.empty()) return fit.one_law;
   TransferSegment ends = fit.segments.front();
   ends.beta_s_per_byte = fit.segments.back().beta_s_per_byte;

@@ -11,9 +11,9 @@
 #include <set>
 #include <sstream>
 
+#include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
-#include "base/csv.hpp"
 #include "base/text_file.hpp"
 #include "calibrate/network/message_log_lines.hpp"
 
@@ -45,7 +45,7 @@ void check_columns(const CsvTable& table, const std::string& file, MessagePatter
 
 // One log per number of ranks.
 std::vector<MessageLog> read_csv(std::string_view text, const std::string& file,
-                                  MessagePattern kind) {
+                                 MessagePattern kind) {
   const CsvTable table(text, file);
   check_columns(table, file, kind);
   std::map<int, MessageLog> logs;
@@ -115,7 +115,7 @@ double positive_number(const std::string& file, std::size_t line, const std::str
 }
 
 MessageSample transfer_sample(const std::string& file, std::size_t line, double bytes,
-                               double seconds) {
+                              double seconds) {
   if (bytes < 1 || bytes > kMostBytes)
     refuse_line(file, line, fmt::format("expected a size of 1 byte to 1 PB, found {} B", bytes));
   if (seconds < kLeastSeconds || seconds > kMostSeconds)
@@ -146,8 +146,8 @@ std::string to_string(MessagePattern kind) {
 }
 
 std::vector<MessageLog> parse_message_log(std::string_view text, const std::string& name,
-                                            std::optional<MessagePattern> kind,
-                                            std::optional<int> ranks) {
+                                          std::optional<MessagePattern> kind,
+                                          std::optional<int> ranks) {
   std::vector<LogLine> lines;
   std::istringstream in{std::string(text)};
   for (std::string line; std::getline(in, line);)
@@ -179,8 +179,8 @@ std::vector<MessageLog> parse_message_log(std::string_view text, const std::stri
 }
 
 std::vector<MessageLog> read_message_log(const std::filesystem::path& file,
-                                           std::optional<MessagePattern> kind,
-                                           std::optional<int> ranks) {
+                                         std::optional<MessagePattern> kind,
+                                         std::optional<int> ranks) {
   return parse_message_log(read_text_file(file), file.string(), kind, ranks);
 }
 

@@ -35,11 +35,11 @@ struct MessageLog {
 /// of other numbers. Throws InputError "file:line: ..." for a run that ends too early, other
 /// columns, another benchmark, wrong results, sizes or times that no network has.
 std::vector<MessageLog> read_message_log(const std::filesystem::path& file,
-                                           std::optional<MessagePattern> kind = {},
-                                           std::optional<int> ranks = {});
+                                         std::optional<MessagePattern> kind = {},
+                                         std::optional<int> ranks = {});
 /// The same of a text; `name` stands for the file in messages.
 std::vector<MessageLog> parse_message_log(std::string_view text, const std::string& name,
-                                            std::optional<MessagePattern> kind = {},
-                                            std::optional<int> ranks = {});
+                                          std::optional<MessagePattern> kind = {},
+                                          std::optional<int> ranks = {});
 
 }  // namespace paceline

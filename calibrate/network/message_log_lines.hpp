@@ -18,13 +18,13 @@ double positive_number(const std::string& file, std::size_t line, const std::str
                        const std::string& text);
 /// Refuses sizes and times that no network has: they would make fits infinite.
 MessageSample transfer_sample(const std::string& file, std::size_t line, double bytes,
-                               double seconds);
+                              double seconds);
 /// Rows of numbers begin with a whole number; anything else is a message of MPI, NCCL or the host,
 /// also "192.0.2.1:12:12 [0] NCCL INFO ...". Refuses what is neither.
 bool is_row(const std::string& file, const LogLine& line, const std::string& first_word);
 
 std::vector<MessageLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,
-                                       std::optional<MessagePattern> kind);
+                                      std::optional<MessagePattern> kind);
 std::vector<MessageLog> read_osu_log(const std::vector<LogLine>& lines, const std::string& file);
 
 }  // namespace paceline

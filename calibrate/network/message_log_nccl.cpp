@@ -60,7 +60,7 @@ class NcclReader {
  private:
   struct Run {
     std::size_t line = 0;                // where it starts
-    std::optional<MessagePattern> kind;    // as its name says
+    std::optional<MessagePattern> kind;  // as its name says
     bool headed = false, ended = false;  // "# nThread ..." and the closing lines were seen
     bool out_of_place_only = false;      // only those results were checked
     std::set<std::string> ranks;
@@ -251,7 +251,7 @@ class NcclReader {
 }  // namespace
 
 std::vector<MessageLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,
-                                       std::optional<MessagePattern> kind) {
+                                      std::optional<MessagePattern> kind) {
   NcclReader reader(file, kind);
   for (const LogLine& line : lines) reader.read(line);
   return reader.finish();

@@ -4,9 +4,9 @@
 #include <map>
 #include <set>
 
+#include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "base/csv.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 #include "calibrate/network/link.hpp"
 

@@ -9,11 +9,11 @@
 #include <memory>
 
 #include "base/date.hpp"
+#include "base/text_file.hpp"
 #include "base/units.hpp"
 #include "base/version.hpp"
-#include "calibrate/program/commands.hpp"
 #include "calibrate/profile/step_costs.hpp"
-#include "base/text_file.hpp"
+#include "calibrate/program/commands.hpp"
 #include "models/model_file.hpp"
 
 namespace paceline {

@@ -14,10 +14,10 @@
 #include "base/units.hpp"
 #include "calibrate/measure/host.hpp"
 #include "calibrate/profile/operation_costs.hpp"
+#include "calibrate/profile/step_costs.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/device.hpp"
 #include "calibrate/program/output_file.hpp"
-#include "calibrate/profile/step_costs.hpp"
 #include "models/model_file.hpp"
 
 namespace paceline {

@@ -10,16 +10,16 @@
 #include <numeric>
 #include <optional>
 
+#include "base/csv.hpp"
 #include "base/error.hpp"
+#include "base/statistics.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/transfer/anchors.hpp"
-#include "base/csv.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 #include "calibrate/profile/operation_costs.hpp"
-#include "calibrate/program/commands.hpp"
-#include "base/statistics.hpp"
 #include "calibrate/profile/step_costs.hpp"
+#include "calibrate/program/commands.hpp"
+#include "calibrate/transfer/anchors.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
 

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <map>
 
-#include "calibrate/profile/gpu_ceilings.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 
 namespace paceline {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "calibrate/analytic/fit.hpp"
 #include "calibrate/analytic/deepbench.hpp"
+#include "calibrate/analytic/fit.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "models/graph.hpp"
 #include "platforms/gpus.hpp"

@@ -108,7 +108,8 @@ std::set<std::string> in_trace(const Case& c) {
   std::stringstream text;
   recorder.write(text);
   std::set<std::string> names;
-  for (const Json& event : parse_json(text.str(), "trace").at("traceEvents")) {
+  const Json trace = parse_json(text.str(), "trace");
+  for (const Json& event : trace.at("traceEvents")) {
     if (event.at("ph") != "X" || event.at("tid").get<std::uint32_t>() >= Recorder::communication)
       continue;
     std::string name = event.at("name");

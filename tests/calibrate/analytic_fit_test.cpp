@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/error.hpp"
 #include "base/csv.hpp"
+#include "base/error.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 
 namespace paceline {

@@ -8,10 +8,10 @@
 #include <cmath>
 #include <cstdio>
 
-#include "base/error.hpp"
 #include "base/csv.hpp"
-#include "calibrate/profile/gpu_ceilings.hpp"
+#include "base/error.hpp"
 #include "base/statistics.hpp"
+#include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "models/zoo.hpp"
 

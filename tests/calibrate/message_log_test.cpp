@@ -114,12 +114,11 @@ TEST(MessageLog, OldLogsAndMessagesOfNcclAreRead) {
   old = std::regex_replace(old, std::regex(R"((\d\.\d\d) {6}0)"), "$1  2e-07");
   ASSERT_THAT(old, HasSubstr("2e-07"));
   EXPECT_EQ(parse_message_log(old, "log")[0].samples.size(), 2);
-  EXPECT_EQ(
-      parse_message_log("192.0.2.1:4711:4712 [0] NCCL INFO Bootstrap : Using eth0\n" +
-                             nccl("#       size", "192.0.2.1:47:47 [0] NCCL INFO a b\n# size"),
-                         "log")[0]
-          .samples.size(),
-      2);
+  EXPECT_EQ(parse_message_log("192.0.2.1:4711:4712 [0] NCCL INFO Bootstrap : Using eth0\n" +
+                                  nccl("#       size", "192.0.2.1:47:47 [0] NCCL INFO a b\n# size"),
+                              "log")[0]
+                .samples.size(),
+            2);
 }
 
 TEST(MessageLog, TagsOfMpirunDoNotCount) {
