@@ -15,6 +15,7 @@
 #include <iostream>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {

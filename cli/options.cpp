@@ -1,4 +1,5 @@
 #include "options.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

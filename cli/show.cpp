@@ -8,6 +8,7 @@
 
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "calibrate/profile/step_costs.hpp"

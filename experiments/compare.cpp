@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/run_store.hpp"
 

@@ -8,6 +8,7 @@
 #include "algorithms/complexity.hpp"
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"

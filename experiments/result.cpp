@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {

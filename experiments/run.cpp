@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "base/version.hpp"
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
@@ -107,7 +108,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   prepared.simulation.progress = alongside.progress;
   if (alongside.checkpoints) {
     prepared.simulation.checkpoints = alongside.checkpoints;
-    prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
+    *prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
   }
   const SimulationResult run = simulate(prepared.simulation, alongside.recorder);
 

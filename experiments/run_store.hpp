@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/json.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/prepare.hpp"

@@ -8,6 +8,7 @@
 #include <queue>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "models/attribute_json.hpp"
 #include "models/zoo.hpp"
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"
 #include "platforms/gpus.hpp"

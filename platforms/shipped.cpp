@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/overrides.hpp"
 #include "platforms/shipped_files.hpp"

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/text_file.hpp"
 #include "calibrate/import/import.hpp"
 #include "calibrate/import/profile.hpp"
@@ -78,10 +79,10 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
     profile.description += fmt::format("; {} passes of layers left at 0 s", count);
   }
   if (!matcher.spread.empty()) profile.description += "; " + matcher.spread;
-  profile.metadata = {{"steps", matcher.matched()},   {"steps_in_trace", windows.size()},
-                      {"unmatched_share", other},     {"left_at_0_s", matcher.left_at_0},
-                      {"warnings", matcher.warnings}, {"trace", trace.record}};
-  if (!matcher.spread.empty()) profile.metadata["lstm"] = matcher.spread;
+  *profile.metadata = {{"steps", matcher.matched()},   {"steps_in_trace", windows.size()},
+                       {"unmatched_share", other},     {"left_at_0_s", matcher.left_at_0},
+                       {"warnings", matcher.warnings}, {"trace", trace.record}};
+  if (!matcher.spread.empty()) (*profile.metadata)["lstm"] = matcher.spread;
   return profile;
 }
 

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/import/trace.hpp"
 
 namespace paceline {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 
@@ -202,8 +203,8 @@ Profile read_profile(const Json& json, const std::string& file) {
   if (reader.has("operations")) profile.operations = read_operations(reader.object("operations"));
   profile.batches = read_batches(reader);
   if (reader.has("metadata")) {
-    profile.metadata = reader.raw("metadata");
-    if (!profile.metadata.is_object()) reader.fail_at("metadata", "expected an object");
+    *profile.metadata = reader.raw("metadata");
+    if (!profile.metadata->is_object()) reader.fail_at("metadata", "expected an object");
   }
   reader.finish();
   return profile;

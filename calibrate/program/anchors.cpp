@@ -1,4 +1,5 @@
 #include "calibrate/transfer/anchors.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

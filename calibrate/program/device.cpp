@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/json.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 #include "kernels/cuda_module.hpp"

@@ -1,4 +1,5 @@
 #include "calibrate/measure/measure.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
@@ -56,7 +57,7 @@ std::string first_difference(const Json& now, const Json& saved) {
 SavedRun::SavedRun(const fs::path& file) : archive_(file) {
   if (const std::string format = archive_.text(); format != kFormat)
     throw InputError(fmt::format("{}: expected the format {}", file.string(), kFormat));
-  identity_ = Json::parse(archive_.text());
+  *identity_ = Json::parse(archive_.text());
   contention_ = archive_.text();
   tasks_ = archive_.get<std::uint64_t>();
   step_ = archive_.get<std::int64_t>();
@@ -86,7 +87,7 @@ std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options) {
   }
   const fs::path& latest = found.rbegin()->second;
   auto saved = std::make_unique<SavedRun>(latest);
-  if (const std::string difference = first_difference(options.identity, saved->identity());
+  if (const std::string difference = first_difference(*options.identity, saved->identity());
       !difference.empty())
     throw InputError(fmt::format("{}: belongs to another run: {}", latest.string(), difference));
   if (options.note)
@@ -165,7 +166,7 @@ void Checkpointer::save() {
 void Checkpointer::save_as(const fs::path& file) {
   ArchiveWriter archive(file);
   archive.put(std::string(kFormat));
-  archive.put(options_.identity.dump());
+  archive.put(options_.identity->dump());
   archive.put(contention_);
   archive.put<std::uint64_t>(graph_.posted());
   archive.put(step_);

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "sim/values/archive.hpp"
 #include "sim/values/task_graph.hpp"
 
@@ -22,7 +22,7 @@ struct CheckpointOptions {
   std::uint64_t every_tasks = 0;  ///< tasks on values; 0: never
   std::size_t keep = 2;           ///< the latest ones
   bool resume = false;            ///< go on from the latest one in the folder, if there is one
-  Json identity;                  ///< a checkpoint of another identity is refused
+  OwnedJson identity;             ///< a checkpoint of another identity is refused
   std::function<void(const std::string&)> note;  ///< told what the user may want to know
 };
 
@@ -31,7 +31,7 @@ class SavedRun {
  public:
   explicit SavedRun(const std::filesystem::path& file);
 
-  [[nodiscard]] const Json& identity() const { return identity_; }
+  [[nodiscard]] const Json& identity() const { return *identity_; }
   /// Why the run had left closed fidelity; "" if it had not.
   [[nodiscard]] const std::string& contention() const { return contention_; }
   [[nodiscard]] std::uint64_t tasks() const { return tasks_; }  ///< on values, all done
@@ -41,7 +41,7 @@ class SavedRun {
 
  private:
   ArchiveReader archive_;
-  Json identity_;
+  OwnedJson identity_;
   std::string contention_;
   std::uint64_t tasks_ = 0;
   std::int64_t step_ = 0;

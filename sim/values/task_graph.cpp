@@ -1,6 +1,7 @@
 #include "sim/values/task_graph.hpp"
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <utility>
 
 namespace paceline {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -10,6 +9,11 @@
 #include <vector>
 
 #include "sim/values/ledger.hpp"
+
+// Asio is a second of every file that includes it.
+namespace boost::asio {
+class thread_pool;
+}
 
 namespace paceline {
 
@@ -63,8 +67,8 @@ class TaskGraph {
   Observer* observer_ = nullptr;
   std::uint64_t posted_ = 0;
   bool skipping_ = false;
-  Ref skipped_;  // stands for all of them
-  std::unique_ptr<boost::asio::thread_pool> pool_;
+  Ref skipped_;                                     // stands for all of them
+  std::unique_ptr<boost::asio::thread_pool> pool_;  // null: work runs inside post()
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t open_ = 0;

@@ -4,6 +4,7 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/compare.hpp"
 #include "experiments/floors.hpp"
