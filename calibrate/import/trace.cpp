@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.hpp"
 #include "base/text_file.hpp"
@@ -28,15 +29,27 @@ Json parse_events(std::string_view text, const std::string& name) {
   }
 }
 
-void check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
-  std::string recorded, given;
+// The table's name of a card; of one that is not there its own, without the maker's words.
+std::string card(const std::string& name) {
   try {
-    recorded = find_gpu(trace.gpu).name;
-    given = find_gpu(device).name;
+    return std::string(find_gpu(name).name);
   } catch (const InputError&) {
-    return;  // not in the table: names cannot be compared
+    std::string plain;
+    for (const char c : name) {
+      if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+        plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    for (const std::string word : {"nvidia", "geforce", "tesla", "quadro"})
+      if (const auto at = plain.find(word); at != std::string::npos) plain.erase(at, word.size());
+    return plain;
   }
-  if (recorded != given)
+}
+
+void check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
+  if (trace.gpu.empty()) return;
+  const std::string recorded = card(trace.gpu), given = card(device);
+  // "RTX 3090" is an "NVIDIA GeForce RTX 3090", and an "A100" perhaps an "A100-SXM4-40GB".
+  if (recorded.find(given) == std::string::npos && given.find(recorded) == std::string::npos)
     refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu, given));
 }
 
