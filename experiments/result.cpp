@@ -166,6 +166,8 @@ void fields(V& v, JobOutcome& j) {
   v("message_sizes", j.message_sizes);
   v("sent_bytes", j.sent_bytes);
   v("sent_bytes_max", j.sent_bytes_max);
+  v("total_messages", j.total_messages);
+  v("total_bytes", j.total_bytes);
   v("floors", j.floors);
   v("bounds", j.bounds);
   v("profiles", j.profiles);

@@ -196,6 +196,15 @@ Job::Sent Job::sent(std::uint32_t rank) const {
   return sent;
 }
 
+Job::Sent Job::sent_in_all(std::uint32_t rank) const {
+  Sent sent{workers_[rank]->sent().bytes, workers_[rank]->sent().messages};
+  for (const auto& plan : context_.plans) {
+    sent.bytes += plan->sent_bytes(rank, plan->uses());
+    sent.messages += plan->sent_messages(rank, plan->uses());
+  }
+  return sent;
+}
+
 MessageSizes Job::message_sizes() const {
   MessageSizes sizes = MessageSizes::fixed;
   for (const auto& channel : context_.channels) sizes = std::max(sizes, channel->sizes());

@@ -52,6 +52,8 @@ class Job final : WireTime::Listener, JobContext::Observer {
     double bytes = 0, messages = 0;
   };
   [[nodiscard]] Sent sent(std::uint32_t rank) const;
+  /// Since the start, messages to servers included.
+  [[nodiscard]] Sent sent_in_all(std::uint32_t rank) const;
   [[nodiscard]] MessageSizes message_sizes() const;
   /// Adds what this job's collectives have brought to each link so far.
   void add_links(LinkTotals& links) const;

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
 
 #include "base/error.hpp"
-#include "base/statistics.hpp"
 #include "base/units.hpp"
 #include "sim/job.hpp"
+#include "sim/job_result.hpp"
 #include "sim/network/network.hpp"
 #include "sim/steady_state.hpp"
 #include "sim/worker/runtime.hpp"
@@ -99,8 +98,6 @@ class Simulation final : Job::Listener {
   }
   void schedule_disturbances();
   [[noreturn]] void report_deadlock() const;
-  [[nodiscard]] JobResult job_result(const Job& job) const;
-  [[nodiscard]] double rounds_of(const WorkerRuntime& worker, const Job& job, bool repeated) const;
   void add_links(SimulationResult& result) const;
 
   // A dated change of a worker's or a link's speed.
@@ -208,109 +205,11 @@ void Simulation::report_deadlock() const {
   throw InputError(message);
 }
 
-// What one worker did while it was measured.
-struct Part {
-  double steps = 0, seconds = 0;
-  Account account;
-  ServerCalls::Sent sent;
-};
-
-Part measured_part(const WorkerRuntime::Totals& from, const WorkerRuntime::Totals& until) {
-  Part part{static_cast<double>(until.steps - from.steps), until.date_s - from.date_s,
-            until.account, until.sent};
-  part.account -= from.account;
-  part.sent.bytes -= from.sent.bytes;
-  part.sent.messages -= from.sent.messages;
-  return part;
-}
-
-// Of all steps: those simulated, and the cycles left out; of a job that was cut, in proportion.
-double Simulation::rounds_of(const WorkerRuntime& worker, const Job& job, bool repeated) const {
-  const auto rounds = static_cast<double>(worker.rounds());
-  if (repeated) {
-    const std::size_t rank = worker.rank();
-    const std::int64_t of_cycle = job.measurement().last().workers[rank].rounds -
-                                  job.measurement().first().workers[rank].rounds;
-    return rounds + static_cast<double>(skipped_ * of_cycle);
-  }
-  return rounds * static_cast<double>(job.spec().steps) /
-         static_cast<double>(std::max<std::int64_t>(1, worker.steps_passed()));
-}
-
-JobResult Simulation::job_result(const Job& job) const {
-  const IterationLog& log = job.log();
-  JobResult r;
-  r.training = job.training_log();
-  r.name = job.spec().name;
-  r.workers = job.workers().size();
-  r.steps = job.spec().steps;
-  r.message_sizes = job.message_sizes();
-  r.simulated_steps = log.completed;
-  r.measured_from = log.measured_from;
-  const Measurement& measured = job.measurement();
-  const JobTotals &from = measured.first(), &until = measured.last();
-  const bool repeated = &job == jobs_.front().get() && skipped_ > 0;
-  const auto workers = static_cast<double>(r.workers);
-  const auto part = [&](std::size_t rank) {
-    return measured_part(from.workers[rank], until.workers[rank]);
-  };
-  const double seconds = until.date_s - from.date_s;
-  if (measured.in_step()) {
-    r.measured_steps = static_cast<double>(until.border - from.border);
-  } else {
-    double rate = 0;  // steps per second and worker
-    for (std::size_t rank = 0; rank < job.workers().size(); ++rank)
-      rate += part(rank).seconds > 0 ? part(rank).steps / part(rank).seconds / workers : 0;
-    r.measured_steps = seconds * rate;
-  }
-  if (r.measured_steps > 0) r.iteration_time_s = seconds / r.measured_steps;
-  const double end = job.ended() ? job.end_date() : log.last_date;
-  r.total_time_s =
-      repeated && !job.ended()
-          ? log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s
-          : end + static_cast<double>(repeated ? skipped_ : 0) * cycle_s_;
-  if (!log.durations.empty()) {
-    r.median_s = quantile(log.durations, 0.5);
-    r.p25_s = quantile(log.durations, 0.25);
-    r.p75_s = quantile(log.durations, 0.75);
-  }
-  r.fastest_compute_s = std::numeric_limits<double>::infinity();
-  double compute_rate = 0;  // steps per second of computing, and worker
-  for (const auto& worker : job.workers()) {
-    const std::size_t rank = worker->rank();
-    const Part own = part(rank);
-    if (own.steps <= 0) continue;
-    // Asynchronous: the iterations of the mean worker in the time of this one.
-    const double steps = measured.in_step() ? r.measured_steps : own.seconds / r.iteration_time_s;
-    Account per_step = own.account;
-    per_step *= 1 / (steps * workers);
-    r.per_iteration += per_step;
-    const double busy =
-        own.account.operations() / (measured.in_step() ? r.measured_steps : own.steps);
-    r.fastest_compute_s = std::min(r.fastest_compute_s, busy);
-    r.slowest_compute_s = std::max(r.slowest_compute_s, busy);
-    compute_rate += busy > 0 ? 1 / busy / workers : 0;
-    r.worker_iteration_s.push_back(
-        measured.in_step() && !repeated
-            ? worker->own().seconds /
-                  static_cast<double>(std::max<std::int64_t>(1, worker->own().steps))
-            : own.seconds / own.steps);
-    const Job::Sent together = job.sent(static_cast<std::uint32_t>(rank));
-    const double sent = (together.bytes + own.sent.bytes) / steps;
-    r.sent_bytes += sent / workers;
-    r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
-    r.messages += (together.messages + own.sent.messages) / steps / workers;
-    r.rounds += rounds_of(*worker, job, repeated) / workers;
-  }
-  r.compute_floor_s = measured.in_step() ? r.slowest_compute_s
-                      : compute_rate > 0 ? 1 / compute_rate
-                                         : 0;
-  return r;
-}
-
 SimulationResult Simulation::result() const {
   SimulationResult r;
-  for (const auto& job : jobs_) r.jobs.push_back(job_result(*job));
+  for (const auto& job : jobs_)
+    r.jobs.push_back(
+        job_result(*job, job == jobs_.front() ? LeftOut{skipped_, cycle_s_} : LeftOut{}));
   r.fidelity = transport_.fidelity();
   r.flow_error_bound = transport_.flow_error_bound();
   r.ignored_conflicts = transport_.ignored_conflicts();

@@ -110,6 +110,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
     ServerCalls::Sent sent;  ///< outside of collectives
   };
   [[nodiscard]] Totals totals();
+  [[nodiscard]] const ServerCalls::Sent& sent() const { return server_calls_.sent(); }
   /// Between the first and the newest measured border that it has passed itself.
   struct Own {
     std::int64_t steps = 0;

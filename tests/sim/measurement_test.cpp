@@ -104,6 +104,8 @@ TEST(Extrapolation, LeavesTotalsAndRoundsAsTheyAre) {
       EXPECT_TRUE(close_to(quick.total_time_s, full.total_time_s, 1e-9)) << quick.simulated_steps;
       EXPECT_TRUE(close_to(quick.iteration_time_s, full.iteration_time_s, 1e-9));
       EXPECT_TRUE(close_to(quick.rounds, full.rounds, 1e-12));
+      EXPECT_TRUE(close_to(quick.total_messages, full.total_messages, 1e-12));
+      EXPECT_TRUE(close_to(quick.total_bytes, full.total_bytes, 1e-9));
       EXPECT_TRUE(close_to(quick.sent_bytes, full.sent_bytes, 1e-9));
     }
   }
