@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/csv.hpp"
@@ -81,6 +82,14 @@ std::string answer(const JobOutcome& job) {
   return table.text(2);
 }
 
+// In milliseconds, with the decimals that four digits of `scale_s` need, `least` of them or more: the
+// cells of a row add up, and none of them is "0.2".
+std::string milliseconds(double seconds, double scale_s, int least) {
+  const double scale = 1e3 * scale_s;
+  const int digits = scale > 0 ? 3 - static_cast<int>(std::floor(std::log10(scale))) : 0;
+  return fmt::format("{:.{}f}", 1e3 * seconds, std::clamp(digits, least, 9));
+}
+
 std::string split_table(const JobOutcome& job) {
   Table table;
   table.column("where the time goes");
@@ -91,8 +100,8 @@ std::string split_table(const JobOutcome& job) {
   for (const Part& part : parts_of(job.time)) {
     if (part.seconds <= 1e-9 * whole) continue;
     const double share = whole > 0 ? part.seconds / whole : 0;
-    table.row({part.name, fmt::format("{:.3f}", 1e3 * part.seconds),
-               fmt::format("{:.1f}", 100 * share), bar(share, 30)});
+    table.row({part.name, milliseconds(part.seconds, whole, 3), fmt::format("{:.1f}", 100 * share),
+               bar(share, 30)});
   }
   return table.text(2);
 }
@@ -218,14 +227,15 @@ std::string schedules_table(const Comparison& comparison) {
     cells.push_back(fmt::format("{:.3g}", job.rounds / static_cast<double>(job.steps)));
     cells.push_back(count_text(job.messages));
     cells.push_back(format_bytes(job.sent_bytes));
-    cells.push_back(fmt::format("{:.1f}", 1e3 * job.iteration_time_s));
+    const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
+    cells.push_back(ms(job.iteration_time_s));
     // The tightest one that says something of the schedule; "linear speedup" holds for all.
     const EvaluatedBound* tightest = nullptr;
     for (const EvaluatedBound& bound : job.bounds)
       if (bound.iteration_s && !bound.reference.value_or(false) &&
           (tightest == nullptr || *bound.iteration_s > *tightest->iteration_s))
         tightest = &bound;
-    cells.push_back(tightest != nullptr ? fmt::format("{:.1f}", 1e3 * *tightest->iteration_s) : "");
+    cells.push_back(tightest != nullptr ? ms(*tightest->iteration_s) : "");
     cells.push_back(tightest != nullptr ? exceeded_by(*tightest, job) : "");
     cells.push_back(tightest != nullptr ? tightest->formula : "");
     table.row(std::move(cells));
@@ -392,7 +402,7 @@ std::string comparison_report(const Comparison& comparison) {
       else
         group = cells.front();
     }
-    const auto ms = [](double seconds) { return fmt::format("{:.1f}", 1e3 * seconds); };
+    const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
     cells.push_back(ms(job.iteration_time_s));
     cells.push_back(ms(job.time.compute_s()));
     cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));

@@ -29,28 +29,34 @@ Json parse_events(std::string_view text, const std::string& name) {
   }
 }
 
-// The table's name of a card; of one that is not there its own, without the maker's words.
-std::string card(const std::string& name) {
+bool is_known(const std::string& gpu) {
   try {
-    return std::string(find_gpu(name).name);
+    (void)find_gpu(gpu);
+    return true;
   } catch (const InputError&) {
-    std::string plain;
-    for (const char c : name) {
-      if (std::isalnum(static_cast<unsigned char>(c)) != 0)
-        plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
-    for (const std::string word : {"nvidia", "geforce", "tesla", "quadro"})
-      if (const auto at = plain.find(word); at != std::string::npos) plain.erase(at, word.size());
-    return plain;
+    return false;
   }
 }
 
-void check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
-  if (trace.gpu.empty()) return;
-  const std::string recorded = card(trace.gpu), given = card(device);
-  // "RTX 3090" is an "NVIDIA GeForce RTX 3090", and an "A100" perhaps an "A100-SXM4-40GB".
-  if (recorded.find(given) == std::string::npos && given.find(recorded) == std::string::npos)
-    refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu, given));
+// Letters and digits in lower case.
+std::string plain(const std::string& name) {
+  std::string text;
+  for (const char c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// What there is to be said of the trace's card and --device: nothing where they are the same. A name
+// that is in no table may be the user's own for the card.
+std::string check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
+  if (trace.gpu.empty()) return "";
+  if (is_known(device) &&
+      (!is_known(trace.gpu) || find_gpu(trace.gpu).name != find_gpu(device).name))
+    refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu,
+                                   find_gpu(device).name));
+  if (is_known(device) || plain(trace.gpu).find(plain(device)) != std::string::npos) return "";
+  return fmt::format("was recorded on '{}', and is taken for '{}' (--device)", trace.gpu, device);
 }
 
 void check_times(const std::string& file, const BatchTimes& times) {
@@ -68,7 +74,7 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
                     const ImportOptions& options) {
   check_options(options);
   Trace trace = read_trace(parse_events(text, name), name);
-  check_gpu(name, trace, options.device);
+  const std::string other_gpu = check_gpu(name, trace, options.device);
   std::vector<Call> calls = outermost_calls(trace);
   const Windows windows{std::move(trace.steps)};
   const GpuTime time = book_kernels(trace, windows, calls);
@@ -76,6 +82,7 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
   BatchTimes times;
   times.layers = matcher.layers();
   check_times(name, times);
+  if (!other_gpu.empty()) matcher.warnings.push_back(other_gpu);
   const double other = matcher.other_share(time);
   if (other > kManyOthers)
     matcher.warnings.push_back(

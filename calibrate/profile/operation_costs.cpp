@@ -256,6 +256,12 @@ OperationCosts operation_costs(const GpuSpec& gpu) {
 
 OperationCosts operation_costs(const Profile& profile) {
   const OperationModel& model = profile.operations;
+  // An analytic profile brings what would be assumed without it.
+  if (is_gpu(profile.device) && model == analytic_operations(find_gpu(profile.device))) {
+    const Completion all = completed({}, find_gpu(profile.device));
+    return {all.model(), fmt::format("{}: {}", to_string(profile.source), profile.device),
+            all.assumptions()};
+  }
   if (complete(model) && (model.torch_legacy_s || !is_gpu(profile.device)))
     return {model, fmt::format("{}: {}", to_string(profile.source), profile.device)};
   const Completion all = completed(model, find_gpu(profile.device));

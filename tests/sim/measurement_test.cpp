@@ -84,7 +84,8 @@ TEST(Measurement, DoesNotDependOnWhereARoundIsCut) {
         EXPECT_TRUE(close_to(sum_of(a.per_iteration), a.iteration_time_s, 1e-9));
         EXPECT_TRUE(close_to(busiest(part), busiest(whole), 1e-9));
         EXPECT_LE(busiest(part), 1 + 1e-9);
-        EXPECT_EQ(a.rounds, static_cast<double>((steps + 6) / 7));
+        const bool one_before = schedule == std::string("overlap-local-sgd");
+        EXPECT_EQ(a.rounds, static_cast<double>((steps + 6) / 7 + (one_before ? 1 : 0)));
       }
   }
 }
@@ -102,7 +103,9 @@ TEST(Extrapolation, LeavesTotalsAndRoundsAsTheyAre) {
       const JobResult full = result(false), quick = result(true);
       EXPECT_EQ(full.simulated_steps, steps);
       EXPECT_TRUE(close_to(quick.total_time_s, full.total_time_s, 1e-9)) << quick.simulated_steps;
-      EXPECT_TRUE(close_to(quick.iteration_time_s, full.iteration_time_s, 1e-9));
+      // Without a warm-up the first steps are in the mean of all, PowerSGD's first Q among them.
+      EXPECT_TRUE(
+          close_to(quick.iteration_time_s, full.iteration_time_s, probe.warm_up > 0 ? 1e-9 : 1e-4));
       EXPECT_TRUE(close_to(quick.rounds, full.rounds, 1e-12));
       EXPECT_TRUE(close_to(quick.total_messages, full.total_messages, 1e-12));
       EXPECT_TRUE(close_to(quick.total_bytes, full.total_bytes, 1e-9));
