@@ -60,8 +60,8 @@ struct BoundInputs {
   Selector selector = Selector::radix_select;  ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
-  /// How often the narrowest link on the way to a server is passed on the way there and back: 2
-  /// where it carries both directions together.
+  /// By how much the link that all pushes and pulls load most is loaded over N S / (servers B): 2
+  /// for a server's port that carries both directions together, more for a line that servers share.
   double server_passes = 1;
 
   [[nodiscard]] double compute_s() const { return forward_s + backward_s + update_s; }  ///< c

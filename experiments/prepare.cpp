@@ -222,20 +222,32 @@ Pace pace_of(const PreparedJob& job, const Cluster& cluster) {
   return {workers / samples, workers / operations};
 }
 
-// Is the narrowest link on the way to the server also on the way back?
-double passes_of(const Route& there, const JobSpec& spec, const Cluster& cluster) {
-  if (spec.servers.empty()) return 1;
-  const auto narrowest =
-      std::min_element(there.links.begin(), there.links.end(), [&](LinkId a, LinkId b) {
-        return cluster.links()[a].bandwidth < cluster.links()[b].bandwidth;
-      });
-  if (narrowest == there.links.end()) return 1;
+// Seconds that the busiest link needs for every byte of the model, if all workers push it to the
+// servers and pull it back, each server having the same share.
+double exchange_s_per_byte(const JobSpec& spec, const Cluster& cluster) {
+  std::vector<double> load(cluster.links().size(), 0);
+  Route route;
   for (const Endpoint gpu : spec.gpus) {
-    Route back;
-    cluster.route(spec.servers.back(), gpu, back);
-    if (std::find(back.links.begin(), back.links.end(), *narrowest) != back.links.end()) return 2;
+    const Endpoint host = cluster.host_of(cluster.node_of(gpu));
+    for (const Endpoint server : spec.servers)
+      for (const auto& [from, to] : {std::pair(host, server), std::pair(server, host)}) {
+        cluster.route(from, to, route);
+        for (const LinkId link : route.links) load[link] += 1;
+      }
   }
-  return 1;
+  double seconds = 0;
+  for (LinkId link = 0; link < load.size(); ++link)
+    seconds = std::max(seconds, load[link] / cluster.links()[link].bandwidth);
+  return seconds / static_cast<double>(spec.servers.size());
+}
+
+// Of what N S / (servers B) says, with B of the way to one server.
+double server_passes(const Route& there, const JobSpec& spec, const Cluster& cluster) {
+  if (spec.servers.empty()) return 1;
+  const auto workers = static_cast<double>(spec.gpus.size()),
+             servers = static_cast<double>(spec.servers.size());
+  return std::max(
+      1.0, exchange_s_per_byte(spec, cluster) * servers * cluster.bandwidth(there) / workers);
 }
 
 }  // namespace
@@ -289,7 +301,7 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   };
   in.servers = spec.servers.size();
   const Route route = way_to_server(spec, cluster);
-  in.server_passes = passes_of(route, spec, cluster);
+  in.server_passes = server_passes(route, spec, cluster);
   in.message_s = [alpha = route.latency, bandwidth = cluster.bandwidth(route)](double bytes) {
     return alpha + bytes / bandwidth;
   };
