@@ -133,7 +133,7 @@ void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
   for (std::size_t i = 0; i < complete; ++i) border_passed(passed_base_++);
   passed_.erase(passed_.begin(), passed_.begin() + static_cast<std::ptrdiff_t>(complete));
   if (measurement_.in_step()) return;
-  if (measurement_.wants_own())
+  if (measurement_.wants_own(worker.rank()))
     if (const double seconds = measurement_.worker_passed(worker.rank(), worker.totals());
         seconds > 0)
       context_.log.keep(seconds);

@@ -19,7 +19,11 @@ MeasuredSteps measured_steps(std::int64_t steps, std::int64_t warm_up, std::int6
 }
 
 Measurement::Measurement(MeasuredSteps steps, bool in_step, std::size_t workers)
-    : steps_(steps), in_step_(in_step), open_(steps.from == 0), began_(workers, false) {
+    : steps_(steps),
+      in_step_(in_step),
+      open_(steps.from == 0),
+      began_(workers, false),
+      late_(workers, false) {
   first_.workers.resize(workers);
   last_ = first_;
 }
@@ -36,6 +40,11 @@ void Measurement::passed(JobTotals now) {
 }
 
 double Measurement::worker_passed(std::size_t rank, const WorkerRuntime::Totals& now) {
+  if (late_[rank]) {
+    late_[rank] = false;
+    last_.workers[rank] = now;
+    return 0;
+  }
   if (!began_[rank]) first_.workers[rank] = last_.workers[rank] = now;
   began_[rank] = true;
   const double seconds = now.date_s - last_.workers[rank].date_s;
@@ -46,11 +55,11 @@ double Measurement::worker_passed(std::size_t rank, const WorkerRuntime::Totals&
 void Measurement::end(JobTotals now) {
   if (closed_) return;
   closed_ = true;
-  // Whoever has no whole step of its own in that time: all it has done since the start.
   for (std::size_t rank = 0; rank < now.workers.size(); ++rank) {
     if (last_.workers[rank].steps > first_.workers[rank].steps) continue;
     first_.workers[rank] = {};
     last_.workers[rank] = now.workers[rank];
+    late_[rank] = true;
   }
   if (!open_) first_ = {0, 0, std::vector<WorkerRuntime::Totals>(now.workers.size()), {}, {}};
   std::swap(now.workers, last_.workers);

@@ -36,7 +36,8 @@ MeasuredSteps measured_steps(std::int64_t steps, std::int64_t warm_up, std::int6
 /// adds up to the time between them. Asynchronous workers each go at their own pace: it is the time
 /// in which all of them work, from the date at which the last one has done its warm-up to the date
 /// at which the first one has done all its steps, and each worker's part of it goes from the first
-/// to the last border of its own.
+/// to the last border of its own. A worker without a whole step in that time has one from the start
+/// to its next border.
 class Measurement {
  public:
   Measurement(MeasuredSteps steps, bool in_step, std::size_t workers);
@@ -49,8 +50,10 @@ class Measurement {
     return border == steps_.from || (in_step_ && (every_border_ || border == steps_.until));
   }
   void passed(JobTotals now);
-  /// Asynchronous: is a worker's own border to be read off?
-  [[nodiscard]] bool wants_own() const { return !in_step_ && open_ && !closed_; }
+  /// Asynchronous: is this worker's own border to be read off?
+  [[nodiscard]] bool wants_own(std::size_t rank) const {
+    return !in_step_ && (closed_ ? late_[rank] : open_);
+  }
   /// Returns the seconds since its border before; 0: this is the first.
   double worker_passed(std::size_t rank, const WorkerRuntime::Totals& now);
   /// Asynchronous: a worker has done all its steps.
@@ -68,7 +71,8 @@ class Measurement {
   MeasuredSteps steps_;
   bool in_step_, every_border_ = false, open_, closed_ = false;
   JobTotals first_, last_;
-  std::vector<bool> began_;  // asynchronous, by rank: has passed a border since the first date
+  // Asynchronous, by rank: has passed a border since the first date; has none of its own yet
+  std::vector<bool> began_, late_;
 };
 
 }  // namespace paceline

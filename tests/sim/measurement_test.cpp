@@ -148,6 +148,7 @@ TEST(Measurement, OfAsynchronousWorkersDoesNotDependOnTheirSteps) {
     return run(s.cluster, {s.job}, Fidelity::closed).jobs[0].iteration_time_s;
   };
   const double many = iteration(2000);
+  EXPECT_TRUE(close_to(iteration(1), many, 0.5));
   EXPECT_TRUE(close_to(iteration(20), many, 0.03));
   EXPECT_TRUE(close_to(iteration(200), many, 0.003));
 }
