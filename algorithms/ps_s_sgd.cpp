@@ -32,7 +32,8 @@ Program ps_s_sgd(Worker& w, ServerOptions o) {
 std::vector<PaperBound> ps_bounds(const BoundInputs& in) {
   return {time_bound(
       "server port", "max(t_f + t_b, N S / (servers B))",
-      "all gradients pass the servers' ports once in each direction, full duplex [derived]",
+      "all gradients pass the servers' ports once in each direction; more where pushes and "
+      "pulls share links [derived]",
       std::max(in.forward_s + in.backward_s, server_port_s(in)))};
 }
 

@@ -34,7 +34,7 @@ std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in, bool overlaps) {
   PaperBound single = time_bound("no overlap", "c + m",
                                  "S-SGD with one all-reduce after backward [derived]", c + m);
   single.reference = overlaps;
-  return {time_bound("linear speedup", "c", "definition: communication is free", c), single,
+  return {linear_speedup("definition: communication is free", c), single,
           time_bound("perfect overlap", "max(t_f + t_b, t_f + m) + update",
                      "everything but forward hidden behind one merged all-reduce [derived]",
                      in.forward_s + std::max(in.backward_s, m) + in.update_s)};

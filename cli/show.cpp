@@ -304,7 +304,13 @@ void add_show(CLI::App& app) {
   command->callback([options, words] {
     options->name = words->back();
     if (words->size() == 2) options->kind = words->front();
-    kind_of(*options).show(*options);
+    const Kind& kind = kind_of(*options);
+    if (!options->set.empty() && std::string_view(kind.name) != "cluster")
+      throw InputError(fmt::format(
+          "--set is of clusters, and '{}' is a{} {}", options->name,
+          std::string_view("aeiou").find(kind.name[0]) != std::string_view::npos ? "n" : "",
+          kind.name));
+    kind.show(*options);
   });
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -151,7 +153,43 @@ Json all_reduce_from_option(const std::string& text) {
   return json;
 }
 
+namespace {
+
+// Of everything an axis says: "batch", "training.momentum", "set network.bandwidth".
+void add_paths(const Json& keys, const std::string& before, std::set<std::string>& paths) {
+  for (const auto& [key, value] : keys.items()) {
+    const std::string path = before.empty() ? key : before + '.' + key;
+    if (key == "set" && value.is_array())
+      for (const Json& assignment : value)
+        paths.insert("set " + assignment.get<std::string>().substr(
+                                  0, assignment.get<std::string>().find('=')));
+    else if (key == "training" && value.is_object())
+      add_paths(value, path, paths);
+    else
+      paths.insert(path);
+  }
+}
+
+// The later of two axes that say the same would win, and the other's labels would lie.
+void check_distinct(const std::vector<Axis>& axes) {
+  std::map<std::string, const Axis*> said;
+  for (const Axis& axis : axes) {
+    std::set<std::string> paths;
+    for (const Variant& variant : axis.variants) add_paths(variant.keys, "", paths);
+    for (const std::string& path : paths) {
+      const auto [before, fresh] = said.try_emplace(path, &axis);
+      if (!fresh)
+        throw InputError(fmt::format(
+            "the axes '{}' and '{}' both say '{}': give all its values in one, {}=A,B,...",
+            before->second->name, axis.name, path, axis.name));
+    }
+  }
+}
+
+}  // namespace
+
 std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {
+  check_distinct(axes);
   std::vector<Point> result{{{}, json}};
   result.front().json.erase("vary");
   for (const Axis& axis : axes) {

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "experiments/baseline.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
@@ -239,7 +240,8 @@ const std::vector<std::string>& experiment_keys() {
                                              "servers",
                                              "training",
                                              "gpus",
-                                             "extrapolate"};
+                                             "extrapolate",
+                                             "baseline"};
   return keys;
 }
 
@@ -290,6 +292,8 @@ Experiment read_experiment(const Json& json, const std::string& file) {
   experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
   experiment.jitter = r.has("jitter") ? read_jitter(r.object("jitter")) : experiment.cluster.jitter;
 
+  if (r.has("baseline")) experiment.baseline = read_baseline(r.raw("baseline"), file);
+
   JobDescription common;
   common.gpus.resize(available);
   std::iota(common.gpus.begin(), common.gpus.end(), 0U);
@@ -323,6 +327,7 @@ Json write_experiment(const Experiment& experiment) {
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;
   json["jitter"] = write_jitter(experiment.jitter);
+  if (!experiment.baseline.is_null()) json["baseline"] = experiment.baseline;
   json["jobs"] = Json::array();
   for (const JobDescription& job : experiment.jobs) json["jobs"].push_back(write_job(job));
   return json;
@@ -331,6 +336,7 @@ Json write_experiment(const Experiment& experiment) {
 Json what_decides(Json experiment) {
   experiment.erase("name");
   experiment.erase("description");
+  experiment.erase("baseline");
   for (Json& job : experiment["jobs"])
     if (job.contains("training")) job["training"].erase("target");
   return Json::parse(nlohmann::json::parse(experiment.dump()).dump());

@@ -73,6 +73,13 @@ void fields(V& v, ProfileUse& p) {
 }
 
 template <class V>
+void fields(V& v, Assumption& a) {
+  v("name", a.name);
+  v("value", a.value);
+  v("why", a.why);
+}
+
+template <class V>
 void fields(V& v, LossPoint& p) {
   v("step", p.step);
   v("time_s", p.time_s);
@@ -134,6 +141,7 @@ void fields(V& v, JobOutcome& j) {
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);
   v("scaling_efficiency", j.scaling_efficiency);
+  v("s_sgd_baseline", j.s_sgd_baseline);
   v("s_sgd_time_s", j.s_sgd_time_s);
   v("speedup_over_s_sgd", j.speedup_over_s_sgd);
   v("samples_per_s", j.samples_per_s);
@@ -159,10 +167,13 @@ void fields(V& v, JobOutcome& j) {
   v("message_sizes", j.message_sizes);
   v("sent_bytes", j.sent_bytes);
   v("sent_bytes_max", j.sent_bytes_max);
+  v("total_messages", j.total_messages);
+  v("total_bytes", j.total_bytes);
   v("floors", j.floors);
   v("bounds", j.bounds);
   v("profiles", j.profiles);
   v("memory", j.memory);
+  v("assumptions", j.assumptions);
   v("training", j.training);
 }
 

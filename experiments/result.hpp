@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.hpp"
+#include "calibrate/profile/assumption.hpp"
 #include "sim/job_figures.hpp"
 #include "sim/link_use.hpp"
 #include "sim/training_log.hpp"
@@ -115,9 +116,10 @@ struct JobRecord {
   std::string all_reduce;
   std::string top_k;
   std::string rounds_formula;
-  double one_gpu_time_s = 0;         ///< the same samples of one worker on one GPU (the fastest)
-  std::vector<ProfileUse> profiles;  ///< one per kind of GPU
-  std::vector<MemoryUse> memory;     ///< one per kind of GPU; empty if the batch is not known
+  double one_gpu_time_s = 0;            ///< the same samples of one worker on one GPU (the fastest)
+  std::vector<ProfileUse> profiles;     ///< one per kind of GPU
+  std::vector<MemoryUse> memory;        ///< one per kind of GPU; empty if the batch is not known
+  std::vector<Assumption> assumptions;  ///< that may move the result, each once
 };
 
 /// One job of a run: what was known before, what the simulation said, and what follows from both.
@@ -128,6 +130,7 @@ struct JobOutcome : JobRecord, JobFigures {
   TimeSplit time;
   double speedup_over_one_gpu = 0;
   double scaling_efficiency = 0;  ///< over the sum of the GPUs' speeds
+  std::optional<std::string> s_sgd_baseline;  ///< which S-SGD: "s-sgd:overlap=ddp"
   std::optional<double> s_sgd_time_s, speedup_over_s_sgd;
   std::optional<double> samples_per_s;
   std::string message_sizes;  ///< "fixed", "expected" or "actual"

@@ -149,12 +149,17 @@ void Channel::end() {
   consider();
 }
 
-double Channel::unsent_bytes(const PreparedPlan& plan) const {
-  if (batch_.empty()) return 0;
-  PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
-  if (current != &plan) return 0;
+double Channel::bytes_under_way(const PreparedPlan& plan) const {
+  if (batch_.empty() || plans_[static_cast<int>(batch_.front()->call.kind)] != &plan) return 0;
   double bytes = 0;
   for (const Collective* collective : batch_) bytes += collective->bytes;
+  return bytes;
+}
+
+double Channel::unsent_bytes(const PreparedPlan& plan) const {
+  const double bytes = bytes_under_way(plan);
+  if (bytes == 0) return 0;
+  PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
   const double whole = current->closed_s(bytes);
   const double gone = clock_.now() - batch_.front()->started;
   return gone < whole ? bytes * (1 - gone / whole) : 0;

@@ -17,6 +17,12 @@ struct Account {
   [[nodiscard]] double compute() const {
     return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
   }
+  /// Of all operations of the compute stream.
+  [[nodiscard]] double operations() const {
+    double sum = 0;
+    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) sum += busy[a];
+    return sum;
+  }
   Account& operator+=(const Account& other);
   Account& operator-=(const Account& other);
   Account& operator*=(double factor);
