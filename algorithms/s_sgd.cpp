@@ -87,6 +87,12 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
                                 format_bytes(stream.fusion_bytes), format_duration(stream.cycle_s));
     rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
   }
+  if (overlap != "horovod" && options.has("negotiation")) {
+    ChannelOptions& stream = s.streams.front();
+    stream.coordinated = true;
+    stream.negotiation_s = options.duration("negotiation");
+    s.description += fmt::format(", each negotiated for {}", format_duration(stream.negotiation_s));
+  }
   options.finish();
   s.worker = [rule](Worker& w) { return s_sgd(w, rule); };
   return s;
@@ -100,7 +106,7 @@ extern const ScheduleEntry s_sgd_entry{
     "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
     "overlap: none | wfbp | mg-wfbp | optimal | ddp | horovod (wfbp); "
     "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
-    "fusion (64MiB), cycle (1ms), negotiation (0s)",
+    "fusion (64MiB), cycle (1ms), negotiation (0s); others: negotiation (none)",
     make_s_sgd};
 
 }  // namespace paceline

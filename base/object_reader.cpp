@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.hpp"
@@ -21,6 +22,31 @@ bool whole_number(const Json& value) {
   return value.is_number_integer() &&
          !(value.is_number_unsigned() &&
            value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX));
+}
+
+// What is beyond is no machine's and no training's, and ends in figures that are infinite or none.
+// Zero and infinity are the parser's to allow.
+struct Limits {
+  double (*parse)(std::string_view);
+  double least, most;
+  const char *least_text, *most_text;
+};
+constexpr Limits kLimits[]{{parse_bandwidth, 1e-6, 1e21, "1e-6 B/s", "1e9 TB/s"},
+                           {parse_duration, 1e-24, 1e10, "1e-15 ns", "1e10 s"},
+                           {parse_bytes, 1e-6, 1e18, "1e-6 B", "1e6 TB"},
+                           {parse_flops, 1, 1e21, "1 FLOPS", "1e9 TFLOPS"},
+                           {parse_count, 1e-6, 1e15, "1e-6", "1000T"}};
+
+const Limits& limits_of(double (*parse)(std::string_view)) {
+  return *std::find_if(std::begin(kLimits), std::end(kLimits),
+                       [&](const Limits& limits) { return limits.parse == parse; });
+}
+
+void check_limits(double number, double (*parse)(std::string_view)) {
+  const Limits& limits = limits_of(parse);
+  if (number != 0 && std::isfinite(number) && !(number >= limits.least && number <= limits.most))
+    throw InputError(fmt::format("must be between {} and {}, found {:g}", limits.least_text,
+                                 limits.most_text, number));
 }
 
 }  // namespace
@@ -130,7 +156,9 @@ double ObjectReader::quantity(std::string_view key, std::optional<double> fallba
   if (!value.is_string())
     fail_at(key, fmt::format("expected a string like \"{}\", found {}", example, found(value)));
   try {
-    return parse(value.get_ref<const std::string&>());
+    const double number = parse(value.get_ref<const std::string&>());
+    check_limits(number, parse);
+    return number;
   } catch (const InputError& error) {
     fail_at(key, error.what());
   }
@@ -150,7 +178,7 @@ double ObjectReader::flops(std::string_view key, std::optional<double> fallback)
 }
 
 double ObjectReader::count(std::string_view key, std::optional<double> fallback) {
-  if (has(key) && need(key).is_number()) return number(key, 0, HUGE_VAL);
+  if (has(key) && need(key).is_number()) return number(key, 0, limits_of(parse_count).most);
   return quantity(key, fallback, parse_count, "25.6M");
 }
 

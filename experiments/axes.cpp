@@ -34,12 +34,21 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
+// Of a schedule that is a name, an object, or not given at all.
+void add_options(Json& schedule, const Json& options) {
+  if (schedule.is_null()) schedule = "s-sgd";
+  if (schedule.is_string()) schedule = Json{{"name", Json(schedule)}};
+  if (schedule.is_object()) schedule.merge_patch(options);
+}
+
 void apply(Json& json, const Json& keys) {
   for (const auto& [key, value] : keys.items()) {
     if (key == "set" && json.contains("set"))
       for (const Json& item : value) json["set"].push_back(item);
     else if (key == "training" && json.contains(key) && json[key].is_object() && value.is_object())
       json[key].merge_patch(value);
+    else if (key == "schedule" && value.is_object() && !value.contains("name"))
+      add_options(json[key], value);
     else
       json[key] = value;
   }
@@ -96,7 +105,7 @@ Axis axis_from_option(const std::string& option) {
   if (key.find('.') == std::string::npos)
     std::replace(key.begin(), key.end(), '-', '_');  // as the flag has it
   const auto& keys = experiment_keys();
-  const bool of_training = key.starts_with("training.");
+  const bool nests = key.starts_with("training.") || key.starts_with("schedule.");
   const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
   if (!ours && key.find('.') == std::string::npos && key.find('[') == std::string::npos) {
     std::vector<std::string> known = keys;
@@ -110,7 +119,7 @@ Axis axis_from_option(const std::string& option) {
   for (const std::string& text : split(option.substr(equals + 1), ',')) {
     if (text.empty()) throw InputError(fmt::format("--vary {}: an empty value", option));
     Variant variant{text, Json::object()};
-    if (of_training)
+    if (nests)
       variant.keys = nested(key, value_of(text));
     else if (!ours)
       variant.keys["set"] = Json::array({key + "=" + text});

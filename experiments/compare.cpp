@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/isolated.hpp"
 #include "base/json.hpp"
 #include "experiments/baseline.hpp"
@@ -177,8 +178,9 @@ Comparison comparison_from_json(const Json& json, const std::string& file) {
       comparison.rows.push_back({row.at("labels").get<std::vector<std::string>>(),
                                  result_from_json(row.at("result"), file)});
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not a comparison: {}", file, error.what()));
+    throw InputError(fmt::format("{}: not a comparison: {}", file, json_reason(error)));
   }
+  if (comparison.axes.empty()) throw InputError(fmt::format("{}: no axis varies", file));
   for (const ComparedRow& row : comparison.rows)
     if (row.labels.size() != comparison.axes.size())
       throw InputError(fmt::format("{}: {} labels for {} axes", file, row.labels.size(),

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/json.hpp"
 
 namespace paceline {
@@ -275,7 +276,7 @@ RunResult result_from_json(const Json& json, const std::string& file) {
     Reader reader{json};
     fields(reader, result);
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not a result: {}", file, error.what()));
+    throw InputError(fmt::format("{}: not a result: {}", file, json_reason(error)));
   }
   return result;
 }

@@ -94,7 +94,7 @@ struct TrainingOutcome {
   std::optional<double> target;                                    ///< accuracy
   std::optional<double> time_to_target_s;  ///< the first evaluation that reached it
   std::optional<std::int64_t> steps_to_target;
-  std::optional<std::int64_t> diverged_step, diverged_worker;  ///< first loss that is not finite
+  std::optional<std::int64_t> diverged_step, diverged_worker;  ///< as of TrainingLog
   /// Updates between the weights a gradient was computed at and those it went into.
   std::optional<double> staleness_mean;
   std::optional<std::int64_t> staleness_max;

@@ -265,6 +265,24 @@ TrainingProgress Job::training_progress() const {
   return progress;
 }
 
+namespace {
+
+// What only an evaluation or a residual shows, because no next step's loss has: that of the last
+// step, above all.
+void find_divergence(TrainingLog& log) {
+  const auto note = [&](double value, std::int64_t step, std::int64_t worker) {
+    if (std::isfinite(value) || (log.diverged_step >= 0 && log.diverged_step <= step + 1)) return;
+    log.diverged_step = step;
+    log.diverged_worker = worker;
+  };
+  for (const EvaluationPoint& point : log.evaluations)
+    note(point.loss + point.spread, point.step, point.broken_worker);
+  for (const CompressionSample& sample : log.compression)
+    note(sample.residual_norm + sample.error + sample.delta.value_or(0), sample.step, -1);
+}
+
+}  // namespace
+
 TrainingLog Job::training_log() const {
   TrainingLog log;
   if (context_.graph == nullptr) return log;
@@ -288,6 +306,7 @@ TrainingLog Job::training_log() const {
   log.staleness = context_.metrics->mean_staleness();
   log.most_stale = context_.metrics->most_stale();
   log.evaluations = evaluations_->points();
+  find_divergence(log);
   return log;
 }
 

@@ -244,6 +244,8 @@ void Simulation::add_links(SimulationResult& r) const {
 }  // namespace
 
 SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder) {
+  const std::unique_ptr<FileLock> lock =
+      spec.checkpoints ? hold_checkpoints(*spec.checkpoints) : nullptr;
   std::unique_ptr<SavedRun> saved = spec.checkpoints ? find_saved_run(*spec.checkpoints) : nullptr;
   std::string contention = saved ? saved->contention() : "";
   const auto once = [&](Fidelity fidelity) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
@@ -182,7 +183,7 @@ Ceilings read_ceilings(ObjectReader reader) {
 Profile read_profile(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
   Profile profile;
-  reader.choice("format", {"paceline-profile-1"});
+  expect_format(reader, "paceline-profile-1");
   profile.source = profile_source_from_string(
       reader.choice("source", {"measured", "transferred", "published", "analytic"}));
   profile.uncertainty = reader.number("uncertainty", 0, 10);

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/interrupt.hpp"
 #include "base/json.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
@@ -51,6 +52,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
 
 ChosenDevice::ChosenDevice(const std::string& device, const std::string& engine) {
   options.tool = fmt::format("paceline-calibrate {}", version());
+  first_interrupt_sets(interrupted);
   options.stop = &interrupted;
   if (device == "cpu") {
     backend_ = kernels::make_backend(engine.empty() ? kernels::fastest_cpu_backend() : engine);

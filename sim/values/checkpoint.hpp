@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "base/file_lock.hpp"
 #include "base/json_fwd.hpp"
 #include "sim/values/archive.hpp"
 #include "sim/values/task_graph.hpp"
@@ -48,8 +49,13 @@ class SavedRun {
   double date_s_ = 0;
 };
 
-/// What the run is to go on from; null: it begins. Makes the folder. Throws InputError if that
-/// cannot be, if the latest checkpoint is damaged or of another run, or if there is one and the run
+/// If the folder has some: what an interruption from here on says.
+void note_checkpoints(const std::filesystem::path& folder);
+
+/// Makes the folder and holds it against other processes. Throws InputError if either cannot be.
+std::unique_ptr<FileLock> hold_checkpoints(const CheckpointOptions& options);
+
+/// What the run is to go on from; null: it begins. Throws InputError if the latest checkpoint is damaged or of another run, or if there is one and the run
 /// is not to go on from it.
 std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options);
 

@@ -10,11 +10,6 @@
 
 #include "sim/values/ledger.hpp"
 
-// Asio is a second of every file that includes it.
-namespace boost::asio {
-class thread_pool;
-}
-
 namespace paceline {
 
 /// Work on values that runs on the host's cores beside the simulation: tasks with dependencies. The
@@ -34,7 +29,8 @@ class TaskGraph {
     ~Observer() = default;
   };
 
-  /// `threads` = 0: a task runs inside post(), before it returns.
+  /// `threads` = 0: a task runs inside post(), before it returns. Throws InputError if the system
+  /// does not make so many.
   explicit TaskGraph(std::size_t threads);
   ~TaskGraph();
 
@@ -67,8 +63,9 @@ class TaskGraph {
   Observer* observer_ = nullptr;
   std::uint64_t posted_ = 0;
   bool skipping_ = false;
-  Ref skipped_;                                     // stands for all of them
-  std::unique_ptr<boost::asio::thread_pool> pool_;  // null: work runs inside post()
+  Ref skipped_;  // stands for all of them
+  class Pool;
+  std::unique_ptr<Pool> pool_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t open_ = 0;

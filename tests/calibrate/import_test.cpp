@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -116,6 +118,35 @@ TEST(ImportTrace, OneStepNeedsNoAnnotationAndGivesNoQuartiles) {
   const Profile profile = parse_trace(json.dump(), "trace.json", small_model(), kOptions);
   EXPECT_NEAR(profile.batches[0].layers[0].forward.median_s, 10e-6, 1e-12);
   EXPECT_FALSE(profile.batches[0].layers[0].forward.p25_s);
+}
+
+// Of five steps, with dates and categories changed.
+Profile changed(const std::function<void(Json&)>& change) {
+  TraceWriter trace;
+  for (const double scale : {1.0, 2.0, 3.0, 4.0, 5.0}) trace.step(scale);
+  Json json = trace.json();
+  for (Json& event : json["traceEvents"]) change(event);
+  return parse_trace(json.dump(), "trace.json", small_model(), kOptions);
+}
+
+TEST(ImportTrace, DatesMayCountFrom1970) {
+  const Profile from_boot = changed([](Json&) {});
+  EXPECT_EQ(
+      changed([](Json& event) { event["ts"] = event["ts"].get<double>() + 1712195495000000.0; }),
+      from_boot);
+  EXPECT_THAT([] { changed([](Json& event) { event["ts"] = 1e17; }); },
+              ThrowsMessage<InputError>(HasSubstr("$.traceEvents[0].ts: expected microseconds")));
+}
+
+TEST(ImportTrace, CategoriesOf2021AreKnown) {
+  EXPECT_EQ(changed([](Json& event) {
+              const std::map<std::string, std::string> old{{"kernel", "Kernel"},
+                                                           {"cuda_runtime", "Runtime"},
+                                                           {"cpu_op", "Operator"},
+                                                           {"user_annotation", "Operator"}};
+              event["cat"] = old.at(event["cat"]);
+            }),
+            changed([](Json&) {}));
 }
 
 TEST(ImportTrace, RefusesATraceWithoutGpuEvents) {

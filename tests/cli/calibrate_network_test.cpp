@@ -110,7 +110,7 @@ TEST_F(CalibrateCli, ShippedFitsMakeClusters) {
 
 TEST_F(CalibrateCli, CompressedFilesAreNamed) {
   write("log.gz", "\x1f\x8b rest");
-  refuses("network log.gz", "log.gz: is compressed with gzip; decompress it first");
+  refuses("network log.gz", "log.gz: is compressed with gzip, and is damaged");
   refuses("import log.gz --model lenet5 --batch 2 --device V100 --out new", "compressed with gzip");
 }
 

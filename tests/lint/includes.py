@@ -26,7 +26,7 @@ ROOMS = {
     "sim/server": {"sim/time", "sim/values", "sim/network"},
     "sim/worker": {"sim/time", "sim/values", "sim/network", "sim/server"},
 }
-SHARED = {"sim/job_context.hpp": {"sim/server", "sim/worker"}, "sim/training_log.hpp": {"sim/values"}}
+SHARED = {"sim/link_use.hpp": {"sim/network"}, "sim/job_context.hpp": {"sim/server", "sim/worker"}, "sim/training_log.hpp": {"sim/values"}}
 SHIM = "sim/network/simgrid/shim.hpp"
 SIMGRID = re.compile(r"(simgrid|xbt|smpi)/|simgrid\.h|msg\.h")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.M)
