@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
@@ -73,6 +74,7 @@ Json profile_choice(const Json& value, ObjectReader& r) {
   const auto name = value.get<std::string>();
   if (name == "analytic") return value;
   try {
+    if (OneGpuTime::from_text(name)) return value;
     const std::string path = located(name, r.file());
     Profile profile = load_profile(path);
     const auto shipped = shipped_profiles();
@@ -82,7 +84,9 @@ Json profile_choice(const Json& value, ObjectReader& r) {
       return name;
     return profile_json(profile);
   } catch (const InputError& error) {
-    r.fail_at("profile", std::string(error.what()) + " (or \"analytic\")");
+    r.fail_at("profile",
+              std::string(error.what()) +
+                  " (or \"analytic\", or one GPU's speed, \"253/s\", or step, \"163ms\")");
   }
 }
 
@@ -247,7 +251,9 @@ namespace {
 // What an experiment cannot do without, all at once.
 void need_all(ObjectReader& r, const Json& json, const std::string& file) {
   const bool one_job = !json.contains("jobs");
-  const bool analytic = !json.contains("profile") || json["profile"] == "analytic";
+  const bool analytic =
+      !json.contains("profile") || json["profile"] == "analytic" ||
+      (json["profile"].is_string() && OneGpuTime::from_text(json["profile"].get<std::string>()));
   std::string keys, flags;
   std::size_t missing = 0;
   for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),
