@@ -14,6 +14,7 @@
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
+#include "platforms/stack.hpp"
 #include "table.hpp"
 
 namespace paceline {
@@ -94,15 +95,27 @@ Listing list_gpus() {
   return list;
 }
 
+Listing list_stacks() {
+  Listing list{{"name", "constants", "description"}, {}};
+  for (const std::string& name : shipped_stacks()) {
+    const Stack stack = load_stack(name);
+    std::size_t stated = 0;
+    for (const StackField& field : stack_fields()) stated += (stack.*field.constant).stated();
+    list.rows.push_back({name, std::to_string(stated), stack.description});
+  }
+  return list;
+}
+
 constexpr std::size_t kWidthOfAPipe = 100;
 
 struct Kind {
   const char* name;
   Listing (*list)();
 };
-constexpr Kind kKinds[] = {{"models", list_models},           {"clusters", list_clusters},
-                           {"profiles", list_profiles},       {"algorithms", list_schedules},
-                           {"experiments", list_experiments}, {"gpus", list_gpus}};
+constexpr Kind kKinds[] = {
+    {"models", list_models},     {"clusters", list_clusters},    {"stacks", list_stacks},
+    {"profiles", list_profiles}, {"algorithms", list_schedules}, {"experiments", list_experiments},
+    {"gpus", list_gpus}};
 
 Listing listing(const std::string& kind) {
   std::vector<std::string> names;
@@ -158,14 +171,14 @@ void run(const ListOptions& options) {
 
 void add_list(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "list", "Names of models, clusters, profiles, algorithms, experiments or gpus");
+      "list", "Names of models, clusters, stacks, profiles, algorithms, experiments or gpus");
   command->footer(
       "Examples:\n  paceline list clusters\n  paceline list algorithms\n  paceline list models "
       "--json");
   const auto options = std::make_shared<ListOptions>();
   command
       ->add_option("kind", options->kind,
-                   "models, clusters, profiles, algorithms, experiments or gpus")
+                   "models, clusters, stacks, profiles, algorithms, experiments or gpus")
       ->required();
   options->output.add_to(*command, true);
   command->callback([options] { run(*options); });

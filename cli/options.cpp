@@ -27,7 +27,9 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("-m,--model", model_, "model: a name ('paceline list models') or a file");
   flag("-b,--batch", batch_, "samples per GPU and micro-batch");
   flag("-c,--cluster", cluster_, "cluster: a name ('paceline list clusters') or a file");
-  flag("--set", set_, "override a field of the cluster: --set network.bandwidth=25Gbps");
+  flag("--stack", stack_, "software: a name ('paceline list stacks') or a file (ideal)");
+  flag("--set", set_,
+       "override a field of the cluster (network.bandwidth=25Gbps) or stack (stack.KEY=VALUE)");
   flag("-s,--schedule", schedule_, "schedule and options: NAME[:KEY=VALUE]... (s-sgd)");
   flag("-p,--profile", profile_, "times: analytic, a shipped profile, or a file (analytic)");
   flag("--one-gpu", one_gpu_, "times: samples per second of one GPU, as measured: 253/s");
@@ -92,6 +94,7 @@ ExperimentText ExperimentOptions::text() const {
   put(job, "steps", steps_);
   put_training(job);
   put(json, "cluster", cluster_);
+  put(json, "stack", stack_);
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);
   put(json, "fidelity", fidelity_);

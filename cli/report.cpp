@@ -7,6 +7,7 @@
 
 #include "base/csv.hpp"
 #include "base/units.hpp"
+#include "platforms/stack.hpp"
 #include "table.hpp"
 #include "training_report.hpp"
 
@@ -26,6 +27,7 @@ std::vector<Part> parts_of(const TimeSplit& time) {
           {"update", time.update_s},
           {"sparsification", time.sparsification_s},
           {"arithmetic of the schedule", time.arithmetic_s},
+          {"software stack", time.software_s},
           {"exposed communication", time.exposed_communication_s},
           {"exposed host copies", time.exposed_copies_s},
           {"waiting for others", time.waiting_s}};
@@ -124,6 +126,7 @@ std::string memory_lines(const JobOutcome& job) {
 }
 
 constexpr double kMuchOfFlow = 0.1;
+constexpr const char* kIdealStack = "; what people measure is slower (paceline list stacks)";
 
 std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
@@ -136,6 +139,8 @@ std::string provenance(const RunResult& result) {
   if (result.flow_error_bound > 0)
     text += fmt::format("; off by {} % at most{}", percent_text(result.flow_error_bound),
                         result.flow_error_bound > kMuchOfFlow ? " (--fidelity step is exact)" : "");
+  text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
+                      result.stack == Stack{}.name ? kIdealStack : "");
   text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
                       job.extrapolated_steps);
   for (const ProfileUse& profile : job.profiles)
@@ -150,7 +155,7 @@ std::string provenance(const RunResult& result) {
 std::vector<double> shares_of(const TimeSplit& time) {
   const double whole = std::max(time.total_s(), 1e-300);
   return {time.compute_s() / whole,
-          (time.update_s + time.sparsification_s + time.arithmetic_s) / whole, 0,
+          (time.update_s + time.sparsification_s + time.arithmetic_s + time.software_s) / whole, 0,
           (time.exposed_communication_s + time.exposed_copies_s) / whole, time.waiting_s / whole};
 }
 
@@ -248,18 +253,19 @@ std::string warnings_text(const Comparison& comparison) {
 }
 
 std::string common_notes(const Comparison& comparison) {
-  std::set<std::string> profiles, fidelities;
+  std::set<std::string> profiles, fidelities, stacks;
   double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
     fidelities.insert(row.result.fidelity);
+    stacks.insert(row.result.stack + (row.result.stack == Stack{}.name ? kIdealStack : ""));
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
   std::string text = fmt::format("network fidelity: {}", fmt::join(fidelities, ", "));
   if (flow_error > 0)
     text += fmt::format("; flow is off by {} % at most{}", percent_text(flow_error),
                         flow_error > kMuchOfFlow ? " (--fidelity step is exact)" : "");
-  text += "\n";
+  text += fmt::format("\nsoftware stack: {}\n", fmt::join(stacks, ", "));
   for (const std::string& profile : profiles) text += fmt::format("profile: {}\n", profile);
   return text + warnings_text(comparison);
 }
@@ -398,6 +404,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "update_s",
                            "sparsification_s",
                            "arithmetic_s",
+                           "software_s",
                            "exposed_communication_s",
                            "exposed_copies_s",
                            "waiting_s",
@@ -409,6 +416,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "messages",
                            "rounds",
                            "fidelity",
+                           "stack",
                            "profile_source"})
     header.emplace_back(name);
   const bool trained =
@@ -433,6 +441,7 @@ std::string comparison_csv(const Comparison& comparison) {
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
+    cells.push_back(row.result.stack);
     cells.push_back(job.profiles.front().source);
     if (trained) training_cells(job, cells);
     text += csv_line(cells);

@@ -19,6 +19,7 @@
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
+#include "platforms/stack_file.hpp"
 #include "sim/network/network.hpp"
 #include "table.hpp"
 
@@ -139,6 +140,26 @@ void show_cluster(const ShowOptions& options) {
   options.output.print({[&] { return cluster_table(spec); }, [&] { return write_cluster(spec); }});
 }
 
+std::string stack_table(const Stack& stack) {
+  std::string text = fmt::format("{}: {}\n\n", stack.name, stack.description);
+  Table table;
+  for (const char* header : {"constant", "value", "+-", "what it does"}) table.column(header);
+  std::string sources;
+  for (const StackField& field : stack_fields()) {
+    const StackConstant& constant = stack.*field.constant;
+    if (!constant.stated()) continue;
+    table.row({std::string(field.key), format_stack_value(field, constant.value),
+               fmt::format("{:.0f} %", 100 * constant.uncertainty), std::string(field.meaning)});
+    sources += fmt::format("  {}: {}\n", field.key, constant.source);
+  }
+  return sources.empty() ? text : text + table.text() + "\nsources\n" + sources;
+}
+
+void show_stack(const ShowOptions& options) {
+  const Stack stack = load_stack(options.name, options.set);
+  options.output.print({[&] { return stack_table(stack); }, [&] { return write_stack(stack); }});
+}
+
 std::string profile_table(const Profile& profile) {
   std::string text = fmt::format("{}: {} on {}, {}\n{}\nsigma {:.0f} % of a step\n\n",
                                  to_string(profile.source), profile.model, profile.device,
@@ -222,6 +243,7 @@ bool contains(const Names& names, const std::string& name) {
 const Kind kKinds[] = {
     {"model", show_model, [](const std::string& n) { return contains(model_names(), n); }},
     {"cluster", show_cluster, [](const std::string& n) { return contains(shipped_clusters(), n); }},
+    {"stack", show_stack, [](const std::string& n) { return contains(shipped_stacks(), n); }},
     {"profile", show_profile, [](const std::string& n) { return contains(shipped_profiles(), n); }},
     {"algorithm", show_algorithm,
      [](const std::string& n) {
@@ -272,6 +294,7 @@ const Kind& kind_of(const ShowOptions& options) {
       if (found.front() == kind.name) return kind;
   for (const std::string& name : model_names()) names.push_back(name);
   for (const std::string& name : shipped_clusters()) names.push_back(name);
+  for (const std::string& name : shipped_stacks()) names.push_back(name);
   for (const std::string& name : shipped_profiles()) names.push_back(name);
   for (const ScheduleEntry& entry : schedules()) names.push_back(entry.name);
   for (const auto& [name, text] : shipped_experiments()) names.push_back(name);
@@ -285,7 +308,8 @@ const Kind& kind_of(const ShowOptions& options) {
 
 void add_show(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "show", "One model, cluster, profile, algorithm, experiment or GPU: what it is made of");
+      "show",
+      "One model, cluster, stack, profile, algorithm, experiment or GPU: what it is made of");
   command->footer(
       "Examples:\n"
       "  paceline show resnet50\n"
@@ -298,7 +322,8 @@ void add_show(CLI::App& app) {
       ->add_option("what", *words, "[KIND] NAME, or a file; KIND where a name stands for several")
       ->required()
       ->expected(1, 2);
-  command->add_option("--set", options->set, "override a field of a cluster");
+  command->add_option("--set", options->set,
+                      "override a field of a cluster or a constant of a stack");
   options->output.add_to(*command, false);
   command->callback([options, words] {
     options->name = words->back();

@@ -18,6 +18,7 @@ void fields(V& v, TimeSplit& t) {
   v("update_s", t.update_s);
   v("sparsification_s", t.sparsification_s);
   v("arithmetic_s", t.arithmetic_s);
+  v("software_s", t.software_s);
   v("exposed_communication_s", t.exposed_communication_s);
   v("exposed_copies_s", t.exposed_copies_s);
   v("waiting_s", t.waiting_s);
@@ -170,6 +171,8 @@ void fields(V& v, RunResult& r) {
   fields(v, r.job);
   v("other_jobs", r.other_jobs);
   v("cluster", r.cluster);
+  v("stack", r.stack);
+  v("stack_description", r.stack_description);
   v("fidelity", r.fidelity);
   v("fidelity_reason", r.fidelity_reason);
   v("flow_error_bound", r.flow_error_bound);

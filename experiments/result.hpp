@@ -19,13 +19,14 @@ struct TimeSplit {
   double update_s = 0;
   double sparsification_s = 0;  ///< selection, scatter, quantisation
   double arithmetic_s = 0;      ///< other operations of the schedule on the compute stream
+  double software_s = 0;        ///< the host's work for communication, computation waiting
   double exposed_communication_s = 0;
   double exposed_copies_s = 0;  ///< between host and device, and on the host
   double waiting_s = 0;         ///< for other workers or the server
 
   [[nodiscard]] double compute_s() const { return forward_s + backward_s; }
   [[nodiscard]] double total_s() const {
-    return forward_s + backward_s + update_s + sparsification_s + arithmetic_s +
+    return forward_s + backward_s + update_s + sparsification_s + arithmetic_s + software_s +
            exposed_communication_s + exposed_copies_s + waiting_s;
   }
 };
@@ -142,6 +143,7 @@ struct RunResult {
   JobOutcome job;
   std::vector<JobOutcome> other_jobs;
   std::string cluster;
+  std::string stack, stack_description;  ///< of the software
   std::string fidelity, fidelity_reason;
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;

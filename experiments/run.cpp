@@ -25,6 +25,7 @@ TimeSplit split_of(const Account& account) {
   time.update_s = busy(Activity::update);
   time.sparsification_s = busy(Activity::sparsify);
   time.arithmetic_s = busy(Activity::arithmetic);
+  time.software_s = busy(Activity::software);
   time.exposed_communication_s = account.exposed_wire;
   time.exposed_copies_s = account.exposed_copy;
   time.waiting_s = account.waiting;
@@ -126,6 +127,8 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
       result.other_jobs.push_back(std::move(outcome));
   }
   result.cluster = cluster.name();
+  result.stack = experiment.stack.name;
+  result.stack_description = experiment.stack.description;
   result.fidelity = to_string(run.fidelity);
   result.fidelity_reason = run.fidelity_reason;
   result.flow_error_bound = run.flow_error_bound;

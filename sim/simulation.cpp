@@ -213,8 +213,7 @@ JobResult Simulation::job_result(const Job& job) const {
     Account per_step = own.account;
     per_step *= 1 / (steps * static_cast<double>(r.workers));
     r.per_iteration += per_step;
-    double busy = 0;
-    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) busy += own.account.busy[a];
+    const double busy = own.account.operations();
     r.fastest_compute_s = std::min(r.fastest_compute_s, busy / steps);
     r.slowest_compute_s = std::max(r.slowest_compute_s, busy / steps);
     r.head_start_s = std::max(r.head_start_s, (log.first_date - own.since_s) / steps);
