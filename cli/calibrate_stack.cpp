@@ -10,6 +10,7 @@
 #include "base/files.hpp"
 #include "commands.hpp"
 #include "experiments/axes.hpp"
+#include "experiments/experiment.hpp"
 #include "experiments/published.hpp"
 #include "experiments/stack_fit.hpp"
 #include "experiments/validate.hpp"
@@ -45,7 +46,8 @@ PublishedSet rows_of_csv(const std::string& file, const Json& experiment) {
              {"experiment", Json::object()}};
     for (const std::string& key : experiment_keys()) {
       if (key == "gpus" || !table.has_column(key) || table.text(i, key).empty()) continue;
-      row["experiment"].update(axis_from_option(key + "=" + table.text(i, key)).variants.at(0).keys);
+      row["experiment"].update(
+          axis_from_option(key + "=" + table.text(i, key)).variants.at(0).keys);
     }
     rows.push_back(std::move(row));
   }
@@ -83,11 +85,11 @@ std::string report(const Outcome& outcome) {
     const StackField& field =
         *std::find_if(fields.begin(), fields.end(),
                       [&](const StackField& known) { return known.key == constant.key; });
-    table.row({constant.key, format_stack_value(field, constant.before),
-               format_stack_value(field, constant.value),
-               constant.sigma > 0 ? fmt::format("{:.0f} %", 100 * constant.sigma / constant.value)
-                                  : "-",
-               constant.identified ? "identify it" : "do not identify it"});
+    table.row(
+        {constant.key, format_stack_value(field, constant.before),
+         format_stack_value(field, constant.value),
+         constant.sigma > 0 ? fmt::format("{:.0f} %", 100 * constant.sigma / constant.value) : "-",
+         constant.identified ? "identify it" : "do not identify it"});
   }
   return text + table.text();
 }
@@ -105,9 +107,8 @@ Json outcome_json(const Outcome& outcome) {
                                  {"sigma", constant.sigma},
                                  {"identified", constant.identified}});
   if (outcome.judged.rows > 0)
-    json["judged"] = {{"rows", outcome.judged.rows},
-                      {"mean", outcome.judged.mean},
-                      {"p90", outcome.judged.p90}};
+    json["judged"] = {
+        {"rows", outcome.judged.rows}, {"mean", outcome.judged.mean}, {"p90", outcome.judged.p90}};
   return json;
 }
 
@@ -140,9 +141,8 @@ void run(const CalibrateStackOptions& options) {
   outcome.stack = read_experiment(training.front().experiment, options.rows).stack;
   StackFitSettings settings{wanted(options, outcome.stack), options.jobs, show_progress};
   outcome.fit = fit_stack(training, outcome.stack, settings);
-  const std::string source =
-      fmt::format("fitted on {} rows of {}", training.size(),
-                  std::filesystem::path(options.rows).filename().string());
+  const std::string source = fmt::format("fitted on {} rows of {}", training.size(),
+                                         std::filesystem::path(options.rows).filename().string());
   for (const FittedConstant& constant : outcome.fit.constants)
     for (const StackField& field : stack_fields())
       if (field.key == constant.key && constant.sigma > 0)
@@ -165,7 +165,8 @@ void add_calibrate_stack(CLI::App& calibrate) {
   command->footer(
       "Examples:\n"
       "  paceline calibrate stack --rows mine.csv -m resnet50 -b 64 -c mine.json --one-gpu 253/s "
-      "\\\n      --constant compute_per_collective --constant flow_bandwidth --out mine-stack.json\n"
+      "\\\n      --constant compute_per_collective --constant flow_bandwidth --out "
+      "mine-stack.json\n"
       "  paceline calibrate stack --rows ddl-2080ti-all-reduce --stack horovod-2020\n"
       "mine.csv has the columns gpus and measured (\"1400/s\" or \"182ms\"), and any key of an "
       "experiment.");

@@ -115,14 +115,15 @@ void run(const DiagnoseOptions& options) {
   show_progress("simulating what would be without each cause");
   const Diagnosis diagnosis = diagnose(rows, options.jobs);
   end_progress();
-  options.output.print({[&] { return report(diagnosis); }, [&] { return diagnosis_json(diagnosis); }});
+  options.output.print(
+      {[&] { return report(diagnosis); }, [&] { return diagnosis_json(diagnosis); }});
 }
 
 }  // namespace
 
 void add_diagnose(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "diagnose", "Why is this slower than it should be, and what would help?");
+  CLI::App* command =
+      app.add_subcommand("diagnose", "Why is this slower than it should be, and what would help?");
   command->footer(
       "Examples:\n"
       "  paceline diagnose -m resnet50 -b 64 -c 8x4-2080ti-10gbe --one-gpu 253.1/s \\\n"

@@ -53,7 +53,8 @@ int main(int argc, char** argv) {
       std::cout << app.help();
       return 0;
     }
-    if (std::string_view(argv[1]) == "calibrate") paceline::run_calibrate(argv + 1);
+    const bool of_rows = argc > 2 && std::string_view(argv[2]) == "stack";  // simulates: ours
+    if (std::string_view(argv[1]) == "calibrate" && !of_rows) paceline::run_calibrate(argv + 1);
     app.parse(argc, argv);
     std::cout.flush();
     if (!std::cout) return complain(kOurFault, "the output could not be written");

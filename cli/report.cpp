@@ -58,14 +58,22 @@ std::string count_text(double count) {
   return count >= 100 ? fmt::format("{:.0f}", count) : fmt::format("{:.4g}", count);
 }
 
+const Influence& largest(const std::vector<Influence>& influences) {
+  return *std::max_element(influences.begin(), influences.end(),
+                           [](const Influence& a, const Influence& b) {
+                             return std::abs(a.change_s) < std::abs(b.change_s);
+                           });
+}
+
 std::string answer(const JobOutcome& job) {
   Table table;
   table.column("");
   table.column("");
   std::string time = seconds_like(job.iteration_time_s, job.iteration_time_s);
   if (job.uncertainty_s > 0)
-    time += fmt::format("  +- {}, 1 sigma of the profile, if compute is all on the critical path",
-                        seconds_like(job.uncertainty_s, job.iteration_time_s));
+    time += fmt::format("  +- {} (1 sigma), most of it from {}",
+                        seconds_like(job.uncertainty_s, job.iteration_time_s),
+                        largest(job.influences).input);
   table.row({"iteration", time});
   if (job.spread)
     table.row({"", fmt::format("median {}, quartiles {} to {}",
@@ -97,6 +105,29 @@ std::string split_table(const JobOutcome& job) {
   }
   return table.text(2);
 }
+
+}  // namespace
+
+std::string tornado(const JobOutcome& job) {
+  std::vector<Influence> sorted = job.influences;
+  std::sort(sorted.begin(), sorted.end(), [](const Influence& a, const Influence& b) {
+    return std::abs(a.change_s) > std::abs(b.change_s);
+  });
+  Table table;
+  table.column("one sigma slower");
+  table.column("sigma %", Align::right);
+  table.column("iteration", Align::right);
+  table.column("");
+  const double most = sorted.empty() ? 0 : std::abs(sorted.front().change_s);
+  for (const Influence& influence : sorted)
+    table.row({influence.input, fmt::format("{:.0f}", 100 * influence.sigma),
+               fmt::format("{}{}", influence.change_s < 0 ? "" : "+",
+                           seconds_like(influence.change_s, job.iteration_time_s)),
+               most > 0 ? bar(std::abs(influence.change_s) / most, 30) : ""});
+  return table.text(2);
+}
+
+namespace {
 
 std::string traffic_line(const RunResult& result) {
   const JobOutcome& job = result.job;

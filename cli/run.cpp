@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -26,7 +27,7 @@ struct RunOptions {
   OutputOptions output;
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
-  bool resume = false;
+  bool resume = false, sensitivity = false;
 };
 
 constexpr double kCheckpointEvery = 60;  // s
@@ -83,6 +84,8 @@ void run(const RunOptions& options) {
     if (!trains) throw InputError("--metrics: there are none without --numerics");
   }
   RunAlongside alongside;
+  alongside.sensitivity = options.sensitivity;
+  alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
   alongside.checkpoints = checkpoint_options(options);
@@ -99,7 +102,9 @@ void run(const RunOptions& options) {
   }
   if (!options.metrics.empty()) save_text(options.metrics, metrics_csv(result));
   const auto table = [&] {
-    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    std::string report = run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    if (options.sensitivity) report += "\n" + tornado(result.job);
+    return report;
   };
   options.output.print({table, [&] { return to_json(result); }});
 }
@@ -123,6 +128,8 @@ void add_run(CLI::App& app) {
       "--checkpoint saved --resume");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
+  command->add_flag("--sensitivity", options->sensitivity,
+                    "how far the iteration moves with each input that is not known exactly");
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,

@@ -16,7 +16,7 @@
 namespace paceline {
 namespace {
 
-constexpr double kHolds = 0.03;      // a prediction as near as this needs no suspect
+constexpr double kHolds = 0.03;       // a prediction as near as this needs no suspect
 constexpr double kWorthwhile = 0.01;  // of the step: less is no remedy
 
 using Change = void (*)(Experiment&);
@@ -108,8 +108,7 @@ const Try kTries[] = {
      [](Experiment& e) { e.jobs.front().accumulation *= 2; }},
     {"a network of four times the bandwidth",
      [](Experiment& e) { e.cluster.network.bandwidth *= 4; }},
-    {"latency of RDMA (3 us)",
-     [](Experiment& e) {
+    {"latency of RDMA (3 us)", [](Experiment& e) {
        NetworkSpec& network = e.cluster.network;
        network.latency = std::min(network.latency, 3e-6);
        network.overhead = std::min(network.overhead, 1e-6);

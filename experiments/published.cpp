@@ -15,7 +15,8 @@ namespace {
 
 constexpr const char* kFormat = "paceline-published-1";
 const std::vector<std::string> kCategories{"predicted", "driven", "reported"};
-const std::vector<std::string> kMeasures{"iteration", "forward", "backward", "all_reduce"};
+const std::vector<std::string> kMeasures{"iteration", "passes", "forward", "backward",
+                                         "all_reduce"};
 const std::vector<std::string> kRates{"job", "gpu"};
 
 // What a series takes from its set, and a row from its series.
@@ -37,7 +38,8 @@ void read_inherited(ObjectReader& r, Inherited& in) {
   in.why = r.string("why", in.why);
   if (r.has("rate_of")) in.of_each = r.choice("rate_of", kRates) == "gpu";
   if (r.has("measures")) {
-    const auto found = std::find(kMeasures.begin(), kMeasures.end(), r.choice("measures", kMeasures));
+    const auto found =
+        std::find(kMeasures.begin(), kMeasures.end(), r.choice("measures", kMeasures));
     in.measure = static_cast<RowMeasure>(found - kMeasures.begin());
   }
 }
@@ -89,7 +91,8 @@ class SeriesReader {
     for (ObjectReader& reader : r_.objects("rows")) rows.push_back(row(reader));
     r_.finish();
     for (const PublishedRow& row : rows)
-      if (row.gpus == 1 && row.measure == RowMeasure::iteration && !one_gpu_s_) one_gpu_s_ = row.measured_s;
+      if (row.gpus == 1 && row.measure == RowMeasure::iteration && !one_gpu_s_)
+        one_gpu_s_ = row.measured_s;
     for (PublishedRow& row : rows) row.one_gpu_measured_s = one_gpu_s_;
     return rows;
   }

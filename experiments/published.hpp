@@ -19,9 +19,8 @@ enum class RowCategory : std::uint8_t {
 };
 std::string to_string(RowCategory category);
 
-
-/// What was timed.
-enum class RowMeasure : std::uint8_t { iteration, forward, backward, all_reduce };
+/// What was timed; passes: forward and backward, without update and communication.
+enum class RowMeasure : std::uint8_t { iteration, passes, forward, backward, all_reduce };
 std::string to_string(RowMeasure measure);
 
 /// One measurement, and the experiment that replays it.
@@ -31,7 +30,7 @@ struct PublishedRow {
   std::string why;        ///< of a row that is not predicted
   bool training = false;  ///< constants may be fitted on it; it is never judged
   RowMeasure measure = RowMeasure::iteration;
-  double measured_s = 0;  ///< of `measure`
+  double measured_s = 0;                     ///< of `measure`
   std::optional<double> one_gpu_measured_s;  ///< of the same series, an iteration of one GPU
   std::int64_t gpus = 1;
   Json experiment;  ///< "paceline-experiment-1", of one point

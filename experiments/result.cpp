@@ -123,6 +123,13 @@ void fields(V& v, TrainingOutcome& t) {
 }
 
 template <class V>
+void fields(V& v, Influence& i) {
+  v("input", i.input);
+  v("sigma", i.sigma);
+  v("change_s", i.change_s);
+}
+
+template <class V>
 void fields(V& v, JobOutcome& j) {
   v("iteration_time_s", j.iteration_time_s);
   v("median_s", j.median_s);
@@ -130,6 +137,7 @@ void fields(V& v, JobOutcome& j) {
   v("p75_s", j.p75_s);
   v("spread", j.spread);
   v("uncertainty_s", j.uncertainty_s);
+  v("influences", j.influences);
   v("time", j.time);
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);

@@ -103,6 +103,13 @@ struct TrainingOutcome {
   std::vector<EvaluationPoint> evaluations;
 };
 
+/// An input that is not known exactly, and what one standard deviation of it does.
+struct Influence {
+  std::string input;    ///< "computation", "network bandwidth", "stack: flow_bandwidth"
+  double sigma = 0;     ///< over the value
+  double change_s = 0;  ///< of the iteration, with the input that much slower
+};
+
 /// What is known of a job before it runs, and stands in its result as it is.
 struct JobRecord {
   std::string name;
@@ -124,7 +131,8 @@ struct JobRecord {
 /// One job of a run: what was known before, what the simulation said, and what follows from both.
 struct JobOutcome : JobRecord, JobFigures {
   bool spread = false;  ///< iterations differ (jitter, disturbances): the quartiles say something
-  double uncertainty_s = 0;  ///< at most, of the iteration, from the profile's uncertainty
+  double uncertainty_s = 0;  ///< one sigma of the iteration: the influences, linearly propagated
+  std::vector<Influence> influences;
   std::int64_t extrapolated_steps = 0;
   TimeSplit time;
   double speedup_over_one_gpu = 0;

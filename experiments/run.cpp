@@ -9,6 +9,7 @@
 #include "base/version.hpp"
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
+#include "experiments/sensitivity.hpp"
 #include "kernels/backend.hpp"
 
 namespace paceline {
@@ -40,8 +41,6 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   outcome.spread = job.p75_s - job.p25_s > 1e-9 * job.median_s;
   outcome.extrapolated_steps = job.steps - job.simulated_steps;
   outcome.time = split_of(job.per_iteration);
-  // Of the times only forward and backward come from the profile's layers.
-  outcome.uncertainty_s = prepared.relative_uncertainty * outcome.time.compute_s();
   if (job.iteration_time_s > 0) {
     const auto workers = static_cast<double>(job.workers);
     outcome.speedup_over_one_gpu = workers * prepared.one_gpu_time_s / job.iteration_time_s;
@@ -56,6 +55,32 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
+}
+
+// A closed-form run is repeated with each input moved, if that is next to nothing; else only the
+// two largest are taken, from where the time goes.
+constexpr std::uint64_t kEventsToRepeat = 300'000;
+
+std::vector<Influence> influences_of(const Experiment& experiment, const PreparedJob& prepared,
+                                     const SimulationResult& run, const JobOutcome& outcome) {
+  std::vector<Influence> influences;
+  if (run.fidelity != Fidelity::closed || experiment.jobs.size() > 1 ||
+      experiment.jobs.front().training || run.events > kEventsToRepeat) {
+    // Of the times only forward and backward come from the profile's layers.
+    if (const double sigma = prepared.relative_uncertainty; sigma > 0)
+      influences.push_back({"computation", sigma, sigma * outcome.time.compute_s()});
+    if (const double exposed = outcome.time.exposed_communication_s; exposed > 0)
+      influences.push_back({"network bandwidth", kBandwidthSigma, kBandwidthSigma * exposed});
+    return influences;
+  }
+  for (MovedInput& moved : moved_inputs(experiment, prepared.relative_uncertainty)) {
+    moved.experiment.fidelity = Fidelity::closed;
+    const Prepared again = prepare(moved.experiment);
+    influences.push_back(
+        {moved.input, moved.sigma,
+         simulate(again.simulation).jobs.front().iteration_time_s - outcome.iteration_time_s});
+  }
+  return influences;
 }
 
 // What must be the same for a run to go on from a checkpoint, the contents of files included.
@@ -117,6 +142,10 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
+    if (i == 0) {
+      outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
+      outcome.uncertainty_s = combined_s(outcome.influences);
+    }
     compare_bounds(outcome);
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(
@@ -179,7 +208,22 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
     baseline_s = run_isolated({[&] { return Json(run_alone(*baseline).job.iteration_time_s); }}, 1)
                      .front()
                      .get<double>();
+  // So are the runs with moved inputs, where they are asked for.
+  std::vector<MovedInput> inputs;
+  std::vector<std::function<Json()>> tasks;
+  if (alongside.sensitivity)
+    inputs = moved_inputs(experiment, prepare(experiment).jobs.front().relative_uncertainty);
+  for (const MovedInput& input : inputs)
+    tasks.push_back([&input] { return Json(run_alone(input.experiment).job.iteration_time_s); });
+  const std::vector<Json> moved = run_isolated(tasks, std::max(1U, alongside.parallel));
   RunResult result = run_alone(experiment, alongside);
+  if (alongside.sensitivity) {
+    result.job.influences.clear();
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      result.job.influences.push_back(
+          {inputs[i].input, inputs[i].sigma, moved[i].get<double>() - result.job.iteration_time_s});
+    result.job.uncertainty_s = combined_s(result.job.influences);
+  }
   compare_with_s_sgd(result, baseline ? baseline_s : result.job.iteration_time_s);
   return result;
 }

@@ -10,14 +10,15 @@
 #include "base/isolated.hpp"
 #include "experiments/run.hpp"
 #include "experiments/validate.hpp"
+#include "platforms/stack_file.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr int kSteps = 12, kHalvings = 5;
-constexpr double kEnough = 1e-5;     // of the root of the mean square
-constexpr double kProbe = 0.02;      // a constant is moved by this share of its scale
-constexpr double kReading = 0.005;   // least error of a measured time, where the fit is perfect
+constexpr double kEnough = 1e-5;    // of the root of the mean square
+constexpr double kProbe = 0.02;     // a constant is moved by this share of its scale
+constexpr double kReading = 0.005;  // least error of a measured time, where the fit is perfect
 
 const StackField& field_of(const std::string& key) {
   std::vector<std::string> keys;
@@ -40,8 +41,8 @@ class Fit {
       : rows_(rows), stack_(std::move(stack)), settings_(settings) {
     for (const std::string& key : settings.constants) fields_.push_back(&field_of(key));
     if (rows.size() < fields_.size())
-      throw InputError(fmt::format("{} rows cannot say {} constants of a stack", rows.size(),
-                                   fields_.size()));
+      throw InputError(
+          fmt::format("{} rows cannot say {} constants of a stack", rows.size(), fields_.size()));
   }
 
   StackFit run() {
@@ -57,8 +58,8 @@ class Fit {
       const double before = residual.norm();
       if (!improve(at, residual, slopes) || before - residual.norm() < kEnough * before) break;
       if (settings_.progress)
-        settings_.progress(fmt::format("step {}: mean error {:.1f} %", step + 1,
-                                       100 * mean_error(residual)));
+        settings_.progress(
+            fmt::format("step {}: mean error {:.1f} %", step + 1, 100 * mean_error(residual)));
     }
     slopes = jacobian(at, residual);
     fit.error_after = mean_error(residual);
@@ -153,8 +154,7 @@ class Fit {
     normal.diagonal().array() += 1e-9 * std::max(1e-12, normal.diagonal().maxCoeff());
     const Eigen::VectorXd step = -normal.ldlt().solve(slopes.transpose() * residual);
     std::vector<Eigen::VectorXd> tries;
-    for (int h = 0; h < kHalvings; ++h)
-      tries.push_back((at + step * std::pow(0.5, h)).cwiseMax(0));
+    for (int h = 0; h < kHalvings; ++h) tries.push_back((at + step * std::pow(0.5, h)).cwiseMax(0));
     const std::vector<Eigen::VectorXd> found = residuals(tries);
     const auto best = std::min_element(
         found.begin(), found.end(),

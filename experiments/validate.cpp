@@ -16,6 +16,8 @@ namespace {
 
 double time_of(RowMeasure measure, const JobOutcome& job) {
   switch (measure) {
+    case RowMeasure::passes:
+      return job.time.compute_s();
     case RowMeasure::forward:
       return job.time.forward_s;
     case RowMeasure::backward:
@@ -91,7 +93,8 @@ Replay replay(const PublishedRow& row) {
 }
 
 std::optional<double> ReplayedRow::scaling_error() const {
-  if (!row.one_gpu_measured_s || row.gpus < 2 || row.measure != RowMeasure::iteration || one_gpu_s <= 0)
+  if (!row.one_gpu_measured_s || row.gpus < 2 || row.measure != RowMeasure::iteration ||
+      one_gpu_s <= 0)
     return std::nullopt;
   return predicted_s / one_gpu_s * (*row.one_gpu_measured_s / row.measured_s) - 1;
 }
