@@ -14,7 +14,17 @@
 namespace paceline {
 
 /// What a local operation of a schedule is booked as in the result's "where the time goes".
-enum class Activity : std::uint8_t { forward, backward, update, sparsify, arithmetic, copy, host };
+/// `software` is the host's work that holds up the computation (platforms/stack.hpp).
+enum class Activity : std::uint8_t {
+  forward,
+  backward,
+  update,
+  sparsify,
+  arithmetic,
+  software,
+  copy,
+  host
+};
 const char* to_string(Activity activity);
 
 /// One iteration of a worker's program.

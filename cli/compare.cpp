@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
+#include "base/json.hpp"
 #include "commands.hpp"
 #include "experiments/compare.hpp"
 #include "options.hpp"

@@ -66,7 +66,8 @@ int main(int given, char** words) {
       return said();
     }
     paceline::check_utf8({argv, argv + argc});
-    if (std::string_view(argv[1]) == "calibrate") paceline::run_calibrate(argv + 1);
+    const bool of_rows = argc > 2 && std::string_view(argv[2]) == "stack";  // simulates: ours
+    if (std::string_view(argv[1]) == "calibrate" && !of_rows) paceline::run_calibrate(argv + 1);
     app.parse(argc, argv);
     return said();
   } catch (const CLI::Success& asked) {  // --help, --version

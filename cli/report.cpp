@@ -8,6 +8,7 @@
 
 #include "base/csv.hpp"
 #include "base/units.hpp"
+#include "platforms/stack.hpp"
 #include "table.hpp"
 #include "training_report.hpp"
 
@@ -27,6 +28,7 @@ std::vector<Part> parts_of(const TimeSplit& time) {
           {"update", time.update_s},
           {"sparsification", time.sparsification_s},
           {"arithmetic of the schedule", time.arithmetic_s},
+          {"software stack", time.software_s},
           {"exposed communication", time.exposed_communication_s},
           {"exposed host copies", time.exposed_copies_s},
           {"waiting for others", time.waiting_s}};
@@ -57,14 +59,22 @@ std::string count_text(double count) {
   return count >= 100 ? fmt::format("{:.0f}", count) : fmt::format("{:.4g}", count);
 }
 
+const Influence& largest(const std::vector<Influence>& influences) {
+  return *std::max_element(influences.begin(), influences.end(),
+                           [](const Influence& a, const Influence& b) {
+                             return std::abs(a.change_s) < std::abs(b.change_s);
+                           });
+}
+
 std::string answer(const JobOutcome& job) {
   Table table;
   table.column("");
   table.column("");
   std::string time = seconds_like(job.iteration_time_s, job.iteration_time_s);
   if (job.uncertainty_s > 0)
-    time += fmt::format("  +- {}, 1 sigma of the profile, if compute is all on the critical path",
-                        seconds_like(job.uncertainty_s, job.iteration_time_s));
+    time += fmt::format("  +- {} (1 sigma), most of it from {}",
+                        seconds_like(job.uncertainty_s, job.iteration_time_s),
+                        largest(job.influences).input);
   table.row({"iteration", time});
   if (job.spread)
     table.row({"", fmt::format("median {}, quartiles {} to {}",
@@ -106,6 +116,29 @@ std::string split_table(const JobOutcome& job) {
   return table.text(2);
 }
 
+}  // namespace
+
+std::string tornado(const JobOutcome& job) {
+  std::vector<Influence> sorted = job.influences;
+  std::sort(sorted.begin(), sorted.end(), [](const Influence& a, const Influence& b) {
+    return std::abs(a.change_s) > std::abs(b.change_s);
+  });
+  Table table;
+  table.column("one sigma slower");
+  table.column("sigma %", Align::right);
+  table.column("iteration", Align::right);
+  table.column("");
+  const double most = sorted.empty() ? 0 : std::abs(sorted.front().change_s);
+  for (const Influence& influence : sorted)
+    table.row({influence.input, fmt::format("{:.0f}", 100 * influence.sigma),
+               fmt::format("{}{}", influence.change_s < 0 ? "" : "+",
+                           seconds_like(influence.change_s, job.iteration_time_s)),
+               most > 0 ? bar(std::abs(influence.change_s) / most, 30) : ""});
+  return table.text(2);
+}
+
+namespace {
+
 std::string traffic_line(const RunResult& result) {
   const JobOutcome& job = result.job;
   std::string text = fmt::format(
@@ -134,6 +167,7 @@ std::string memory_lines(const JobOutcome& job) {
 }
 
 constexpr double kMuchOfFlow = 0.1;
+constexpr const char* kIdealStack = "; what people measure is slower (paceline list stacks)";
 
 std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
@@ -152,6 +186,8 @@ std::string provenance(const RunResult& result) {
   std::string text =
       fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
   if (result.flow_error_bound > 0) text += latency_note(result.flow_error_bound);
+  text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
+                      result.stack == Stack{}.name ? kIdealStack : "");
   text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
                       job.extrapolated_steps);
   for (const ProfileUse& profile : job.profiles)
@@ -169,7 +205,7 @@ std::string provenance(const RunResult& result) {
 std::vector<double> shares_of(const TimeSplit& time) {
   const double whole = std::max(time.total_s(), 1e-300);
   return {time.compute_s() / whole,
-          (time.update_s + time.sparsification_s + time.arithmetic_s) / whole, 0,
+          (time.update_s + time.sparsification_s + time.arithmetic_s + time.software_s) / whole, 0,
           (time.exposed_communication_s + time.exposed_copies_s) / whole, time.waiting_s / whole};
 }
 
@@ -268,16 +304,17 @@ std::string warnings_text(const Comparison& comparison) {
 }
 
 std::string common_notes(const Comparison& comparison) {
-  std::set<std::string> profiles, fidelities;
+  std::set<std::string> profiles, fidelities, stacks;
   double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
     fidelities.insert(row.result.fidelity);
+    stacks.insert(row.result.stack + (row.result.stack == Stack{}.name ? kIdealStack : ""));
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
   std::string text = fmt::format("network fidelity: {}", fmt::join(fidelities, ", "));
   if (flow_error > 0) text += latency_note(flow_error);
-  text += "\n";
+  text += fmt::format("\nsoftware stack: {}\n", fmt::join(stacks, ", "));
   for (const std::string& profile : profiles) text += fmt::format("profile: {}\n", profile);
   return text + warnings_text(comparison);
 }
@@ -436,6 +473,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "update_s",
                            "sparsification_s",
                            "arithmetic_s",
+                           "software_s",
                            "exposed_communication_s",
                            "exposed_copies_s",
                            "waiting_s",
@@ -448,6 +486,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "messages",
                            "rounds",
                            "fidelity",
+                           "stack",
                            "profile_source"})
     header.emplace_back(name);
   const bool trained =
@@ -473,6 +512,7 @@ std::string comparison_csv(const Comparison& comparison) {
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
+    cells.push_back(row.result.stack);
     cells.push_back(job.profiles.empty() ? "" : job.profiles.front().source);
     if (trained) training_cells(job, cells);
     text += csv_line(cells);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -28,7 +29,7 @@ struct RunOptions {
   OutputOptions output;
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
-  bool resume = false;
+  bool resume = false, sensitivity = false;
 };
 
 constexpr double kCheckpointEvery = 60;  // s
@@ -108,6 +109,8 @@ void run(const RunOptions& options) {
     if (!trains) throw InputError("--metrics: there are none without --numerics");
   }
   RunAlongside alongside;
+  alongside.sensitivity = options.sensitivity;
+  alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
   alongside.checkpoints = checkpoint_options(options);
@@ -116,7 +119,9 @@ void run(const RunOptions& options) {
   const RunResult result = run_experiment(experiment, alongside);
   end_progress();
   const auto table = [&] {
-    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    std::string report = run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    if (options.sensitivity) report += "\n" + tornado(result.job);
+    return report;
   };
   options.output.print({table, [&] { return to_json(result); }});
   std::cout.flush();  // the result first: what goes beside it may fail
@@ -143,6 +148,8 @@ void add_run(CLI::App& app) {
       "--checkpoint saved --resume");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
+  command->add_flag("--sensitivity", options->sensitivity,
+                    "how far the iteration moves with each input that is not known exactly");
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,

@@ -22,6 +22,7 @@
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
+#include "platforms/stack_file.hpp"
 #include "report.hpp"
 #include "sim/network/network.hpp"
 #include "table.hpp"
@@ -143,6 +144,26 @@ void show_cluster(const ShowOptions& options) {
   options.output.print({[&] { return cluster_table(spec); }, [&] { return write_cluster(spec); }});
 }
 
+std::string stack_table(const Stack& stack) {
+  std::string text = fmt::format("{}: {}\n\n", stack.name, stack.description);
+  Table table;
+  for (const char* header : {"constant", "value", "+-", "what it does"}) table.column(header);
+  std::string sources;
+  for (const StackField& field : stack_fields()) {
+    const StackConstant& constant = stack.*field.constant;
+    if (!constant.stated()) continue;
+    table.row({std::string(field.key), format_stack_value(field, constant.value),
+               fmt::format("{:.0f} %", 100 * constant.uncertainty), std::string(field.meaning)});
+    sources += fmt::format("  {}: {}\n", field.key, constant.source);
+  }
+  return sources.empty() ? text : text + table.text() + "\nsources\n" + sources;
+}
+
+void show_stack(const ShowOptions& options) {
+  const Stack stack = load_stack(options.name, options.set);
+  options.output.print({[&] { return stack_table(stack); }, [&] { return write_stack(stack); }});
+}
+
 std::string profile_table(const Profile& profile) {
   std::string text = fmt::format("{}: {} on {}, {}\n{}\nsigma {:.0f} % of a step\n\n",
                                  to_string(profile.source), profile.model, profile.device,
@@ -248,6 +269,7 @@ const Kind kKinds[] = {
     {"comparison", show_comparison, is_no_name},
     {"model", show_model, [](const std::string& n) { return contains(model_names(), n); }},
     {"cluster", show_cluster, [](const std::string& n) { return contains(shipped_clusters(), n); }},
+    {"stack", show_stack, [](const std::string& n) { return contains(shipped_stacks(), n); }},
     {"profile", show_profile, [](const std::string& n) { return contains(shipped_profiles(), n); }},
     {"algorithm", show_algorithm,
      [](const std::string& n) {
@@ -298,6 +320,7 @@ const Kind& kind_of(const ShowOptions& options) {
       if (found.front() == kind.name) return kind;
   for (const std::string& name : model_names()) names.push_back(name);
   for (const std::string& name : shipped_clusters()) names.push_back(name);
+  for (const std::string& name : shipped_stacks()) names.push_back(name);
   for (const std::string& name : shipped_profiles()) names.push_back(name);
   for (const ScheduleEntry& entry : schedules()) names.push_back(entry.name);
   for (const auto& [name, text] : shipped_experiments()) names.push_back(name);
@@ -310,9 +333,9 @@ const Kind& kind_of(const ShowOptions& options) {
 }  // namespace
 
 void add_show(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "show",
-      "One model, cluster, profile, algorithm, experiment or GPU, or a saved result or comparison");
+  CLI::App* command = app.add_subcommand("show",
+                                         "One model, cluster, stack, profile, algorithm, "
+                                         "experiment or GPU, or a saved result or comparison");
   command->footer(
       "Examples:\n"
       "  paceline show resnet50\n"
@@ -326,7 +349,8 @@ void add_show(CLI::App& app) {
       ->add_option("what", *words, "[KIND] NAME, or a file; KIND where a name stands for several")
       ->required()
       ->expected(1, 2);
-  command->add_option("--set", options->set, "override a field of a cluster");
+  command->add_option("--set", options->set,
+                      "override a field of a cluster or a constant of a stack");
   options->output.add_to(*command, true);
   command->callback([options, words] {
     options->name = words->back();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/floors.hpp"
 

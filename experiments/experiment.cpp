@@ -14,10 +14,12 @@
 #include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "experiments/baseline.hpp"
+#include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
 #include "platforms/cluster_file.hpp"
+#include "platforms/stack_file.hpp"
 
 namespace paceline {
 namespace {
@@ -81,6 +83,7 @@ Json profile_choice(const Json& value, ObjectReader& r) {
   const auto name = value.get<std::string>();
   if (name == "analytic") return value;
   try {
+    if (OneGpuTime::from_text(name)) return value;
     const std::string path = located(name, r.file());
     Profile profile = load_profile(path);
     const auto shipped = shipped_profiles();
@@ -90,7 +93,9 @@ Json profile_choice(const Json& value, ObjectReader& r) {
       return name;
     return profile_json(profile);
   } catch (const InputError& error) {
-    r.fail_at("profile", std::string(error.what()) + " (or \"analytic\")");
+    r.fail_at("profile",
+              std::string(error.what()) +
+                  " (or \"analytic\", or one GPU's speed, \"253/s\", or step, \"163ms\")");
   }
 }
 
@@ -215,9 +220,43 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   read_gpus(r, available, job);
 }
 
+constexpr std::string_view kOfStack = "stack.";  // in "set": else it is the cluster's
+
+/// The "set" of the stack, without its "stack.", or of the cluster.
+std::vector<std::string> overrides_of(ObjectReader& r, bool stack) {
+  std::vector<std::string> found;
+  if (!r.has("set")) return found;
+  for (const std::string& override : r.strings("set"))
+    if (override.starts_with(kOfStack) == stack)
+      found.push_back(stack ? override.substr(kOfStack.size()) : override);
+  return found;
+}
+
+Stack read_stack_choice(ObjectReader& r) {
+  const std::vector<std::string> overrides = overrides_of(r, true);
+  if (!r.has("stack")) return load_stack(Stack{}.name, overrides);
+  const Json& value = r.raw("stack");
+  if (value.is_object()) return read_stack(value, r.file() + ": " + r.path() + ".stack", overrides);
+  const std::string name = located(r.string("stack"), r.file());
+  if (looks_like_path(name)) return load_stack(name, overrides);
+  try {
+    return load_stack(name, overrides);
+  } catch (const InputError& error) {
+    r.fail_at("stack", error.what());
+  }
+}
+
+// An experiment's own jitter, else the cluster's, else the stack's.
+Jitter read_jitter_choice(ObjectReader& r, const Experiment& experiment) {
+  if (r.has("jitter")) return read_jitter(r.object("jitter"));
+  if (experiment.cluster.jitter.distribution != Jitter::Distribution::none ||
+      !experiment.stack.step_jitter.stated())
+    return experiment.cluster.jitter;
+  return {Jitter::Distribution::lognormal, experiment.stack.step_jitter.value};
+}
+
 ClusterSpec read_cluster_choice(ObjectReader& r) {
-  const std::vector<std::string> overrides =
-      r.has("set") ? r.strings("set") : std::vector<std::string>{};
+  const std::vector<std::string> overrides = overrides_of(r, false);
   const Json& value = r.raw("cluster");
   if (!value.is_object())
     return load_cluster_spec(located(r.string("cluster"), r.file()), overrides);
@@ -255,27 +294,17 @@ std::string who(const JobDescription& job) {
 }
 
 const std::vector<std::string>& experiment_keys() {
-  static const std::vector<std::string> keys{"model",
-                                             "batch",
-                                             "precision",
-                                             "accumulation",
-                                             "cluster",
-                                             "set",
-                                             "profile",
-                                             "schedule",
-                                             "all_reduce",
-                                             "steps",
-                                             "fidelity",
-                                             "seed",
-                                             "slow_while_sending",
-                                             "optimizer",
-                                             "top_k",
-                                             "jitter",
-                                             "batch_split",
-                                             "servers",
-                                             "training",
-                                             "gpus",
-                                             "extrapolate",
+  static const std::vector<std::string> keys{"model",     "batch",
+                                             "precision", "accumulation",
+                                             "cluster",   "stack",
+                                             "set",       "profile",
+                                             "schedule",  "all_reduce",
+                                             "steps",     "fidelity",
+                                             "seed",      "slow_while_sending",
+                                             "optimizer", "top_k",
+                                             "jitter",    "batch_split",
+                                             "servers",   "training",
+                                             "gpus",      "extrapolate",
                                              "baseline"};
   return keys;
 }
@@ -285,7 +314,9 @@ namespace {
 // What an experiment cannot do without, all at once.
 void need_all(ObjectReader& r, const Json& json, const std::string& file) {
   const bool one_job = !json.contains("jobs");
-  const bool analytic = !json.contains("profile") || json["profile"] == "analytic";
+  const bool analytic =
+      !json.contains("profile") || json["profile"] == "analytic" ||
+      (json["profile"].is_string() && OneGpuTime::from_text(json["profile"].get<std::string>()));
   std::string keys, flags;
   std::size_t missing = 0;
   for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),
@@ -319,11 +350,12 @@ Experiment read_experiment(const Json& json, const std::string& file) {
     r.fail_at("vary", "this experiment is a comparison: use 'paceline compare'");
   need_all(r, json, file);
   experiment.cluster = read_cluster_choice(r);
+  experiment.stack = read_stack_choice(r);
   const std::size_t available = experiment.cluster.gpu_count();
   experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));
   experiment.extrapolate = r.boolean("extrapolate", true);
   experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
-  experiment.jitter = r.has("jitter") ? read_jitter(r.object("jitter")) : experiment.cluster.jitter;
+  experiment.jitter = read_jitter_choice(r, experiment);
 
   if (r.has("baseline")) experiment.baseline = read_baseline(r.raw("baseline"), file);
 
@@ -357,6 +389,7 @@ Json write_experiment(const Experiment& experiment) {
   Json json{{"format", kFormat}, {"name", experiment.name}};
   if (!experiment.description.empty()) json["description"] = experiment.description;
   json["cluster"] = write_cluster(experiment.cluster);
+  json["stack"] = write_stack(experiment.stack);
   json["fidelity"] = to_string(experiment.fidelity);
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;

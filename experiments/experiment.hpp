@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
+#include "platforms/stack.hpp"
 #include "sim/job_options.hpp"
 #include "sim/network/transport.hpp"
 
@@ -46,6 +47,7 @@ struct Experiment {
   std::string name;
   std::string description;
   ClusterSpec cluster;
+  Stack stack;                       ///< the software of the cluster
   std::vector<JobDescription> jobs;  ///< the first one is what is asked about
   Fidelity fidelity = Fidelity::automatic;
   bool extrapolate = true;

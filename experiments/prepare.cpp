@@ -151,6 +151,9 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   const DeviceCosts& first = by_gpu.at(cluster.device(job.gpus.front()).gpu);
   JobSpec& spec = prepared.spec;
   static_cast<JobOptions&>(spec) = job;
+  spec.stack = experiment.stack;
+  if (const double lost = spec.stack.compute_lost_while_sending.value; lost > 0)
+    spec.slow_while_sending = 1 - (1 - job.slow_while_sending) * (1 - lost);
   price(first, job, experiment, spec);
   for (const auto& [gpu, costs] : by_gpu) {
     prepared.profiles.push_back(costs.use);
@@ -254,7 +257,8 @@ double server_passes(const Route& there, const JobSpec& spec, const Cluster& clu
 
 Prepared prepare(const Experiment& experiment) {
   Prepared prepared;
-  prepared.simulation.cluster = std::make_shared<const Cluster>(build_cluster(experiment.cluster));
+  prepared.simulation.cluster = std::make_shared<const Cluster>(
+      build_cluster(cluster_under(experiment.stack, experiment.cluster)));
   prepared.simulation.fidelity = experiment.fidelity;
   prepared.simulation.extrapolate = experiment.extrapolate;
   for (const JobDescription& job : experiment.jobs) {

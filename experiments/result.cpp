@@ -20,6 +20,7 @@ void fields(V& v, TimeSplit& t) {
   v("update_s", t.update_s);
   v("sparsification_s", t.sparsification_s);
   v("arithmetic_s", t.arithmetic_s);
+  v("software_s", t.software_s);
   v("exposed_communication_s", t.exposed_communication_s);
   v("exposed_copies_s", t.exposed_copies_s);
   v("waiting_s", t.waiting_s);
@@ -131,6 +132,13 @@ void fields(V& v, TrainingOutcome& t) {
 }
 
 template <class V>
+void fields(V& v, Influence& i) {
+  v("input", i.input);
+  v("sigma", i.sigma);
+  v("change_s", i.change_s);
+}
+
+template <class V>
 void fields(V& v, JobOutcome& j) {
   v("iteration_time_s", j.iteration_time_s);
   v("median_s", j.median_s);
@@ -138,6 +146,7 @@ void fields(V& v, JobOutcome& j) {
   v("p75_s", j.p75_s);
   v("spread", j.spread);
   v("uncertainty_s", j.uncertainty_s);
+  v("influences", j.influences);
   v("time", j.time);
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);
@@ -183,6 +192,8 @@ void fields(V& v, RunResult& r) {
   fields(v, r.job);
   v("other_jobs", r.other_jobs);
   v("cluster", r.cluster);
+  v("stack", r.stack);
+  v("stack_description", r.stack_description);
   v("fidelity", r.fidelity);
   v("fidelity_reason", r.fidelity_reason);
   v("flow_error_bound", r.flow_error_bound);

@@ -20,13 +20,14 @@ struct TimeSplit {
   double update_s = 0;
   double sparsification_s = 0;  ///< selection, scatter, quantisation
   double arithmetic_s = 0;      ///< other operations of the schedule on the compute stream
+  double software_s = 0;        ///< the host's work for communication, computation waiting
   double exposed_communication_s = 0;
   double exposed_copies_s = 0;  ///< between host and device, and on the host
   double waiting_s = 0;         ///< for other workers or the server
 
   [[nodiscard]] double compute_s() const { return forward_s + backward_s; }
   [[nodiscard]] double total_s() const {
-    return forward_s + backward_s + update_s + sparsification_s + arithmetic_s +
+    return forward_s + backward_s + update_s + sparsification_s + arithmetic_s + software_s +
            exposed_communication_s + exposed_copies_s + waiting_s;
   }
 };
@@ -103,6 +104,13 @@ struct TrainingOutcome {
   std::vector<EvaluationPoint> evaluations;
 };
 
+/// An input that is not known exactly, and what one standard deviation of it does.
+struct Influence {
+  std::string input;    ///< "computation", "network bandwidth", "stack: flow_bandwidth"
+  double sigma = 0;     ///< over the value
+  double change_s = 0;  ///< of the iteration, with the input that much slower
+};
+
 /// What is known of a job before it runs, and stands in its result as it is.
 struct JobRecord {
   std::string name;
@@ -125,11 +133,12 @@ struct JobRecord {
 /// One job of a run: what was known before, what the simulation said, and what follows from both.
 struct JobOutcome : JobRecord, JobFigures {
   bool spread = false;  ///< iterations differ (jitter, disturbances): the quartiles say something
-  double uncertainty_s = 0;  ///< at most, of the iteration, from the profile's uncertainty
+  double uncertainty_s = 0;  ///< one sigma of the iteration: the influences, linearly propagated
+  std::vector<Influence> influences;
   std::int64_t extrapolated_steps = 0;
   TimeSplit time;
   double speedup_over_one_gpu = 0;
-  double scaling_efficiency = 0;  ///< over the sum of the GPUs' speeds
+  double scaling_efficiency = 0;              ///< over the sum of the GPUs' speeds
   std::optional<std::string> s_sgd_baseline;  ///< which S-SGD: "s-sgd:overlap=ddp"
   std::optional<double> s_sgd_time_s, speedup_over_s_sgd;
   std::optional<double> samples_per_s;
@@ -145,6 +154,7 @@ struct RunResult {
   JobOutcome job;
   std::vector<JobOutcome> other_jobs;
   std::string cluster;
+  std::string stack, stack_description;  ///< of the software
   std::string fidelity, fidelity_reason;
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;

@@ -10,6 +10,7 @@
 #include "experiments/baseline.hpp"
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
+#include "experiments/sensitivity.hpp"
 #include "kernels/backend.hpp"
 
 namespace paceline {
@@ -25,6 +26,7 @@ TimeSplit split_of(const Account& account) {
   time.update_s = busy(Activity::update);
   time.sparsification_s = busy(Activity::sparsify);
   time.arithmetic_s = busy(Activity::arithmetic);
+  time.software_s = busy(Activity::software);
   time.exposed_communication_s = account.exposed_wire;
   time.exposed_copies_s = account.exposed_copy;
   time.waiting_s = account.waiting;
@@ -44,8 +46,6 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
     return (assumption.when == selection && outcome.time.sparsification_s == 0) ||
            (assumption.when == copies && outcome.servers == 0);
   });
-  // Of the times only forward and backward come from the profile's layers.
-  outcome.uncertainty_s = prepared.relative_uncertainty * outcome.time.compute_s();
   if (job.iteration_time_s > 0) {
     const auto workers = static_cast<double>(job.workers);
     outcome.speedup_over_one_gpu = workers * prepared.one_gpu_time_s / job.iteration_time_s;
@@ -60,6 +60,32 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
+}
+
+// A closed-form run is repeated with each input moved, if that is next to nothing; else only the
+// two largest are taken, from where the time goes.
+constexpr std::uint64_t kEventsToRepeat = 300'000;
+
+std::vector<Influence> influences_of(const Experiment& experiment, const PreparedJob& prepared,
+                                     const SimulationResult& run, const JobOutcome& outcome) {
+  std::vector<Influence> influences;
+  if (run.fidelity != Fidelity::closed || experiment.jobs.size() > 1 ||
+      experiment.jobs.front().training || run.events > kEventsToRepeat) {
+    // Of the times only forward and backward come from the profile's layers.
+    if (const double sigma = prepared.relative_uncertainty; sigma > 0)
+      influences.push_back({"computation", sigma, sigma * outcome.time.compute_s()});
+    if (const double exposed = outcome.time.exposed_communication_s; exposed > 0)
+      influences.push_back({"network bandwidth", kBandwidthSigma, kBandwidthSigma * exposed});
+    return influences;
+  }
+  for (MovedInput& moved : moved_inputs(experiment, prepared.relative_uncertainty)) {
+    moved.experiment.fidelity = Fidelity::closed;
+    const Prepared again = prepare(moved.experiment);
+    influences.push_back(
+        {moved.input, moved.sigma,
+         simulate(again.simulation).jobs.front().iteration_time_s - outcome.iteration_time_s});
+  }
+  return influences;
 }
 
 // What must be the same for a run to go on from a checkpoint, the contents of files included.
@@ -106,6 +132,10 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
+    if (i == 0) {
+      outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
+      outcome.uncertainty_s = combined_s(outcome.influences);
+    }
     compare_bounds(outcome);
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(
@@ -116,6 +146,8 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
       result.other_jobs.push_back(std::move(outcome));
   }
   result.cluster = cluster.name();
+  result.stack = experiment.stack.name;
+  result.stack_description = experiment.stack.description;
   result.fidelity = to_string(run.fidelity);
   result.fidelity_reason = run.fidelity_reason;
   result.flow_error_bound = run.flow_error_bound;
@@ -141,16 +173,31 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
   // The baseline first: a fork after SimGrid has started would inherit its engine.
   const Baseline baseline = baseline_of(experiment);
   std::vector<std::function<Json()>> tasks;
-  if (!baseline.only_if_run)
-    for (const Experiment& candidate : baseline.experiments)
-      tasks.push_back([&] { return Json(run_alone(candidate).job.iteration_time_s); });
-  const std::vector<Json> seconds = run_isolated(tasks, 1);
+  const auto iteration_of = [&tasks](const Experiment& other) {
+    tasks.push_back([&other] { return Json(run_alone(other).job.iteration_time_s); });
+  };
+  const std::vector<Experiment> none;
+  const std::vector<Experiment>& candidates = baseline.only_if_run ? none : baseline.experiments;
+  for (const Experiment& candidate : candidates) iteration_of(candidate);
+  // So are the runs with moved inputs, where they are asked for.
+  std::vector<MovedInput> inputs;
+  if (alongside.sensitivity)
+    inputs = moved_inputs(experiment, prepare(experiment).jobs.front().relative_uncertainty);
+  for (const MovedInput& input : inputs) iteration_of(input.experiment);
+  const std::vector<Json> seconds = run_isolated(tasks, std::max(1U, alongside.parallel));
   RunResult result = run_alone(experiment, alongside);
-  const auto fastest = std::min_element(seconds.begin(), seconds.end());
-  if (fastest != seconds.end())
+  if (alongside.sensitivity) {
+    result.job.influences.clear();
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      result.job.influences.push_back(
+          {inputs[i].input, inputs[i].sigma,
+           seconds[candidates.size() + i].get<double>() - result.job.iteration_time_s});
+    result.job.uncertainty_s = combined_s(result.job.influences);
+  }
+  const auto end = seconds.begin() + static_cast<std::ptrdiff_t>(candidates.size());
+  if (const auto fastest = std::min_element(seconds.begin(), end); fastest != end)
     compare_with_baseline(
-        result,
-        schedule_option(baseline.experiments[static_cast<std::size_t>(fastest - seconds.begin())]),
+        result, schedule_option(candidates[static_cast<std::size_t>(fastest - seconds.begin())]),
         fastest->get<double>());
   return result;
 }

@@ -19,6 +19,8 @@ struct RunAlongside {
   Recorder* recorder = nullptr;
   ProgressReport progress;
   std::optional<CheckpointOptions> checkpoints;  ///< of the training; their identity is filled in
+  bool sensitivity = false;  ///< repeats the run with each uncertain input moved, whatever it costs
+  unsigned parallel = 1;     ///< of those repeats
 };
 
 /// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine

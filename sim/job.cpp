@@ -80,9 +80,22 @@ void Job::make_channels() {
                                   collective.describe(), to_string(collective.call.kind),
                                   collective.started, context_.clock.now());
       });
+    channel->set_software(channel_software());
     if (context_.graph != nullptr) channel->set_values({context_.graph, context_.spec.weights});
     context_.channels.push_back(std::move(channel));
   }
+}
+
+ChannelSoftware Job::channel_software() {
+  return {context_.software,
+          [this](std::int64_t offset, std::int64_t elements) {
+            return static_cast<double>(context_.spec.model.tensors_in(offset, elements));
+          },
+          [this] {
+            double computed = 0;
+            for (const auto& worker : workers_) computed += worker->account_now().operations();
+            return computed / static_cast<double>(workers_.size());
+          }};
 }
 
 // CoCoD's "a %": all workers compute slower while they are on the wire together.

@@ -66,6 +66,7 @@ class Job final : WireTime::Listener, JobContext::Observer {
 
  private:
   void make_channels();
+  [[nodiscard]] ChannelSoftware channel_software();
   void step_passed(WorkerRuntime& worker, std::int64_t completed) override;
   void border_passed(std::int64_t border);
   void worker_ended() override;

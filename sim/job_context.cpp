@@ -11,6 +11,7 @@ namespace paceline {
 JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& over, Recorder* to,
                        TaskGraph* values, Observer& told)
     : spec(std::move(job)),
+      software(spec.stack, spec.gpus.size()),
       cluster(on),
       clock(by),
       transport(over),

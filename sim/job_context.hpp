@@ -44,6 +44,7 @@ struct JobContext {
   }
 
   JobSpec spec;
+  CollectiveSoftware software;
   const Cluster& cluster;
   Clock& clock;
   Transport& transport;

@@ -30,7 +30,7 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       sent_share_[m.from] += m.share * static_cast<double>(round.repeat);
       message_count_[m.from] += static_cast<double>(round.repeat);
       used.emplace_back(messages_.size(), route.links);
-      messages_.push_back({m.from, m.to, m.share, route.latency, 0});
+      messages_.push_back({m.from, m.to, m.share, route.latency, 1 / route.most});
     }
     for (const auto& [index, links] : used)
       for (const LinkId link : links)
@@ -89,6 +89,10 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
         }
       if (!stage.pipelined) continue;
       stage.flows.push_back({share, route.links});
+      if (route.most < kInfinity) {  // as if over a link of its own
+        stage.flows.back().links.push_back(static_cast<std::uint32_t>(bandwidth_.size()));
+        bandwidth_.push_back(route.most);
+      }
     }
     stages_.push_back(std::move(stage));
     first = last;

@@ -267,7 +267,7 @@ void Transport::settle() {
 
 double Transport::message_s(Endpoint from, Endpoint to, double bytes) {
   cluster_.route(from, to, route_);
-  double slowest = 0;
+  double slowest = bytes / route_.most;
   for (const LinkId link : route_.links)
     slowest = std::max(slowest, bytes / (cluster_.links()[link].bandwidth * link_factor_[link]));
   return route_.latency + slowest;

@@ -9,7 +9,7 @@ namespace paceline {
 
 /// What a run of one worker added up, in seconds unless said otherwise.
 struct Account {
-  double busy[7] = {};      ///< by Activity, on the compute stream (host: on the host's)
+  double busy[8] = {};      ///< by Activity, on the compute stream (host: on the host's)
   double exposed_wire = 0;  ///< compute idle while this worker is on the wire
   double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
   double waiting = 0;       ///< compute idle otherwise: for other workers or the server

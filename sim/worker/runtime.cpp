@@ -40,6 +40,8 @@ WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
       compute_(clock_, *this, Recorder::compute),
       time_(job.wire),
       passes_(job.pass_times),
+      hands_over_(job.spec.stack.compute_per_tensor.value > 0 ||
+                  job.spec.stack.compute_per_collective.value > 0),
       rank_(rank),
       gpu_(job.spec.gpus[rank]),
       node_host_(job.cluster.host_of(job.cluster.node_of(gpu_))),

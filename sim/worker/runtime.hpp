@@ -14,6 +14,8 @@ namespace paceline {
 /// The Worker that schedules see, in simulated time.
 class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
  public:
+  static constexpr double kBytesOfPair = 8;  ///< on the wire: index and value
+
   WorkerRuntime(JobContext& job, std::uint32_t rank);
   ~WorkerRuntime();
 
@@ -69,10 +71,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes);
+    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes) +
+           job_.software.whole_s({0, bytes / payload_bytes(), bytes, 0});
   }
   [[nodiscard]] double all_gather_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_gather).closed_s(bytes);
+    return job_.plan(CollectiveKind::all_gather).closed_s(bytes) +
+           job_.software.whole_s({0, 0, bytes, bytes / kBytesOfPair});
   }
 
   Tensor copy_to_host(const Tensor& tensor) override;
@@ -81,6 +85,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] std::size_t server_count() const override { return job_.spec.servers.size(); }
   Pending<> push(const Shard& shard, const Tensor& tensor, SendOptions how) override {
     note_communication();
+    hand_over(shard.offset, shard.elements);
     return server_calls_.push(shard, tensor, bits(how), how.priority);
   }
   Pending<Tensor> pull(const Shard& shard, std::int64_t version, SendOptions) override {
@@ -152,6 +157,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
                                                std::int32_t tag, double seconds, Range result,
                                                std::span<const Tensor> reads,
                                                std::function<void()> launch = {});
+  /// The host's work for a collective or push, if it holds up the computation; null: none.
+  CompletionRef hand_over(std::int64_t offset, std::int64_t elements) {
+    return hands_over_ ? enqueue_hand_over(offset, elements) : CompletionRef();
+  }
+  CompletionRef enqueue_hand_over(std::int64_t offset, std::int64_t elements);
+  void submit(Collective& collective, const Tensor& data);
   [[nodiscard]] double clip_s(std::int64_t elements) const;
   Pending<> enqueue_update(std::int64_t elements, double clipping_s, std::span<const Tensor> reads,
                            std::function<void()> launch);
@@ -212,6 +223,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   bool communicated_ = false;                // in the current step
   bool program_done_ = false;
   bool ended_ = false;
+  bool hands_over_;  // at a cost
   std::uint32_t rank_;
   Endpoint gpu_, node_host_;
   double speed_;

@@ -1,5 +1,6 @@
 // What is beyond any machine or training, contradicts itself, or stands where another kind of thing
 // should: one line, exit code 2, before any work.
+#include "base/json.hpp"
 #include "cli.hpp"
 
 namespace paceline {

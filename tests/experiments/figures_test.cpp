@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/baseline.hpp"
 #include "experiments/compare.hpp"

@@ -1,6 +1,7 @@
 // Every figure per iteration is of the same part of the run: whole cycles, or the time in which all
 // asynchronous workers work.
 #include "sim/measurement.hpp"
+#include "base/json.hpp"
 
 #include <gtest/gtest.h>
 

@@ -76,6 +76,7 @@ class SimgridNetwork final : public FluidNetwork {
     flow->argument = argument;
     flow->comm = s4u::Comm::sendto_init(hosts_[from], hosts_[to]);
     flow->comm->set_payload_size(size);
+    if (route_.most < kInfinity) flow->comm->set_rate(route_.most * kByteScale);
     flow->comm->set_data(flow);
     simgrid_shim::start(*flow->comm);
   }

@@ -2,6 +2,7 @@
 #include <random>
 
 #include "../interrupted.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
