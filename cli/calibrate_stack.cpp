@@ -8,6 +8,7 @@
 #include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "commands.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/experiment.hpp"

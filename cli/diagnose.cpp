@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "commands.hpp"
 #include "experiments/diagnose.hpp"
 #include "options.hpp"

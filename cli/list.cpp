@@ -7,6 +7,7 @@
 #include "algorithms/registry.hpp"
 #include "base/csv.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "commands.hpp"

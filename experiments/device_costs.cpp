@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/profile/step_costs.hpp"

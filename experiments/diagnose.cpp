@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/one_gpu.hpp"
 #include "experiments/run.hpp"
 #include "experiments/stack_fit.hpp"

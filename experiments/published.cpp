@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/one_gpu.hpp"

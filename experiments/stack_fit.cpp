@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/validate.hpp"
 #include "platforms/stack_file.hpp"

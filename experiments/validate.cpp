@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "experiments/run.hpp"
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "experiments/published.hpp"
 
 namespace paceline {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/validate.hpp"
 
