@@ -43,6 +43,8 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("--seed", seed_, "of the jitter (1)");
   flag("--steps", steps_, "iterations (100, in whole cycles of the schedule)");
   flag("--fidelity", fidelity_, "of the network: auto, closed, flow or step (auto)");
+  flag("--network", network_,
+       "what solves shared links at flow and step: flat, simgrid or auto, which is flat (auto)");
   command
       .add_flag("--no-extrapolation", no_extrapolation_,
                 "simulate every iteration, also of a steady state")
@@ -79,6 +81,7 @@ ExperimentText ExperimentOptions::text() const {
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);
   put(json, "fidelity", fidelity_);
+  put(json, "network", network_);
   if (no_extrapolation_) json["extrapolate"] = false;
   for (const std::string& assignment : set_) json["set"].push_back(assignment);
   return found;

@@ -129,10 +129,16 @@ std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
 }
 
+// "closed fidelity", "flow fidelity (flat network)".
+std::string carried_by(const RunResult& result) {
+  const std::string engine =
+      result.network == kNoNetwork ? "" : fmt::format(" ({} network)", result.network);
+  return result.fidelity + " fidelity" + engine;
+}
+
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
-  std::string text =
-      fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
+  std::string text = fmt::format("  network   {}: {}", carried_by(result), result.fidelity_reason);
   if (result.flow_error_bound > 0)
     text += fmt::format("; off by {} % at most{}", percent_text(result.flow_error_bound),
                         result.flow_error_bound > kMuchOfFlow ? " (--fidelity step is exact)" : "");
@@ -252,7 +258,9 @@ std::string common_notes(const Comparison& comparison) {
   double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
-    fidelities.insert(row.result.fidelity);
+    fidelities.insert(row.result.network == kNoNetwork
+                          ? row.result.fidelity
+                          : fmt::format("{} ({})", row.result.fidelity, row.result.network));
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
   std::string text = fmt::format("network fidelity: {}", fmt::join(fidelities, ", "));
@@ -409,6 +417,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "messages",
                            "rounds",
                            "fidelity",
+                           "network",
                            "profile_source"})
     header.emplace_back(name);
   const bool trained =
@@ -433,6 +442,7 @@ std::string comparison_csv(const Comparison& comparison) {
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
+    cells.push_back(row.result.network);
     cells.push_back(job.profiles.front().source);
     if (trained) training_cells(job, cells);
     text += csv_line(cells);

@@ -218,27 +218,17 @@ std::string who(const JobDescription& job) {
 }
 
 const std::vector<std::string>& experiment_keys() {
-  static const std::vector<std::string> keys{"model",
-                                             "batch",
-                                             "precision",
-                                             "accumulation",
-                                             "cluster",
-                                             "set",
-                                             "profile",
-                                             "schedule",
-                                             "all_reduce",
-                                             "steps",
-                                             "fidelity",
-                                             "seed",
-                                             "slow_while_sending",
-                                             "optimizer",
-                                             "top_k",
-                                             "jitter",
-                                             "batch_split",
-                                             "servers",
-                                             "training",
-                                             "gpus",
-                                             "extrapolate"};
+  static const std::vector<std::string> keys{"model",      "batch",
+                                             "precision",  "accumulation",
+                                             "cluster",    "set",
+                                             "profile",    "schedule",
+                                             "all_reduce", "steps",
+                                             "fidelity",   "network",
+                                             "seed",       "slow_while_sending",
+                                             "optimizer",  "top_k",
+                                             "jitter",     "batch_split",
+                                             "servers",    "training",
+                                             "gpus",       "extrapolate"};
   return keys;
 }
 
@@ -285,6 +275,8 @@ Experiment read_experiment(const Json& json, const std::string& file) {
   experiment.cluster = read_cluster_choice(r);
   const std::size_t available = experiment.cluster.gpu_count();
   experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));
+  experiment.network =
+      network_engine_from_name(r.choice("network", network_engine_names(), "auto"));
   experiment.extrapolate = r.boolean("extrapolate", true);
   experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
   experiment.jitter = r.has("jitter") ? read_jitter(r.object("jitter")) : experiment.cluster.jitter;
@@ -319,6 +311,7 @@ Json write_experiment(const Experiment& experiment) {
   if (!experiment.description.empty()) json["description"] = experiment.description;
   json["cluster"] = write_cluster(experiment.cluster);
   json["fidelity"] = to_string(experiment.fidelity);
+  json["network"] = to_string(experiment.network);
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;
   json["jitter"] = write_jitter(experiment.jitter);

@@ -11,6 +11,7 @@
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
 #include "sim/job_options.hpp"
+#include "sim/network/engine.hpp"
 #include "sim/network/transport.hpp"
 
 namespace paceline {
@@ -48,6 +49,7 @@ struct Experiment {
   ClusterSpec cluster;
   std::vector<JobDescription> jobs;  ///< the first one is what is asked about
   Fidelity fidelity = Fidelity::automatic;
+  NetworkEngine network = NetworkEngine::automatic;
   bool extrapolate = true;
   std::uint64_t seed = 1;
   Jitter jitter;

@@ -171,6 +171,7 @@ Prepared prepare(const Experiment& experiment) {
   Prepared prepared;
   prepared.simulation.cluster = std::make_shared<const Cluster>(build_cluster(experiment.cluster));
   prepared.simulation.fidelity = experiment.fidelity;
+  prepared.simulation.network = experiment.network;
   prepared.simulation.extrapolate = experiment.extrapolate;
   for (const JobDescription& job : experiment.jobs) {
     prepared.jobs.push_back(prepare_job(job, experiment, *prepared.simulation.cluster));

@@ -8,6 +8,7 @@
 #include "base/json.hpp"
 #include "sim/job_figures.hpp"
 #include "sim/link_use.hpp"
+#include "sim/network/engine.hpp"
 #include "sim/training_log.hpp"
 
 namespace paceline {
@@ -143,6 +144,7 @@ struct RunResult {
   std::vector<JobOutcome> other_jobs;
   std::string cluster;
   std::string fidelity, fidelity_reason;
+  std::string network = kNoNetwork;  ///< the engine of shared links
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;
   std::uint64_t events = 0;

@@ -128,6 +128,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.cluster = cluster.name();
   result.fidelity = to_string(run.fidelity);
   result.fidelity_reason = run.fidelity_reason;
+  result.network = run.network;
   result.flow_error_bound = run.flow_error_bound;
   result.ignored_conflicts = run.ignored_conflicts;
   result.events = run.events;
@@ -169,7 +170,7 @@ void compare_with_s_sgd(RunResult& result, double baseline_s) {
 }
 
 RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside) {
-  // The baseline first: a fork after SimGrid has started would inherit its engine.
+  // The baseline first: with SimGrid, a fork after it has started would inherit its engine.
   double baseline_s = 0;
   const std::optional<Experiment> baseline = s_sgd_baseline(experiment);
   if (baseline)

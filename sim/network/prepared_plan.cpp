@@ -61,7 +61,7 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     std::uint32_t last = first + 1;
     while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage)
       ++last;
-    Stage stage{first, last, last - first > 1, {}, -1, {}, 0};
+    Stage stage{first, last, last - first > 1, {}, -1, {}};
     // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own
     // latencies; a pipeline pays its fill time as one delay, the same for all hops.
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
@@ -76,11 +76,9 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
       const auto& [alpha, from, to] = key;
       if (stage.groups.empty() || stage.groups.back().alpha != alpha)
         stage.groups.push_back({alpha, {}});
-      stage.groups.back().hops.push_back({from, to, share});
-      ++stage.hop_count;
-      if (!stage.pipelined) continue;
       cluster.route(members_[from], members_[to], route);
-      stage.flows.push_back({share, route.links});
+      stage.groups.back().hops.add(members_[from], members_[to], share, route.links);
+      if (stage.pipelined) stage.flows.push_back({share, route.links});
     }
     stages_.push_back(std::move(stage));
     first = last;

@@ -17,6 +17,7 @@ namespace kernel = simgrid_shim::kernel;
 // SimGrid counts whole bytes. Sizes and bandwidths both times 1024 keep the rounding of a 1 kB
 // message at 1e-7 of it and change no date.
 constexpr double kByteScale = 1024;
+constexpr double kNoBound = 1e30;  // bytes/s
 
 // Routes come from our own Cluster, so that the closed forms and the flows see the very same links.
 // Host i of the zone is endpoint i.
@@ -58,6 +59,7 @@ class SimgridNetwork final : public FluidNetwork {
       zone->add_link(made->get_impl());
     }
     face->seal();
+    model_ = dynamic_cast<kernel::resource::Model*>(face->get_network_model());
     simgrid_shim::on_comm_completion([this](const s4u::Comm& comm) { ended(comm); });
   }
 
@@ -81,6 +83,9 @@ class SimgridNetwork final : public FluidNetwork {
 
   void set_bandwidth(LinkId link, double bytes_per_second) override {
     links_[link]->set_bandwidth(bytes_per_second * kByteScale);
+    // SimGrid bounds a flow by the narrowest link of its way as that was when the flow began.
+    for (kernel::resource::Action& action : *model_->get_started_action_set())
+      action.set_bound(kNoBound);
   }
 
   void run() override {
@@ -144,6 +149,7 @@ class SimgridNetwork final : public FluidNetwork {
   const Cluster& cluster_;
   Clock& clock_;
   s4u::Engine engine_;
+  kernel::resource::Model* model_ = nullptr;
   std::vector<s4u::Host*> hosts_;
   std::vector<s4u::Link*> links_;
   std::vector<std::unique_ptr<Flow>> flows_;
