@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,6 +33,14 @@ struct ModelShape {
   std::vector<TensorId> backward_order;  ///< the order in which backward yields gradients
   std::int64_t elements = 0;             ///< of the whole model
 
+  /// How many parameter tensors these elements of the flat parameter vector touch.
+  [[nodiscard]] std::int64_t tensors_in(std::int64_t offset, std::int64_t count) const {
+    const auto first = std::upper_bound(tensors.begin(), tensors.end(), offset,
+                                        [](std::int64_t o, const Item& t) { return o < t.offset; });
+    const auto last = std::lower_bound(first, tensors.end(), offset + count,
+                                       [](const Item& t, std::int64_t o) { return t.offset < o; });
+    return last - first + (first == tensors.begin() ? 0 : 1);
+  }
   [[nodiscard]] std::int64_t range_elements(TensorRange r) const {
     return tensors[r.last].offset + tensors[r.last].elements - tensors[r.first].offset;
   }

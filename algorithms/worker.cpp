@@ -38,6 +38,8 @@ const char* to_string(Activity activity) {
       return "sparsify";
     case Activity::arithmetic:
       return "arithmetic";
+    case Activity::software:
+      return "software";
     case Activity::copy:
       return "copy";
     case Activity::host:

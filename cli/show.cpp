@@ -8,17 +8,22 @@
 
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "commands.hpp"
 #include "disturbances.hpp"
+#include "experiments/compare.hpp"
+#include "experiments/experiment.hpp"
 #include "experiments/shipped.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
+#include "platforms/stack_file.hpp"
+#include "report.hpp"
 #include "sim/network/network.hpp"
 #include "table.hpp"
 
@@ -139,6 +144,26 @@ void show_cluster(const ShowOptions& options) {
   options.output.print({[&] { return cluster_table(spec); }, [&] { return write_cluster(spec); }});
 }
 
+std::string stack_table(const Stack& stack) {
+  std::string text = fmt::format("{}: {}\n\n", stack.name, stack.description);
+  Table table;
+  for (const char* header : {"constant", "value", "+-", "what it does"}) table.column(header);
+  std::string sources;
+  for (const StackField& field : stack_fields()) {
+    const StackConstant& constant = stack.*field.constant;
+    if (!constant.stated()) continue;
+    table.row({std::string(field.key), format_stack_value(field, constant.value),
+               fmt::format("{:.0f} %", 100 * constant.uncertainty), std::string(field.meaning)});
+    sources += fmt::format("  {}: {}\n", field.key, constant.source);
+  }
+  return sources.empty() ? text : text + table.text() + "\nsources\n" + sources;
+}
+
+void show_stack(const ShowOptions& options) {
+  const Stack stack = load_stack(options.name, options.set);
+  options.output.print({[&] { return stack_table(stack); }, [&] { return write_stack(stack); }});
+}
+
 std::string profile_table(const Profile& profile) {
   std::string text = fmt::format("{}: {} on {}, {}\n{}\nsigma {:.0f} % of a step\n\n",
                                  to_string(profile.source), profile.model, profile.device,
@@ -208,6 +233,22 @@ void show_gpu(const ShowOptions& options) {
   options.output.print({table, [&] { return json; }});
 }
 
+void show_result(const ShowOptions& options) {
+  const RunResult result = result_from_json(load_json(options.name), options.name);
+  const auto table = [&] {
+    const Experiment experiment = read_experiment(result.experiment, options.name);
+    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+  };
+  options.output.print({table, [&] { return to_json(result); }});
+}
+
+void show_comparison(const ShowOptions& options) {
+  const Comparison comparison = comparison_from_json(load_json(options.name), options.name);
+  options.output.print({[&] { return comparison_report(comparison); },
+                        [&] { return to_json(comparison); },
+                        [&] { return comparison_csv(comparison); }});
+}
+
 struct Kind {
   const char* name;
   void (*show)(const ShowOptions&);
@@ -219,9 +260,16 @@ bool contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool is_no_name(const std::string&) {
+  return false;
+}
+
 const Kind kKinds[] = {
+    {"result", show_result, is_no_name},
+    {"comparison", show_comparison, is_no_name},
     {"model", show_model, [](const std::string& n) { return contains(model_names(), n); }},
     {"cluster", show_cluster, [](const std::string& n) { return contains(shipped_clusters(), n); }},
+    {"stack", show_stack, [](const std::string& n) { return contains(shipped_stacks(), n); }},
     {"profile", show_profile, [](const std::string& n) { return contains(shipped_profiles(), n); }},
     {"algorithm", show_algorithm,
      [](const std::string& n) {
@@ -272,6 +320,7 @@ const Kind& kind_of(const ShowOptions& options) {
       if (found.front() == kind.name) return kind;
   for (const std::string& name : model_names()) names.push_back(name);
   for (const std::string& name : shipped_clusters()) names.push_back(name);
+  for (const std::string& name : shipped_stacks()) names.push_back(name);
   for (const std::string& name : shipped_profiles()) names.push_back(name);
   for (const ScheduleEntry& entry : schedules()) names.push_back(entry.name);
   for (const auto& [name, text] : shipped_experiments()) names.push_back(name);
@@ -284,13 +333,15 @@ const Kind& kind_of(const ShowOptions& options) {
 }  // namespace
 
 void add_show(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "show", "One model, cluster, profile, algorithm, experiment or GPU: what it is made of");
+  CLI::App* command = app.add_subcommand("show",
+                                         "One model, cluster, stack, profile, algorithm, "
+                                         "experiment or GPU, or a saved result or comparison");
   command->footer(
       "Examples:\n"
       "  paceline show resnet50\n"
       "  paceline show 4x4-1080ti-10gbe --set network.bandwidth=25Gbps\n"
       "  paceline show profile reference-wfbp\n"
+      "  paceline show saved.json --csv\n"
       "  paceline show cluster 16x1-1080ti-1gbe --json > mine.json");
   const auto options = std::make_shared<ShowOptions>();
   const auto words = std::make_shared<std::vector<std::string>>();
@@ -298,12 +349,19 @@ void add_show(CLI::App& app) {
       ->add_option("what", *words, "[KIND] NAME, or a file; KIND where a name stands for several")
       ->required()
       ->expected(1, 2);
-  command->add_option("--set", options->set, "override a field of a cluster");
-  options->output.add_to(*command, false);
+  command->add_option("--set", options->set,
+                      "override a field of a cluster or a constant of a stack");
+  options->output.add_to(*command, true);
   command->callback([options, words] {
     options->name = words->back();
     if (words->size() == 2) options->kind = words->front();
-    kind_of(*options).show(*options);
+    const Kind& kind = kind_of(*options);
+    if (!options->set.empty() && std::string_view(kind.name) != "cluster")
+      throw InputError(fmt::format(
+          "--set is of clusters, and '{}' is a{} {}", options->name,
+          std::string_view("aeiou").find(kind.name[0]) != std::string_view::npos ? "n" : "",
+          kind.name));
+    kind.show(*options);
   });
 }
 

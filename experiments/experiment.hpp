@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
+#include "platforms/stack.hpp"
 #include "sim/job_options.hpp"
 #include "sim/network/engine.hpp"
 #include "sim/network/transport.hpp"
@@ -47,12 +48,14 @@ struct Experiment {
   std::string name;
   std::string description;
   ClusterSpec cluster;
+  Stack stack;                       ///< the software of the cluster
   std::vector<JobDescription> jobs;  ///< the first one is what is asked about
   Fidelity fidelity = Fidelity::automatic;
   NetworkEngine network = NetworkEngine::automatic;
   bool extrapolate = true;
   std::uint64_t seed = 1;
   Jitter jitter;
+  Json baseline;  ///< what "x S-SGD" is measured against (baseline.hpp); null: DDP's buckets
 };
 
 /// Reads one point: `json` must have no "vary". Paths in it are relative to the folder of `file`,

@@ -5,6 +5,8 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
@@ -18,6 +20,7 @@ void fields(V& v, TimeSplit& t) {
   v("update_s", t.update_s);
   v("sparsification_s", t.sparsification_s);
   v("arithmetic_s", t.arithmetic_s);
+  v("software_s", t.software_s);
   v("exposed_communication_s", t.exposed_communication_s);
   v("exposed_copies_s", t.exposed_copies_s);
   v("waiting_s", t.waiting_s);
@@ -72,6 +75,13 @@ void fields(V& v, ProfileUse& p) {
 }
 
 template <class V>
+void fields(V& v, Assumption& a) {
+  v("name", a.name);
+  v("value", a.value);
+  v("why", a.why);
+}
+
+template <class V>
 void fields(V& v, LossPoint& p) {
   v("step", p.step);
   v("time_s", p.time_s);
@@ -122,6 +132,13 @@ void fields(V& v, TrainingOutcome& t) {
 }
 
 template <class V>
+void fields(V& v, Influence& i) {
+  v("input", i.input);
+  v("sigma", i.sigma);
+  v("change_s", i.change_s);
+}
+
+template <class V>
 void fields(V& v, JobOutcome& j) {
   v("iteration_time_s", j.iteration_time_s);
   v("median_s", j.median_s);
@@ -129,10 +146,12 @@ void fields(V& v, JobOutcome& j) {
   v("p75_s", j.p75_s);
   v("spread", j.spread);
   v("uncertainty_s", j.uncertainty_s);
+  v("influences", j.influences);
   v("time", j.time);
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);
   v("scaling_efficiency", j.scaling_efficiency);
+  v("s_sgd_baseline", j.s_sgd_baseline);
   v("s_sgd_time_s", j.s_sgd_time_s);
   v("speedup_over_s_sgd", j.speedup_over_s_sgd);
   v("samples_per_s", j.samples_per_s);
@@ -158,10 +177,13 @@ void fields(V& v, JobOutcome& j) {
   v("message_sizes", j.message_sizes);
   v("sent_bytes", j.sent_bytes);
   v("sent_bytes_max", j.sent_bytes_max);
+  v("total_messages", j.total_messages);
+  v("total_bytes", j.total_bytes);
   v("floors", j.floors);
   v("bounds", j.bounds);
   v("profiles", j.profiles);
   v("memory", j.memory);
+  v("assumptions", j.assumptions);
   v("training", j.training);
 }
 
@@ -170,6 +192,8 @@ void fields(V& v, RunResult& r) {
   fields(v, r.job);
   v("other_jobs", r.other_jobs);
   v("cluster", r.cluster);
+  v("stack", r.stack);
+  v("stack_description", r.stack_description);
   v("fidelity", r.fidelity);
   v("fidelity_reason", r.fidelity_reason);
   v("network", r.network);
@@ -264,7 +288,7 @@ RunResult result_from_json(const Json& json, const std::string& file) {
     Reader reader{json};
     fields(reader, result);
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not a result: {}", file, error.what()));
+    throw InputError(fmt::format("{}: not a result: {}", file, json_reason(error)));
   }
   return result;
 }

@@ -244,11 +244,15 @@ void Cluster::route(Endpoint from, Endpoint to, Route& out) const {
     throw std::out_of_range(fmt::format("endpoint {} of {}", std::max(from, to), endpoints()));
   out.links.clear();
   out.latency = 0;
-  if (from != to) route_(from, to, out);
+  out.most = kInfinity;
+  if (from == to) return;
+  route_(from, to, out);
+  const double most = spec_.network.flow_bandwidth;
+  if (most < kInfinity && node_of(from) != node_of(to)) out.most = most;
 }
 
 double Cluster::bandwidth(const Route& route) const {
-  double narrowest = kInfinity;
+  double narrowest = route.most;
   for (const LinkId link : route.links) narrowest = std::min(narrowest, links_[link].bandwidth);
   return narrowest;
 }

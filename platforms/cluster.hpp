@@ -30,6 +30,7 @@ struct Link {
 struct Route {
   std::vector<LinkId> links;
   double latency = 0;
+  double most = kInfinity;  ///< bytes/s that this one message gets at most, whatever the links
 };
 
 struct Device {
@@ -73,7 +74,8 @@ class Cluster {
   /// Throws InputError if there is no route and std::out_of_range for an endpoint that does not
   /// exist.
   void route(Endpoint from, Endpoint to, Route& out) const;
-  /// Bytes/s of the narrowest link on the way; infinity for a route without links.
+  /// Bytes/s of the narrowest link on the way, or what one message gets at most; infinity for a
+  /// route without links.
   [[nodiscard]] double bandwidth(const Route& route) const;
 
   /// Bytes/s that one half of the nodes can send the other half (in rank order, one direction): the

@@ -81,6 +81,8 @@ struct NetworkSpec {
   double overhead = 0;    ///< software cost of one message between nodes
   double efficiency = 1;  ///< share of the line rate that payload gets, of every network link
   double switch_latency = 0;  ///< of every switch beyond the first
+  double flow_bandwidth =
+      kInfinity;  ///< most that one message gets; of the software: not in a cluster's file
   TopologySpec topology;
   bool operator==(const NetworkSpec&) const = default;
 };

@@ -11,12 +11,14 @@ namespace paceline {
 JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& over, Recorder* to,
                        TaskGraph* values, Observer& told)
     : spec(std::move(job)),
+      software(spec.stack, spec.gpus.size()),
       cluster(on),
       clock(by),
       transport(over),
       recorder(to),
       observer(told),
       pass_times(spec.model, spec.accumulation, spec.step_overhead_s),
+      steps(spec.steps),
       graph(spec.values ? values : nullptr) {
   if (spec.weights.empty())
     spec.weights.assign(spec.gpus.size(), 1.0 / static_cast<double>(spec.gpus.size()));

@@ -7,6 +7,7 @@
 
 #include "algorithms/schedule.hpp"
 #include "calibrate/profile/operation_costs.hpp"
+#include "platforms/stack.hpp"
 #include "sim/job_options.hpp"
 
 namespace paceline {
@@ -18,6 +19,7 @@ struct JobSpec : JobOptions {
   Schedule schedule;
   ModelShape model;                             ///< with the profile's times per tensor
   std::shared_ptr<const OperationCosts> costs;  ///< of schedules' own operations
+  Stack stack{};                    ///< the software; what it does to the cluster is in the cluster
   std::vector<Endpoint> servers;    ///< hosts that run the schedule's server; empty: none
   std::vector<double> weights;      ///< share of each worker in means; empty: 1/N each
   std::vector<double> batch_share;  ///< compute time relative to the profile's batch; empty: 1

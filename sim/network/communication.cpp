@@ -82,22 +82,35 @@ void Channel::consider() {
     if (next->ready < next_.size()) return;
     ++next_start_;
     batch_.push_back(next);
-    start();
+    if (software_.costs.cycle_s() > 0)
+      consider_later();
+    else
+      start();
     return;
   }
-  if (waiting_.empty()) return;
   // Decide at the end of this date, when everybody who asks now has asked.
+  if (!waiting_.empty()) consider_later();
+}
+
+void Channel::consider_later() {
   considering_ = true;
   double when = clock_.now();
-  if (options_.cycle_s > 0)
-    when = std::ceil(when / options_.cycle_s * (1 - 1e-12)) * options_.cycle_s;
+  if (const double cycle = std::max(options_.cycle_s, software_.costs.cycle_s()); cycle > 0)
+    when = std::ceil(when / cycle * (1 - 1e-12)) * cycle;
   clock_.at(
       when + options_.negotiation_s,
-      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->start_coordinated(); }, this);
+      [](void* self, std::uint64_t) {
+        auto* channel = static_cast<Channel*>(self);
+        channel->considering_ = false;
+        if (channel->options_.coordinated)
+          channel->start_coordinated();
+        else
+          channel->start();
+      },
+      this);
 }
 
 void Channel::start_coordinated() {
-  considering_ = false;
   std::stable_sort(waiting_.begin(), waiting_.end(), [](const Collective* a, const Collective* b) {
     return a->call.priority != b->call.priority ? a->call.priority > b->call.priority
                                                 : a->sequence < b->sequence;
@@ -117,18 +130,49 @@ void Channel::start_coordinated() {
   start();
 }
 
+double Channel::computed_s() const {
+  return software_.costs.hidden_stretch() > 0 ? software_.computed_s() : 0;
+}
+
 void Channel::start() {
-  double bytes = 0;
+  load_ = {};
   for (Collective* collective : batch_) {
     if (values_.graph != nullptr) collective->measure(values_);
     collective->started = clock_.now();
     sizes_ = std::max(sizes_, collective->sizes);
-    bytes += collective->bytes;
+    load_.bytes += collective->bytes;
+    load_.parameters += static_cast<double>(collective->call.elements);
+    if (collective->call.kind == CollectiveKind::all_gather)
+      load_.selected += collective->bytes * 8 / collective->call.bits;
+    if (software_.costs.counts_tensors())
+      load_.tensors += software_.tensors_in(collective->call.offset, collective->call.elements);
   }
+  computed_at_start_s_ = computed_s();
   wire_.began(clock_.now());
+  if (const double before = software_.costs.before_s(load_); before > 0)
+    clock_.after(
+        before, [](void* self, std::uint64_t) { static_cast<Channel*>(self)->send(); }, this, 0);
+  else
+    send();
+}
+
+void Channel::send() {
+  sending_ = true;
+  sending_since_ = clock_.now();
   transport_.run(
-      *plans_[static_cast<int>(batch_.front()->call.kind)], bytes,
-      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->end(); }, this, 0);
+      *plans_[static_cast<int>(batch_.front()->call.kind)], load_.bytes,
+      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); }, this, 0);
+}
+
+void Channel::sent() {
+  sending_ = false;
+  const double after = software_.costs.after_s(load_) +
+                       software_.costs.hidden_stretch() * (computed_s() - computed_at_start_s_);
+  if (after > 0)
+    clock_.after(
+        after, [](void* self, std::uint64_t) { static_cast<Channel*>(self)->end(); }, this, 0);
+  else
+    end();
 }
 
 void Channel::end() {
@@ -149,14 +193,17 @@ void Channel::end() {
   consider();
 }
 
+double Channel::bytes_under_way(const PreparedPlan& plan) const {
+  if (!sending_ || plans_[static_cast<int>(batch_.front()->call.kind)] != &plan) return 0;
+  return load_.bytes;
+}
+
 double Channel::unsent_bytes(const PreparedPlan& plan) const {
-  if (batch_.empty()) return 0;
+  const double bytes = bytes_under_way(plan);
+  if (bytes == 0) return 0;
   PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
-  if (current != &plan) return 0;
-  double bytes = 0;
-  for (const Collective* collective : batch_) bytes += collective->bytes;
   const double whole = current->closed_s(bytes);
-  const double gone = clock_.now() - batch_.front()->started;
+  const double gone = clock_.now() - sending_since_;
   return gone < whole ? bytes * (1 - gone / whole) : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "algorithms/schedule.hpp"
+#include "sim/network/collective_software.hpp"
 #include "sim/network/message_sizes.hpp"
 #include "sim/network/transport.hpp"
 #include "sim/time/clock.hpp"
@@ -74,6 +75,7 @@ class Channel {
 
   void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
   void trace(Ended ended) { ended_ = std::move(ended); }
+  void set_software(ChannelSoftware software) { software_ = std::move(software); }
   void set_values(CollectiveValues values) { values_ = std::move(values); }
   [[nodiscard]] const CollectiveValues& values() const { return values_; }
   [[nodiscard]] std::size_t workers() const { return next_.size(); }
@@ -111,6 +113,8 @@ class Channel {
   [[nodiscard]] std::size_t open() const { return open_.size(); }
   /// Of the collectives that have started: `expected` if one was, else `actual` if one was.
   [[nodiscard]] MessageSizes sizes() const { return sizes_; }
+  /// Of the collective on the wire, if it follows this plan: all its bytes.
+  [[nodiscard]] double bytes_under_way(const PreparedPlan& plan) const;
   /// Of the collective on the wire, if it follows this plan: the bytes that are still to pass the
   /// links, as if it went on evenly for as long as it takes alone.
   [[nodiscard]] double unsent_bytes(const PreparedPlan& plan) const;
@@ -128,9 +132,13 @@ class Channel {
   void submit_later(Collective& collective, const CompletionRef& after);
   void all_ready(Collective& collective);
   void consider();
+  void consider_later();
   void start_coordinated();
   void start();  // what stands in batch_
+  void send();   // once the software has started it up
+  void sent();
   void end();
+  [[nodiscard]] double computed_s() const;
 
   Clock& clock_;
   Transport& transport_;
@@ -140,6 +148,11 @@ class Channel {
   Labels labels_;
   PreparedPlan* plans_[4] = {};
   Ended ended_;
+  ChannelSoftware software_;
+  CollectiveSoftware::Load load_;   // of batch_
+  double computed_at_start_s_ = 0;  // by the workers, when batch_ started
+  double sending_since_ = 0;
+  bool sending_ = false;  // batch_ is on the wire, not in the hands of the software
   CollectiveValues values_;
   std::vector<std::uint64_t> next_;   // by worker: number of its next call
   std::uint64_t base_ = 0;            // number of open_.front()

@@ -2,10 +2,9 @@
 
 namespace paceline {
 
-void FluidNetwork::Set::add(Endpoint from, Endpoint to, double share,
-                            const std::vector<LinkId>& links) {
-  links_.insert(links_.end(), links.begin(), links.end());
-  transfers_.push_back({from, to, share, static_cast<std::uint32_t>(links_.size())});
+void FluidNetwork::Set::add(Endpoint from, Endpoint to, double share, const Route& route) {
+  links_.insert(links_.end(), route.links.begin(), route.links.end());
+  transfers_.push_back({from, to, share, route.most, static_cast<std::uint32_t>(links_.size())});
 }
 
 FluidNetwork::Together* FluidNetwork::together(std::size_t open, Clock::Fire fire, void* self,

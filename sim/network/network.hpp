@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/time/clock.hpp"
 
@@ -23,9 +23,10 @@ class FluidNetwork {
     struct Transfer {
       Endpoint from, to;
       double share;
+      double most;              ///< bytes/s
       std::uint32_t links_end;  ///< of its links, which begin where the last transfer's end
     };
-    void add(Endpoint from, Endpoint to, double share, const std::vector<LinkId>& links);
+    void add(Endpoint from, Endpoint to, double share, const Route& route);
     [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
     [[nodiscard]] const std::vector<LinkId>& links() const { return links_; }
 

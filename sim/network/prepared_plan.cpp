@@ -30,7 +30,7 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       sent_share_[m.from] += m.share * static_cast<double>(round.repeat);
       message_count_[m.from] += static_cast<double>(round.repeat);
       used.emplace_back(messages_.size(), route.links);
-      messages_.push_back({m.from, m.to, m.share, route.latency, 0});
+      messages_.push_back({m.from, m.to, m.share, route.latency, 1 / route.most});
     }
     for (const auto& [index, links] : used)
       for (const LinkId link : links)
@@ -61,7 +61,7 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     std::uint32_t last = first + 1;
     while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage)
       ++last;
-    Stage stage{first, last, last - first > 1, {}, -1, {}};
+    Stage stage{first, last, last - first > 1, {}, -1, {}, 0};
     // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own
     // latencies; a pipeline pays its fill time as one delay, the same for all hops.
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
@@ -72,13 +72,25 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
         hops[{stage.pipelined ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
       }
     }
+    std::map<LinkId, double> load;  // share of the bytes
     for (const auto& [key, share] : hops) {
       const auto& [alpha, from, to] = key;
       if (stage.groups.empty() || stage.groups.back().alpha != alpha)
         stage.groups.push_back({alpha, {}});
       cluster.route(members_[from], members_[to], route);
-      stage.groups.back().hops.add(members_[from], members_[to], share, route.links);
-      if (stage.pipelined) stage.flows.push_back({share, route.links});
+      stage.groups.back().hops.add(members_[from], members_[to], share, route);
+      if (contended_link_ >= 0)
+        for (const LinkId link : route.links) {
+          load[link] += share;
+          stage.busiest_s_per_byte =
+              std::max(stage.busiest_s_per_byte, load[link] / bandwidth_[link]);
+        }
+      if (!stage.pipelined) continue;
+      stage.flows.push_back({share, route.links});
+      if (route.most < kInfinity) {  // as if over a link of its own
+        stage.flows.back().links.push_back(static_cast<std::uint32_t>(bandwidth_.size()));
+        bandwidth_.push_back(route.most);
+      }
     }
     stages_.push_back(std::move(stage));
     first = last;
@@ -131,6 +143,19 @@ double PreparedPlan::closed_s(double bytes) {
   return it->second;
 }
 
+double PreparedPlan::alone_s(double bytes) {
+  if (contended_link_ < 0) return closed_s(bytes);
+  double seconds = 0;
+  for (std::size_t s = 0; s < stages_.size(); ++s) {
+    const Stage& stage = stages_[s];
+    const double chain = longest_chain_s(stage.first_round, stage.last_round, bytes);
+    const double shared = bytes * stage.busiest_s_per_byte;
+    seconds += stage.pipelined ? std::max(chain, shared)
+                               : std::max(chain, stage.groups.back().alpha + shared);
+  }
+  return seconds;
+}
+
 double PreparedPlan::stage_fill_s(std::size_t stage, double bytes) {
   const auto [it, fresh] = fill_cache_[stage].try_emplace(bytes, 0);
   if (fresh) {
@@ -151,8 +176,8 @@ double PreparedPlan::alpha_share(double bytes) {
   return std::min(1.0, latency / total);
 }
 
-void PreparedPlan::add_link_bytes(std::vector<double>& link_bytes, double unsent) const {
-  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * (uses_.bytes - unsent);
+void PreparedPlan::add_link_bytes(std::vector<double>& link_bytes, double bytes) const {
+  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * bytes;
 }
 
 }  // namespace paceline

@@ -39,6 +39,7 @@ class PreparedPlan {
     double fluid_s_per_byte =
         -1;  // pipelined: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
+    double busiest_s_per_byte = 0;  // of the link that all hops together load most
   };
 
   PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<Endpoint>& members);
@@ -56,6 +57,9 @@ class PreparedPlan {
 
   /// Seconds for `bytes`: the longest chain of messages, all ranks starting together.
   double closed_s(double bytes);
+  /// The same where hops of the collective share links although not by design: as its flows take
+  /// when nothing else is on the network.
+  double alone_s(double bytes);
   /// The latency part of a pipelined stage: its longest chain less what its hops need at once.
   double stage_fill_s(std::size_t stage, double bytes);
   /// Share of closed_s(bytes) that is latency: the error bound of flow fidelity under contention.
@@ -82,8 +86,8 @@ class PreparedPlan {
   [[nodiscard]] double sent_messages(std::uint32_t rank, const Uses& uses) const {
     return message_count_[rank] * uses.count;
   }
-  /// Of all uses; `unsent` bytes of the one under way have not passed the links yet.
-  void add_link_bytes(std::vector<double>& link_bytes, double unsent) const;
+  /// What collectives of so many bytes bring to each link.
+  void add_link_bytes(std::vector<double>& link_bytes, double bytes) const;
 
  private:
   double longest_chain_s(std::uint32_t first_round, std::uint32_t last_round, double bytes);

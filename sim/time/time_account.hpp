@@ -9,13 +9,19 @@ namespace paceline {
 
 /// What a run of one worker added up, in seconds unless said otherwise.
 struct Account {
-  double busy[7] = {};      ///< by Activity, on the compute stream (host: on the host's)
+  double busy[8] = {};      ///< by Activity, on the compute stream (host: on the host's)
   double exposed_wire = 0;  ///< compute idle while this worker is on the wire
   double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
   double waiting = 0;       ///< compute idle otherwise: for other workers or the server
 
   [[nodiscard]] double compute() const {
     return busy[static_cast<int>(Activity::forward)] + busy[static_cast<int>(Activity::backward)];
+  }
+  /// Of all operations of the compute stream.
+  [[nodiscard]] double operations() const {
+    double sum = 0;
+    for (int a = 0; a < static_cast<int>(Activity::copy); ++a) sum += busy[a];
+    return sum;
   }
   Account& operator+=(const Account& other);
   Account& operator-=(const Account& other);

@@ -6,7 +6,7 @@
 namespace paceline {
 namespace {
 
-constexpr double kBitsOfPair = 64;  // index and value
+constexpr double kBitsOfPair = 8 * WorkerRuntime::kBytesOfPair;
 
 // What a tree of merges has kept, once the time of the merges has gone by.
 class MergedBlocks final : public Result<Sparse> {
@@ -30,13 +30,30 @@ C& WorkerRuntime::join(CollectiveKind kind, std::int64_t offset, std::int64_t el
   return channel.join<C>(rank_, {kind, offset, elements, bits, how.priority});
 }
 
+CompletionRef WorkerRuntime::enqueue_hand_over(std::int64_t offset, std::int64_t elements) {
+  const Stack& stack = job_.spec.stack;
+  const auto tensors = static_cast<double>(model().tensors_in(offset, elements));
+  // Of the host, whose speed is not the GPU's.
+  const double seconds =
+      speed_ * (stack.compute_per_collective.value + stack.compute_per_tensor.value * tensors);
+  return CompletionRef(enqueue(compute_, "hand over", Activity::software, -1, seconds, {}, {}));
+}
+
+// Once its data and, where it holds up the computation, the host's work for it are done.
+void WorkerRuntime::submit(Collective& collective, const Tensor& data) {
+  const CompletionRef handed = hand_over(collective.call.offset, collective.call.elements);
+  if (!handed) return collective.channel.submit(collective, data);
+  job_.later.when_done(handed,
+                       [&collective, data] { collective.channel.submit(collective, data); });
+}
+
 Pending<Tensor> WorkerRuntime::all_reduce_mean(const Tensor& tensor, SendOptions how) {
   auto& collective = join<AllReduceCall>(CollectiveKind::all_reduce, tensor.offset(),
                                          tensor.elements(), bits(how), how);
   if (values_) collective.take(rank_, tensor);
   collective.bytes = static_cast<double>(tensor.elements()) * collective.call.bits / 8;
   Pending<Tensor> pending{boost::intrusive_ptr<Result<Tensor>>(&collective)};
-  collective.channel.submit(collective, tensor);
+  submit(collective, tensor);
   return pending;
 }
 
@@ -46,7 +63,7 @@ Pending<Gathered> WorkerRuntime::all_gather(const Sparse& block, SendOptions how
   if (values_) collective.take(rank_, block);
   collective.add(block);
   Pending<Gathered> pending{boost::intrusive_ptr<Result<Gathered>>(&collective)};
-  collective.channel.submit(collective, block.pairs());
+  submit(collective, block.pairs());
   return pending;
 }
 
@@ -56,7 +73,7 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, SendOptions how) {
   if (values_) collective.take(rank_, block);
   collective.add(block);
   const boost::intrusive_ptr<Result<Sparse>> tree(&collective);
-  collective.channel.submit(collective, block.pairs());
+  submit(collective, block.pairs());
   // A merge stands between any two rounds of the way up. All workers wait for all of them: each
   // books them, in one piece, when the tree has come down.
   const auto rounds = static_cast<double>(std::bit_width(world_size() - 1));

@@ -14,6 +14,8 @@ namespace paceline {
 /// The Worker that schedules see, in simulated time.
 class WorkerRuntime final : public Worker, public StreamListener, public WireTime::Listener {
  public:
+  static constexpr double kBytesOfPair = 8;  ///< on the wire: index and value
+
   WorkerRuntime(JobContext& job, std::uint32_t rank);
   ~WorkerRuntime();
 
@@ -27,7 +29,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] const ModelShape& model() const override { return job_.spec.model; }
   [[nodiscard]] double now() const override { return clock_.now(); }
   [[nodiscard]] double payload_bytes() const override { return job_.spec.payload_bits / 8; }
-  [[nodiscard]] std::int64_t step_count() const override { return job_.spec.steps; }
+  [[nodiscard]] std::int64_t step_count() const override { return job_.steps; }
   void step_done() override;
   [[nodiscard]] double learning_rate(std::int64_t step) const override {
     return job_.learning_rate(step);
@@ -69,10 +71,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes);
+    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes) +
+           job_.software.whole_s({0, bytes / payload_bytes(), bytes, 0});
   }
   [[nodiscard]] double all_gather_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_gather).closed_s(bytes);
+    return job_.plan(CollectiveKind::all_gather).closed_s(bytes) +
+           job_.software.whole_s({0, 0, bytes, bytes / kBytesOfPair});
   }
 
   Tensor copy_to_host(const Tensor& tensor) override;
@@ -81,6 +85,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] std::size_t server_count() const override { return job_.spec.servers.size(); }
   Pending<> push(const Shard& shard, const Tensor& tensor, SendOptions how) override {
     note_communication();
+    hand_over(shard.offset, shard.elements);
     return server_calls_.push(shard, tensor, bits(how), how.priority);
   }
   Pending<Tensor> pull(const Shard& shard, std::int64_t version, SendOptions) override {
@@ -102,15 +107,23 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // For the job
   [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
 
-  struct Measured {
-    std::int64_t steps = 0;
-    double since_s = 0;  ///< date of the first border
-    double seconds = 0;
+  /// Since the start.
+  struct Totals {
+    std::int64_t steps = 0, rounds = 0;
+    double date_s = 0;
     Account account;
     ServerCalls::Sent sent;  ///< outside of collectives
   };
-  /// What happened between the first and the newest measured border that it has passed.
-  [[nodiscard]] Measured measured();
+  [[nodiscard]] Totals totals();
+  [[nodiscard]] const ServerCalls::Sent& sent() const { return server_calls_.sent(); }
+  /// Between the first and the newest measured border that it has passed itself.
+  struct Own {
+    std::int64_t steps = 0;
+    double seconds = 0;
+  };
+  [[nodiscard]] Own own() const {
+    return {last_.steps - first_.steps, last_.seconds - first_.seconds};
+  }
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
   [[nodiscard]] Account account_now();
@@ -144,6 +157,12 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
                                                std::int32_t tag, double seconds, Range result,
                                                std::span<const Tensor> reads,
                                                std::function<void()> launch = {});
+  /// The host's work for a collective or push, if it holds up the computation; null: none.
+  CompletionRef hand_over(std::int64_t offset, std::int64_t elements) {
+    return hands_over_ ? enqueue_hand_over(offset, elements) : CompletionRef();
+  }
+  CompletionRef enqueue_hand_over(std::int64_t offset, std::int64_t elements);
+  void submit(Collective& collective, const Tensor& data);
   [[nodiscard]] double clip_s(std::int64_t elements) const;
   Pending<> enqueue_update(std::int64_t elements, double clipping_s, std::span<const Tensor> reads,
                            std::function<void()> launch);
@@ -172,12 +191,15 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
                    std::int64_t offset, ValuesRef values = {});
   [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
-  [[nodiscard]] Measured totals();
   void record(const Stream& stream, const TimedOperation& operation);
   void update_rate();
   void program_ended();
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
+  [[nodiscard]] double host_update_s(double bytes_moved) const {
+    return job_.spec.costs->host_update(
+        bytes_moved, job_.cluster.host(job_.cluster.node_of(gpu_)).memory_bandwidth);
+  }
   void note_communication() { communicated_ = true; }
   /// This worker's next collective on the channel that `how` names.
   template <class C>
@@ -201,6 +223,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   bool communicated_ = false;                // in the current step
   bool program_done_ = false;
   bool ended_ = false;
+  bool hands_over_;  // at a cost
   std::uint32_t rank_;
   Endpoint gpu_, node_host_;
   double speed_;
@@ -219,9 +242,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // Iterations
   std::int64_t steps_passed_ = 0;
   std::int64_t phase_ = 0;
-  double last_step_date_ = 0;
   std::int64_t rounds_ = 0;
-  Measured at_first_, at_last_;  // totals at the first and the newest measured border
+  Own first_, last_;  // at its first and newest measured border
   int on_wire_ = 0;
   double straggling_ = 1;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "tests/sim/both_networks.hpp"
 #include "tests/sim/closed_form.hpp"
 #include "tests/sim/scenario.hpp"

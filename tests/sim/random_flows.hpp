@@ -16,10 +16,12 @@
 namespace paceline {
 
 /// A network without any structure: up to 5 of `links` links on each route, which may be none, and
-/// may cross one link twice. Every route is its own in both directions.
+/// may cross one link twice; sometimes with a most of what one flow gets. Every route is its own in both directions.
 inline std::shared_ptr<const Cluster> random_network(std::mt19937& random, std::size_t endpoints,
                                                      std::size_t links) {
-  const ClusterSpec spec = star_spec(endpoints);
+  ClusterSpec spec = star_spec(endpoints);
+  if (random() % 3 == 0)
+    spec.network.flow_bandwidth = std::pow(10, std::uniform_real_distribution<>(6, 8)(random));
   std::vector<Link> table;
   const bool alike = random() % 3 == 0;  // ties everywhere
   for (std::size_t l = 0; l < links; ++l)
@@ -71,7 +73,7 @@ inline RandomGroup random_group(std::mt19937& random, const Cluster& cluster, do
     const auto from = static_cast<Endpoint>(random() % ends);
     const auto to = static_cast<Endpoint>((from + 1 + random() % (ends - 1)) % ends);
     cluster.route(from, to, route);
-    group.set.add(from, to, 1.0 / static_cast<double>(1U << random() % 3), route.links);
+    group.set.add(from, to, 1.0 / static_cast<double>(1U << random() % 3), route);
   }
   return group;
 }

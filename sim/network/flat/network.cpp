@@ -132,7 +132,7 @@ std::uint32_t FlatNetwork::new_set() {
 
 double FlatNetwork::time_alone(const Set& set, std::size_t transfer, double bytes) const {
   const Set::Transfer* t = set.transfers().data() + transfer;
-  double narrowest = std::numeric_limits<double>::infinity();
+  double narrowest = t->most;
   for (std::size_t i = transfer == 0 ? 0 : t[-1].links_end; i < t->links_end; ++i)
     narrowest = std::min(narrowest, links_[set.links()[i]].capacity);
   return t->share * bytes / narrowest;
@@ -185,7 +185,7 @@ void FlatNetwork::set_timer(FlowId id) {
   for (const LinkId link : routes_.links(flow.route))
     narrowest = std::min(narrowest, links_[link].capacity);
   progress(flow);
-  flow.rate = narrowest / flow.weight;
+  flow.rate = std::min(narrowest / flow.weight, routes_.most(flow.route));
   clock_.after(
       flow.left / flow.rate,
       [](void* self, std::uint64_t timer) {
@@ -366,10 +366,18 @@ void FlatNetwork::gather(LinkId first, ComponentId into) {
 }
 
 // Progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2): the rates of all flows rise
-// together; a link that is full fixes those of the flows on it.
+// together; a link that is full fixes those of the flows on it, and a flow that has reached its own
+// most is fixed at that.
 void FlatNetwork::share(const Component& component) {
   std::size_t open = component.flows.size();
   active_ = span_;
+  limited_.clear();
+  for (const FlowId flow : component.flows)
+    if (routes_.most(flows_[flow].route) < kInfinity) limited_.push_back(flow);
+  std::sort(limited_.begin(), limited_.end(), [this](FlowId a, FlowId b) {
+    return routes_.most(flows_[a].route) < routes_.most(flows_[b].route);
+  });
+  std::size_t limited = 0;
   while (open > 0) {
     double level = std::numeric_limits<double>::infinity();
     std::erase_if(active_, [this, &level](LinkId l) {
@@ -379,6 +387,18 @@ void FlatNetwork::share(const Component& component) {
       level = std::min(level, link.level);
       return false;
     });
+    while (limited < limited_.size() && flows_[limited_[limited]].next_rate >= 0) ++limited;
+    if (limited < limited_.size() && routes_.most(flows_[limited_[limited]].route) <= level) {
+      const double most = routes_.most(flows_[limited_[limited]].route);
+      for (; limited < limited_.size(); ++limited) {
+        Flow& flow = flows_[limited_[limited]];
+        if (routes_.most(flow.route) > most) break;
+        if (flow.next_rate >= 0) continue;
+        fix(flow, most);
+        --open;
+      }
+      continue;
+    }
     // All that are full at this level (up to rounding) together: equal links give equal rates.
     full_.clear();
     for (const LinkId l : active_)
@@ -388,14 +408,18 @@ void FlatNetwork::share(const Component& component) {
       for (const Crossing& crossing : links_[l].flows) {
         Flow& flow = flows_[crossing.flow];
         if (flow.next_rate >= 0) continue;
-        flow.next_rate = level;
+        fix(flow, level);
         --open;
-        for (const LinkId m : routes_.links(flow.route)) {
-          links_[m].left = std::max(0.0, links_[m].left - level * flow.weight);
-          links_[m].open -= flow.weight;
-        }
       }
     }
+  }
+}
+
+void FlatNetwork::fix(Flow& flow, double rate) {
+  flow.next_rate = rate;
+  for (const LinkId link : routes_.links(flow.route)) {
+    links_[link].left = std::max(0.0, links_[link].left - rate * flow.weight);
+    links_[link].open -= flow.weight;
   }
 }
 

@@ -111,6 +111,7 @@ class FlatNetwork final : public FluidNetwork {
   void dissolve(ComponentId id);
   void gather(LinkId first, ComponentId into);
   void share(const Component& component);
+  void fix(Flow& flow, double rate);
   void set_rates(ComponentId id);
 
   Clock& clock_;
@@ -129,7 +130,7 @@ class FlatNetwork final : public FluidNetwork {
   bool solve_due_ = false;
   // Scratch
   std::vector<LinkId> span_, active_, full_;
-  std::vector<FlowId> ending_;
+  std::vector<FlowId> ending_, limited_;
   std::vector<Arrival> arrivals_;
 };
 

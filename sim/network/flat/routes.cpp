@@ -12,6 +12,7 @@ RouteTable::Id RouteTable::add(std::uint64_t key, Endpoint from, Endpoint to) {
   cluster_.route(from, to, route_);
   links_.insert(links_.end(), route_.links.begin(), route_.links.end());
   const auto id = static_cast<Id>(size());
+  most_.push_back(route_.most);
   first_.push_back(static_cast<std::uint32_t>(links_.size()));
   if (2 * size() > slots_.size()) {
     const std::vector<Slot> old = std::move(slots_);

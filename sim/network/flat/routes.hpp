@@ -26,6 +26,8 @@ class RouteTable {
   [[nodiscard]] std::span<const LinkId> links(Id id) const {
     return {links_.data() + first_[id], links_.data() + first_[id + 1]};
   }
+  /// Bytes/s that one transfer gets at most, whatever the links.
+  [[nodiscard]] double most(Id id) const { return most_[id]; }
   [[nodiscard]] std::size_t size() const { return first_.size() - 1; }
 
  private:
@@ -43,6 +45,7 @@ class RouteTable {
   const Cluster& cluster_;
   std::vector<std::uint32_t> first_{0};  // by route, and one past the end: into links_
   std::vector<LinkId> links_;
+  std::vector<double> most_;
   std::vector<Slot> slots_;  // a power of two of them, at most half of them taken
   int shift_ = 64;
   Route route_;

@@ -26,16 +26,21 @@ class ClusterRouting final : public kernel::routing::StarZone {
   ClusterRouting(const std::string& name, const Cluster& cluster)
       : StarZone(name), cluster_(cluster) {}
   void add_link(kernel::resource::StandardLinkImpl* link) { links_.push_back(link); }
+  /// A FATPIPE of what one flow gets at most (a rate of the flow would not outlive a change of
+  /// bandwidth).
+  void set_limit(kernel::resource::StandardLinkImpl* link) { limit_ = link; }
   void get_local_route(const kernel::routing::NetPoint* from, const kernel::routing::NetPoint* to,
                        kernel::routing::Route* into, double*) override {
     cluster_.route(static_cast<Endpoint>(from->id()), static_cast<Endpoint>(to->id()), route_);
     for (const LinkId link : route_.links) into->link_list_.push_back(links_[link]);
+    if (route_.most < kInfinity) into->link_list_.push_back(limit_);
   }
   void do_seal() override {}
 
  private:
   const Cluster& cluster_;
   std::vector<kernel::resource::StandardLinkImpl*> links_;
+  kernel::resource::StandardLinkImpl* limit_ = nullptr;
   Route route_;
 };
 
@@ -43,6 +48,7 @@ class SimgridNetwork final : public FluidNetwork {
  public:
   SimgridNetwork(const Cluster& cluster, Clock& clock)
       : cluster_(cluster), clock_(clock), engine_("paceline") {
+    signals_.give_back();
     // Exact alpha-beta: no protocol correction, no reverse traffic, no TCP window.
     s4u::Engine::set_config("network/model:CM02");
     s4u::Engine::set_config("network/crosstraffic:no");
@@ -57,6 +63,13 @@ class SimgridNetwork final : public FluidNetwork {
       made->seal();
       links_.push_back(made);
       zone->add_link(made->get_impl());
+    }
+    if (const double most = cluster_.spec().network.flow_bandwidth; most < kInfinity) {
+      s4u::Link* limit = face->create_link("one flow", most * kByteScale);
+      limit->set_latency(0);
+      limit->set_sharing_policy(s4u::Link::SharingPolicy::FATPIPE);
+      limit->seal();
+      zone->set_limit(limit->get_impl());
     }
     face->seal();
     model_ = dynamic_cast<kernel::resource::Model*>(face->get_network_model());
@@ -148,6 +161,7 @@ class SimgridNetwork final : public FluidNetwork {
 
   const Cluster& cluster_;
   Clock& clock_;
+  simgrid_shim::SignalsKept signals_;
   s4u::Engine engine_;
   kernel::resource::Model* model_ = nullptr;
   std::vector<s4u::Host*> hosts_;
@@ -168,7 +182,6 @@ std::unique_ptr<FluidNetwork> simgrid_module::make_network(const Cluster& cluste
     throw std::logic_error(
         "SimGrid allows one engine per process: run further simulations in a child process");
   engine_made = true;
-  // Quiet, and without SimGrid's signal handlers: Ctrl-C belongs to the command line.
   xbt_log_control_set("root.thresh:critical");
   return std::make_unique<SimgridNetwork>(cluster, clock);
 }

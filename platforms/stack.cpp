@@ -1,0 +1,81 @@
+#include "platforms/stack.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/units.hpp"
+
+namespace paceline {
+namespace {
+
+constexpr double kLongest = 3600;  // s
+
+constexpr std::array kStackFields{
+    StackField{"compute_per_tensor", StackUnit::duration, &Stack::compute_per_tensor, 0, kLongest,
+               "host time for each parameter tensor handed to a collective or a server; the "
+               "computation waits for it"},
+    StackField{"compute_per_collective", StackUnit::duration, &Stack::compute_per_collective, 0,
+               kLongest, "the same for each collective or push"},
+    StackField{"channel_per_tensor", StackUnit::duration, &Stack::channel_per_tensor, 0, kLongest,
+               "start-up of a collective for each parameter tensor in it; the computation goes on"},
+    StackField{"channel_per_collective", StackUnit::duration, &Stack::channel_per_collective, 0,
+               kLongest, "start-up of a collective; the computation goes on"},
+    StackField{"negotiation_per_worker", StackUnit::duration, &Stack::negotiation_per_worker, 0,
+               kLongest, "start-up of a collective for each worker in it"},
+    StackField{"negotiation_cycle", StackUnit::duration, &Stack::negotiation_cycle, 0, kLongest,
+               "collectives start at its multiples only"},
+    StackField{"fusion_copy_bandwidth", StackUnit::bandwidth, &Stack::fusion_copy_bandwidth, 1e3,
+               kInfinity, "a collective's bytes are copied into a buffer before and out after it"},
+    StackField{"staging_per_parameter", StackUnit::duration, &Stack::staging_per_parameter, 0, 1,
+               "of a collective, for each parameter that it is about, sent or not: copies to the "
+               "host, sums there"},
+    StackField{"staging_per_selected", StackUnit::duration, &Stack::staging_per_selected, 0, 1,
+               "of an all-gather, for each selected entry of every worker"},
+    StackField{"compute_lost_while_sending", StackUnit::share, &Stack::compute_lost_while_sending,
+               0, 0.99, "the computation is so much slower while its worker is on the wire"},
+    StackField{"hidden_communication_stretch", StackUnit::ratio,
+               &Stack::hidden_communication_stretch, 0, 100,
+               "a collective takes longer by this many times what it had computation beside it"},
+    StackField{"flow_bandwidth", StackUnit::bandwidth, &Stack::flow_bandwidth, 1e3, kInfinity,
+               "most that one message gets between two nodes"},
+    StackField{"port_efficiency", StackUnit::share, &Stack::port_efficiency, 0.001, 1,
+               "share of what the network's links carry that payload gets"},
+    StackField{"step_jitter", StackUnit::share, &Stack::step_jitter, Jitter::kLeastCv,
+               Jitter::kMostCv,
+               "coefficient of variation of a worker's step, lognormal, where neither experiment "
+               "nor cluster says another"}};
+
+}  // namespace
+
+std::span<const StackField> stack_fields() {
+  return kStackFields;
+}
+
+bool Stack::adds_nothing() const {
+  return std::none_of(kStackFields.begin(), kStackFields.end(),
+                      [&](const StackField& f) { return (this->*f.constant).stated(); });
+}
+
+std::string format_stack_value(const StackField& field, double value) {
+  switch (field.unit) {
+    case StackUnit::duration:
+      return format_duration(value);
+    case StackUnit::bandwidth:
+      return format_bandwidth(value);
+    case StackUnit::share:
+      return fmt::format("{:.3g} %", 100 * value);
+    case StackUnit::ratio:
+      break;
+  }
+  return fmt::format("{:.3g}", value);
+}
+
+ClusterSpec cluster_under(const Stack& stack, ClusterSpec cluster) {
+  cluster.network.efficiency *= stack.port_efficiency.value;
+  cluster.network.flow_bandwidth = stack.flow_bandwidth.value;
+  return cluster;
+}
+
+}  // namespace paceline

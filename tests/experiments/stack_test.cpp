@@ -1,0 +1,81 @@
+// A software stack in experiments, axes and results.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "experiments/axes.hpp"
+#include "experiments/run.hpp"
+
+namespace paceline {
+namespace {
+
+using ::testing::HasSubstr;
+
+Json small() {
+  return {{"format", "paceline-experiment-1"},
+          {"model", "resnet50"},
+          {"batch", 32},
+          {"cluster", "16x1-1080ti-10gbe"}};
+}
+
+Json with(const std::string& key, Json value) {
+  Json json = small();
+  json[key] = std::move(value);
+  return json;
+}
+
+RunResult run(const Json& json) {
+  return run_alone(read_experiment(json, "test.json"));
+}
+
+TEST(StackOfAnExperiment, IdealIsTheDefaultAndChangesNothing) {
+  const RunResult without = run(small()), ideal = run(with("stack", "ideal"));
+  EXPECT_EQ(to_json(without), to_json(ideal));
+  EXPECT_EQ(without.stack, "ideal");
+}
+
+TEST(StackOfAnExperiment, IsInTheResultAndRunsAgain) {
+  Json json = with("set", {"stack.compute_per_tensor=50us", "network.bandwidth=5Gbps"});
+  const RunResult result = run(json);
+  EXPECT_GT(result.job.iteration_time_s,
+            run(with("set", {"network.bandwidth=5Gbps"})).job.iteration_time_s);
+  EXPECT_NEAR(result.job.time.software_s, 161 * 50e-6, 1e-12);
+  EXPECT_NEAR(result.job.time.total_s(), result.job.iteration_time_s,
+              1e-9 * result.job.iteration_time_s);
+  EXPECT_EQ(to_json(run(result.experiment)), to_json(result));
+}
+
+TEST(StackOfAnExperiment, ComputeIsLostAsWithTheExperimentsOwnShare) {
+  EXPECT_EQ(run(with("set", {"stack.compute_lost_while_sending=0.3"})).job.iteration_time_s,
+            run(with("slow_while_sending", 0.3)).job.iteration_time_s);
+}
+
+TEST(StackOfAnExperiment, ItsJitterGivesWayToTheExperiments) {
+  Json json = with("set", {"stack.step_jitter=0.1"});
+  const Experiment of_stack = read_experiment(json, "test.json");
+  EXPECT_EQ(of_stack.jitter.distribution, Jitter::Distribution::lognormal);
+  EXPECT_EQ(of_stack.jitter.cv, 0.1);
+  json["jitter"] = {{"distribution", "none"}};
+  EXPECT_EQ(read_experiment(json, "test.json").jitter, Jitter{});
+}
+
+TEST(StackOfAnExperiment, CanBeAnAxis) {
+  const std::vector<Point> all = points(
+      small(),
+      {axis_from_option("stack=ideal"), axis_from_option("stack.flow_bandwidth=2Gbps,4Gbps")});
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(read_experiment(all[0].json, "test.json").stack.flow_bandwidth.value, 0.25e9);
+  EXPECT_EQ(read_experiment(all[1].json, "test.json").stack.flow_bandwidth.value, 0.5e9);
+}
+
+TEST(StackOfAnExperiment, IsRefusedWithItsPath) {
+  EXPECT_THAT([] { (void)read_experiment(with("stack", "ideall"), "test.json"); },
+              ::testing::ThrowsMessage<InputError>(HasSubstr("test.json: $.stack")));
+  EXPECT_THAT(
+      [] { (void)read_experiment(with("set", {"stack.flow_bandwith=1Gbps"}), "test.json"); },
+      ::testing::ThrowsMessage<InputError>(HasSubstr("'flow_bandwidth'")));
+}
+
+}  // namespace
+}  // namespace paceline
