@@ -52,6 +52,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "messages",
                            "rounds",
                            "fidelity",
+                           "network",
                            "stack",
                            "profile_source"})
     header.emplace_back(name);
@@ -78,6 +79,7 @@ std::string comparison_csv(const Comparison& comparison) {
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
+    cells.push_back(row.result.network);
     cells.push_back(row.result.stack);
     cells.push_back(job.profiles.empty() ? "" : job.profiles.front().source);
     if (trained) training_cells(job, cells);

@@ -168,6 +168,13 @@ std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
 }
 
+// "closed fidelity", "flow fidelity (flat network)".
+std::string carried_by(const RunResult& result) {
+  const std::string engine =
+      result.network == kNoNetwork ? "" : fmt::format(" ({} network)", result.network);
+  return result.fidelity + " fidelity" + engine;
+}
+
 // What contention can be wrong by, which is far from saying that it is.
 std::string latency_note(double share) {
   return fmt::format(
@@ -178,8 +185,7 @@ std::string latency_note(double share) {
 
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
-  std::string text =
-      fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
+  std::string text = fmt::format("  network   {}: {}", carried_by(result), result.fidelity_reason);
   if (result.flow_error_bound > 0) text += latency_note(result.flow_error_bound);
   text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
                       result.stack == Stack{}.name ? kIdealStack : "");
@@ -303,7 +309,9 @@ std::string common_notes(const Comparison& comparison) {
   double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
-    fidelities.insert(row.result.fidelity);
+    fidelities.insert(row.result.network == kNoNetwork
+                          ? row.result.fidelity
+                          : fmt::format("{} ({})", row.result.fidelity, row.result.network));
     stacks.insert(row.result.stack + (row.result.stack == Stack{}.name ? kIdealStack : ""));
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
