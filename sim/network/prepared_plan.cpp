@@ -1,9 +1,17 @@
 #include "sim/network/prepared_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <numeric>
+#include <span>
 
 namespace paceline {
+namespace {
+
+constexpr double kLongWalk = 1e5;  // messages
+
+}  // namespace
 
 PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<Endpoint>& members)
     : plan_(std::move(plan)),
@@ -30,13 +38,16 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
       sent_share_[m.from] += m.share * static_cast<double>(round.repeat);
       message_count_[m.from] += static_cast<double>(round.repeat);
       used.emplace_back(messages_.size(), route.links);
-      messages_.push_back({m.from, m.to, m.share, route.latency, 1 / route.most});
+      messages_.push_back({m.from, m.to, m.share, route.latency, 1 / route.most, 1 / route.most});
     }
     for (const auto& [index, links] : used)
-      for (const LinkId link : links)
-        messages_[index].seconds_per_byte =
-            std::max(messages_[index].seconds_per_byte,
-                     (round.shared_links ? load[link] : 1) / cluster.links()[link].bandwidth);
+      for (const LinkId link : links) {
+        Message& m = messages_[index];
+        const double alone = 1 / cluster.links()[link].bandwidth,
+                     loaded = load[link] / cluster.links()[link].bandwidth;
+        m.seconds_per_byte = std::max(m.seconds_per_byte, round.shared_links ? loaded : alone);
+        m.loaded_seconds_per_byte = std::max(m.loaded_seconds_per_byte, loaded);
+      }
     for (const auto& [index, links] : used)
       for (const LinkId link : links) load[link] = 0;
 
@@ -52,24 +63,35 @@ PreparedPlan::PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<
   first_message_.push_back(static_cast<std::uint32_t>(messages_.size()));
   for (LinkId link = 0; link < link_share_.size(); ++link)
     if (link_share_[link] > 0) links_.push_back(link);
+  walks_long_ = std::accumulate(message_count_.begin(), message_count_.end(), 0.0) > kLongWalk;
   prepare_stages(cluster);
 }
 
 void PreparedPlan::prepare_stages(const Cluster& cluster) {
   Route route;
+  bool in_step = true;
   for (std::uint32_t first = 0; first < plan_.rounds.size();) {
     std::uint32_t last = first + 1;
     while (last < plan_.rounds.size() && plan_.rounds[last].stage == plan_.rounds[first].stage)
       ++last;
-    Stage stage{first, last, last - first > 1, {}, -1, {}, 0};
-    // (alpha, from, to) -> share. In a stage of one repeated round every hop pays its own
-    // latencies; a pipeline pays its fill time as one delay, the same for all hops.
+    const auto begin = messages_.begin() + first_message_[first],
+               end = messages_.begin() + first_message_[last];
+    const auto alike = [&](const Message& m) {
+      return m.alpha == begin->alpha &&
+             m.share * m.loaded_seconds_per_byte == begin->share * begin->loaded_seconds_per_byte;
+    };
+    // In step: every rank sends one of equal messages, and has begun together with the others.
+    in_step = in_step && last - first == 1 && end - begin == plan_.ranks &&
+              std::all_of(begin, end, alike);
+    const bool filled = !in_step;
+    Stage stage{first, last, filled, {}, -1, {}, 0};
+    // (alpha, from, to) -> share
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
     for (std::uint32_t r = first; r < last; ++r) {
       const auto repeat = static_cast<double>(plan_.rounds[r].repeat);
       for (std::uint32_t i = first_message_[r]; i < first_message_[r + 1]; ++i) {
         const Message& m = messages_[i];
-        hops[{stage.pipelined ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
+        hops[{filled ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
       }
     }
     for (const auto& [key, share] : hops) {
@@ -78,7 +100,7 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
         stage.groups.push_back({alpha, {}});
       stage.groups.back().hops.push_back({from, to, share});
       ++stage.hop_count;
-      if (!stage.pipelined) continue;
+      if (!filled) continue;
       cluster.route(members_[from], members_[to], route);
       stage.flows.push_back({share, route.links});
       if (route.most < kInfinity) {  // as if over a link of its own
@@ -89,63 +111,83 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     stages_.push_back(std::move(stage));
     first = last;
   }
-  fill_cache_.resize(stages_.size());
 }
 
-double PreparedPlan::longest_chain_s(std::uint32_t first_round, std::uint32_t last_round,
-                                     double bytes) {
-  clock_.assign(plan_.ranks, 0);
+PreparedPlan::Date PreparedPlan::arrival(const Message& m, double bytes, Pace pace) const {
+  const double per_byte = m.share * m.*pace, wire = bytes * m.share * m.*pace;
+  const auto after = [per_byte](const Date& date, double seconds) {
+    return Date{date.s + seconds, date.per_byte + per_byte};
+  };
+  return std::max({after(received_[m.from], m.alpha + wire), after(sent_[m.from], wire),
+                   after(received_[m.to], wire)});
+}
+
+// When the stages end, one after the other.
+std::vector<PreparedPlan::Date> PreparedPlan::walk(double bytes, Pace pace) {
+  received_.assign(plan_.ranks, {});  // all that the rank was to receive so far is there
+  sent_.assign(plan_.ranks, {});      // its last message has left
+  std::vector<Date> ends;
   bool together = true;  // all ranks at the same date
-  for (std::uint32_t r = first_round; r < last_round; ++r) {
+  for (std::uint32_t r = 0; r < plan_.rounds.size(); ++r) {
     const std::int64_t repeat = plan_.rounds[r].repeat;
-    const std::uint32_t begin = first_message_[r], end = first_message_[r + 1];
-    double slowest = 0, quickest = begin < end ? 1e300 : 0;
-    for (std::uint32_t i = begin; i < end; ++i) {
-      const double t =
-          messages_[i].alpha + bytes * messages_[i].share * messages_[i].seconds_per_byte;
+    const std::span<const Message> messages(messages_.data() + first_message_[r],
+                                            messages_.data() + first_message_[r + 1]);
+    double slowest = 0, quickest = messages.empty() ? 0 : kInfinity;
+    for (const Message& m : messages) {
+      const double t = m.alpha + bytes * m.share * m.*pace;
       slowest = std::max(slowest, t);
       quickest = std::min(quickest, t);
     }
-    const bool everyone = end - begin == plan_.ranks;
-    if (everyone && together && (slowest == quickest || r + 1 == last_round)) {
-      // A ring in step runs at the pace of its slowest hop: exact, without walking through its
-      // rounds.
-      const double t = clock_[0] + static_cast<double>(repeat) * slowest;
-      std::fill(clock_.begin(), clock_.end(), t);
-      continue;
-    }
-    for (std::int64_t k = 0; k < repeat; ++k) {
-      next_clock_ = clock_;
-      for (std::uint32_t i = begin; i < end; ++i) {
-        const Message& m = messages_[i];
-        const double done = std::max(clock_[m.from], clock_[m.to]) +
-                            (m.alpha + bytes * m.share * m.seconds_per_byte);
-        next_clock_[m.from] = std::max(next_clock_[m.from], done);
-        next_clock_[m.to] = std::max(next_clock_[m.to], done);
+    if (together && messages.size() == plan_.ranks && slowest == quickest) {
+      // In step: exact, without walking through the repetitions.
+      const Date there{received_[0].s + static_cast<double>(repeat) * slowest,
+                       received_[0].per_byte +
+                           static_cast<double>(repeat) * messages[0].share * messages[0].*pace};
+      std::fill(received_.begin(), received_.end(), there);
+      std::fill(sent_.begin(), sent_.end(), there);
+    } else {
+      for (std::int64_t k = 0; k < repeat; ++k) {
+        arriving_.clear();
+        for (const Message& m : messages) arriving_.push_back(arrival(m, bytes, pace));
+        for (std::size_t i = 0; i < messages.size(); ++i)
+          sent_[messages[i].from] = received_[messages[i].to] = arriving_[i];
       }
-      clock_.swap(next_clock_);
+      const auto there = [&](const Date& d) { return d.s == received_[0].s; };
+      together = std::all_of(received_.begin(), received_.end(), there) &&
+                 std::all_of(sent_.begin(), sent_.end(), there);
     }
-    together = std::equal(clock_.begin() + 1, clock_.end(), clock_.begin());
+    if (r + 1 == plan_.rounds.size() || plan_.rounds[r + 1].stage != plan_.rounds[r].stage)
+      ends.push_back(*std::max_element(received_.begin(), received_.end()));
   }
-  return clock_.empty() ? 0 : *std::max_element(clock_.begin(), clock_.end());
+  return ends;
+}
+
+// A ring of N ranks is a walk over 2 N^2 messages. Where it ends is the largest of many lines over
+// the bytes, one for each chain of messages: between two sizes with the same slope it is that line.
+double PreparedPlan::stage_end_s(std::size_t stage, double bytes, Pace pace) {
+  std::vector<Ends>& known = pace == &Message::seconds_per_byte ? ends_ : loaded_ends_;
+  const auto above = std::lower_bound(known.begin(), known.end(), bytes,
+                                      [](const Ends& e, double b) { return e.bytes < b; });
+  if (above != known.end() && above->bytes == bytes) return above->stage[stage].s;
+  if (walks_long_ && above != known.begin() && above != known.end()) {
+    constexpr double kSame = 1e-13;
+    const Date &below = (above - 1)->stage[stage], &beyond = above->stage[stage];
+    if (std::abs(below.per_byte - beyond.per_byte) <= kSame * beyond.per_byte)
+      return below.s + (bytes - (above - 1)->bytes) * below.per_byte;
+  }
+  return known.insert(above, {bytes, walk(bytes, pace)})->stage[stage].s;
 }
 
 double PreparedPlan::closed_s(double bytes) {
-  const auto [it, fresh] = closed_cache_.try_emplace(bytes, 0);
-  if (fresh)
-    it->second = longest_chain_s(0, static_cast<std::uint32_t>(plan_.rounds.size()), bytes);
-  return it->second;
+  return stages_.empty() ? 0 : stage_end_s(stages_.size() - 1, bytes, &Message::seconds_per_byte);
 }
 
 double PreparedPlan::stage_fill_s(std::size_t stage, double bytes) {
-  const auto [it, fresh] = fill_cache_[stage].try_emplace(bytes, 0);
-  if (fresh) {
-    Stage& s = stages_[stage];
-    if (s.fluid_s_per_byte < 0) s.fluid_s_per_byte = max_min_time(s.flows, bandwidth_);
-    it->second = std::max(
-        0.0, longest_chain_s(s.first_round, s.last_round, bytes) - bytes * s.fluid_s_per_byte);
-  }
-  return it->second;
+  Stage& s = stages_[stage];
+  if (s.fluid_s_per_byte < 0) s.fluid_s_per_byte = max_min_time(s.flows, bandwidth_);
+  constexpr Pace kLoaded = &Message::loaded_seconds_per_byte;
+  const double before = stage > 0 ? stage_end_s(stage - 1, bytes, kLoaded) : 0;
+  return std::max(0.0, stage_end_s(stage, bytes, kLoaded) - before - bytes * s.fluid_s_per_byte);
 }
 
 double PreparedPlan::alpha_share(double bytes) {
@@ -153,7 +195,7 @@ double PreparedPlan::alpha_share(double bytes) {
   if (total <= 0) return 0;
   double latency = 0;
   for (std::size_t s = 0; s < stages_.size(); ++s)
-    latency += stages_[s].pipelined ? stage_fill_s(s, bytes) : stages_[s].groups.back().alpha;
+    latency += stages_[s].filled ? stage_fill_s(s, bytes) : stages_[s].groups.back().alpha;
   return std::min(1.0, latency / total);
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
 #include <vector>
 
 #include "platforms/cluster.hpp"
@@ -19,6 +18,7 @@ class PreparedPlan {
     double share;
     double alpha;
     double seconds_per_byte;  // of the narrowest link, or of the busiest where sharing is by design
+    double loaded_seconds_per_byte;  // of the busiest link, with all messages of the round on it
   };
   struct RankRound {  // what one rank does in one round
     std::uint32_t round;
@@ -34,11 +34,12 @@ class PreparedPlan {
   };
   struct Stage {
     std::uint32_t first_round, last_round;  // [first, last)
-    bool pipelined;  // several rounds in one stage: their fill time is paid as one delay
+    /// The ranks do not go in step: what the stage takes beyond the time of its flows is paid as one
+    /// delay, the same for all hops. Else every hop pays its own latencies.
+    bool filled;
     std::vector<FluidFlow>
-        flows;  // pipelined: the same hops for the max-min solver, per byte of the collective
-    double fluid_s_per_byte =
-        -1;  // pipelined: all hops at once, alone; solved when first asked for
+        flows;  // filled: the same hops for the max-min solver, per byte of the collective
+    double fluid_s_per_byte = -1;  // filled: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
     std::size_t hop_count = 0;
   };
@@ -56,9 +57,14 @@ class PreparedPlan {
   /// A link that two messages of one round share although not by design; -1: none.
   [[nodiscard]] std::int64_t contended_link() const { return contended_link_; }
 
-  /// Seconds for `bytes`: the longest chain of messages, all ranks starting together.
+  /// Seconds for `bytes`: the longest chain of messages, all ranks starting together. Sends are
+  /// buffered: a message is on the wire alpha after its rank has received all of its earlier
+  /// rounds, but not before the rank's last message has left, nor before the last one to the same
+  /// rank is there. Round a ring that is x_r(k+1) = max(x_{r-1}(k) + alpha_{r-1} + b_{r-1}, x_r(k) +
+  /// b_r), x_r(k) being when rank r begins its message k and b its bytes over its bandwidth.
   double closed_s(double bytes);
-  /// The latency part of a pipelined stage: its longest chain less what its hops need at once.
+  /// The delay of a filled stage: what it adds to the longest chain, with all messages of a round
+  /// on the links at once, less what its hops need as flows.
   double stage_fill_s(std::size_t stage, double bytes);
   /// Share of closed_s(bytes) that is latency: the error bound of flow fidelity under contention.
   double alpha_share(double bytes);
@@ -88,7 +94,19 @@ class PreparedPlan {
   void add_link_bytes(std::vector<double>& link_bytes, double unsent) const;
 
  private:
-  double longest_chain_s(std::uint32_t first_round, std::uint32_t last_round, double bytes);
+  /// A date, and what a byte more of the collective adds to it.
+  struct Date {
+    double s = 0, per_byte = 0;
+    bool operator<(const Date& other) const { return s < other.s; }
+  };
+  struct Ends {
+    double bytes;
+    std::vector<Date> stage;
+  };
+  using Pace = double Message::*;
+  std::vector<Date> walk(double bytes, Pace pace);
+  [[nodiscard]] Date arrival(const Message& message, double bytes, Pace pace) const;
+  double stage_end_s(std::size_t stage, double bytes, Pace pace);
   void prepare_stages(const Cluster& cluster);
 
   Plan plan_;
@@ -100,9 +118,9 @@ class PreparedPlan {
   std::vector<LinkId> links_;
   std::vector<double> bandwidth_;  // of all links of the cluster
   std::int64_t contended_link_ = -1;
-  std::unordered_map<double, double> closed_cache_;
-  std::vector<std::unordered_map<double, double>> fill_cache_;
-  std::vector<double> clock_, next_clock_;
+  bool walks_long_ = false;
+  std::vector<Ends> ends_, loaded_ends_;  // by bytes, ascending
+  std::vector<Date> received_, sent_, arriving_;
   std::vector<double> sent_share_, message_count_, link_share_;
   Uses uses_;
 };

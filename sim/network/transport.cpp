@@ -79,7 +79,7 @@ class Transport::FlowRun {
     }
     const PreparedPlan::Stage& stage = plan_->stages()[stage_];
     open_ = stage.hop_count;
-    const double fill = stage.pipelined ? plan_->stage_fill_s(stage_, bytes_) : 0;
+    const double fill = stage.filled ? plan_->stage_fill_s(stage_, bytes_) : 0;
     for (std::size_t g = 0; g < stage.groups.size(); ++g)
       transport_.clock_.after(
           stage.groups[g].alpha + fill,
@@ -109,8 +109,8 @@ class Transport::FlowRun {
   std::size_t open_ = 0;
 };
 
-// Step fidelity: every rank walks through its rounds; a message starts when both its ends have come
-// to it.
+// Step fidelity: every message. Sends are buffered (PreparedPlan::closed_s): a rank's message leaves
+// alpha after all of its earlier rounds have been received, one at a time at both ends.
 class Transport::StepRun {
  public:
   explicit StepRun(Transport& transport) : transport_(transport) {}
@@ -118,58 +118,103 @@ class Transport::StepRun {
     plan_ = &plan;
     bytes_ = bytes;
     done_ = done;
-    ranks_.assign(plan.plan().ranks, Rank{});
-    running_ = plan.plan().ranks;
-    if (running_ == 0) return end();
-    ++running_;  // held while starting: a rank without messages must not end the run under our feet
-    for (std::uint32_t r = 0; r < ranks_.size(); ++r) enter(r);
-    if (--running_ == 0) end();
+    ranks_.resize(plan.plan().ranks);
+    open_ = 0;
+    for (Rank& rank : ranks_) rank.reset();
+    for (const PlanRound& round : plan.plan().rounds)
+      open_ += static_cast<std::uint64_t>(round.repeat) * round.messages.size();
+    if (open_ == 0) return end();
+    for (std::uint32_t r = 0; r < ranks_.size(); ++r) {
+      pass_without_receive(r);
+      release(r);
+    }
   }
 
  private:
-  struct Rank {
-    std::uint32_t position = 0;  // in its list of rounds
+  /// A place in a rank's list of rounds, repetitions counted.
+  struct Place {
+    std::uint32_t position = 0;
     std::int64_t repetition = 0;
-    std::uint32_t open = 0;  // messages of the current round not through yet
-    bool ended = false;
+    auto operator<=>(const Place&) const = default;
+  };
+  struct Rank {
+    Place receives;             // the next message to it
+    Place releases;             // the next one of it that waits for something to be received
+    Place sends;                // the next one of it that is to leave
+    std::vector<double> ready;  // of those from `sends` up to `releases`: alpha has gone by
+    std::size_t first_ready = 0;
+    bool sending = false, receiving = false;
+
+    void reset() {
+      receives = releases = sends = {};
+      ready.clear();
+      first_ready = 0;
+      sending = receiving = false;
+    }
   };
 
-  void enter(std::uint32_t r) {
+  [[nodiscard]] const std::vector<PreparedPlan::RankRound>& rounds(std::uint32_t r) const {
+    return plan_->rank_rounds()[r];
+  }
+  void step(std::uint32_t r, Place& place) const {
+    if (++place.repetition < plan_->plan().rounds[rounds(r)[place.position].round].repeat) return;
+    place.repetition = 0;
+    ++place.position;
+  }
+  [[nodiscard]] bool at_end(std::uint32_t r, const Place& place) const {
+    return place.position == rounds(r).size();
+  }
+  void pass_without_receive(std::uint32_t r) {
+    Place& place = ranks_[r].receives;
+    while (!at_end(r, place) && rounds(r)[place.position].receive < 0)
+      place = {place.position + 1, 0};
+  }
+  void pass_without_send(std::uint32_t r, Place& place) const {
+    while (!at_end(r, place) && rounds(r)[place.position].send < 0) place = {place.position + 1, 0};
+  }
+
+  // Messages whose rank has received all of its earlier rounds.
+  void release(std::uint32_t r) {
     Rank& rank = ranks_[r];
-    const auto& rounds = plan_->rank_rounds()[r];
-    if (rank.position == rounds.size()) {
-      rank.ended = true;
-      if (--running_ == 0) end();
-      return;
+    for (;;) {
+      pass_without_send(r, rank.releases);
+      if (at_end(r, rank.releases) || rank.receives < rank.releases) return;
+      const auto message = static_cast<std::size_t>(rounds(r)[rank.releases.position].send);
+      const double alpha = plan_->messages()[message].alpha;
+      const double when = transport_.clock_.now() + alpha;
+      rank.ready.push_back(when);
+      step(r, rank.releases);
+      if (alpha > 0)
+        transport_.clock_.at(
+            when,
+            [](void* self, std::uint64_t sender) {
+              static_cast<StepRun*>(self)->send(static_cast<std::uint32_t>(sender));
+            },
+            this, r);
+      else
+        send(r);
     }
-    const PreparedPlan::RankRound& now = rounds[rank.position];
-    rank.open = (now.send >= 0) + (now.receive >= 0);
-    if (now.send >= 0 &&
-        here(plan_->messages()[static_cast<std::size_t>(now.send)].to, rank, now.round))
-      begin(static_cast<std::uint32_t>(now.send));
-    if (now.receive >= 0 &&
-        here(plan_->messages()[static_cast<std::size_t>(now.receive)].from, rank, now.round))
-      begin(static_cast<std::uint32_t>(now.receive));
   }
-  // Has the other end come to the same repetition of the same round?
-  [[nodiscard]] bool here(std::uint32_t other, const Rank& me, std::uint32_t round) const {
-    const Rank& rank = ranks_[other];
-    const auto& rounds = plan_->rank_rounds()[other];
-    return !rank.ended && rank.open > 0 && rank.position < rounds.size() &&
-           rounds[rank.position].round == round && rank.repetition == me.repetition;
-  }
-  void begin(std::uint32_t message) {
-    const double alpha = plan_->messages()[message].alpha;
-    if (alpha == 0) return send(message);
-    transport_.clock_.after(
-        alpha,
-        [](void* self, std::uint64_t m) {
-          static_cast<StepRun*>(self)->send(static_cast<std::uint32_t>(m));
-        },
-        this, message);
-  }
-  void send(std::uint32_t message) {
+  // The next message of a rank, if it and both its ends are ready.
+  void send(std::uint32_t r) {
+    Rank& rank = ranks_[r];
+    if (rank.sending || rank.first_ready == rank.ready.size() ||
+        rank.ready[rank.first_ready] > transport_.clock_.now())
+      return;
+    pass_without_send(r, rank.sends);
+    const PreparedPlan::RankRound& now = rounds(r)[rank.sends.position];
+    const auto message = static_cast<std::uint32_t>(now.send);
     const PreparedPlan::Message& m = plan_->messages()[message];
+    Rank& to = ranks_[m.to];
+    if (to.receiving || at_end(m.to, to.receives)) return;
+    const PreparedPlan::RankRound& awaited = rounds(m.to)[to.receives.position];
+    if (awaited.receive != now.send || to.receives.repetition != rank.sends.repetition) return;
+    rank.sending = to.receiving = true;
+    if (++rank.first_ready == rank.ready.size()) {
+      rank.ready.clear();
+      rank.first_ready = 0;
+    }
+    step(r, rank.sends);
     transport_.network_->transfer(
         plan_->members()[m.from], plan_->members()[m.to], m.share * bytes_,
         [](void* self, std::uint64_t arrived) {
@@ -179,18 +224,18 @@ class Transport::StepRun {
   }
   void arrive(std::uint32_t message) {
     const PreparedPlan::Message& m = plan_->messages()[message];
-    leave(m.from);
-    leave(m.to);
-  }
-  void leave(std::uint32_t r) {
-    Rank& rank = ranks_[r];
-    if (--rank.open > 0) return;
-    const std::uint32_t round = plan_->rank_rounds()[r][rank.position].round;
-    if (++rank.repetition == plan_->plan().rounds[round].repeat) {
-      rank.repetition = 0;
-      ++rank.position;
+    ranks_[m.from].sending = false;
+    Rank& to = ranks_[m.to];
+    to.receiving = false;
+    step(m.to, to.receives);
+    pass_without_receive(m.to);
+    if (--open_ == 0) return end();
+    release(m.to);
+    send(m.from);
+    if (!at_end(m.to, to.receives)) {  // whoever is next may have waited for this end
+      const std::int32_t next = rounds(m.to)[to.receives.position].receive;
+      send(plan_->messages()[static_cast<std::size_t>(next)].from);
     }
-    enter(r);
   }
   void end() {
     transport_.free_step_runs_.push_back(this);
@@ -202,7 +247,7 @@ class Transport::StepRun {
   double bytes_ = 0;
   Done done_{};
   std::vector<Rank> ranks_;
-  std::uint32_t running_ = 0;
+  std::uint64_t open_ = 0;  // messages that are not there yet
 };
 
 Transport::Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, FluidNetwork* network)

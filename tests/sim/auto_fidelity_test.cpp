@@ -49,8 +49,9 @@ TEST(Auto, StaysClosedForASlowNodeBecauseTheRingStaysExact) {
   const SimulationResult result =
       run(build(spec), {all_reduce_job(first_gpus(16))}, Fidelity::automatic);
   EXPECT_EQ(result.fidelity, Fidelity::closed) << result.fidelity_reason;
-  EXPECT_TRUE(
-      close_to(result.jobs[0].iteration_time_s, 30 * (kAlpha + 1e8 / 16 / (kBandwidth / 2)), 1e-9));
+  // Of 30 messages the slow port carries 29, one of its neighbour's before them: two latencies.
+  EXPECT_TRUE(close_to(result.jobs[0].iteration_time_s,
+                       2 * kAlpha + 30 * (1e8 / 16 / (kBandwidth / 2)), 1e-9));
 }
 
 TEST(Auto, StaysClosedForSlowComputers) {

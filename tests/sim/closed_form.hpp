@@ -16,25 +16,42 @@ struct AlphaBeta {
   double bandwidth = 0;
 };
 
-/// Longest chain of messages in a plan, counted in messages (repeats included).
-inline std::int64_t depth_in_messages(const Plan& plan) {
-  std::vector<std::int64_t> depth(plan.ranks, 0), next;
+/// End of a plan whose messages all cost the same, `alpha` and then `wire`, sends being buffered: a
+/// rank has its latest data and its port free at dates of their own.
+inline double buffered_s(const Plan& plan, double alpha, double wire) {
+  std::vector<double> has_data(plan.ranks, 0), out_free(plan.ranks, 0), in_free(plan.ranks, 0);
   for (const PlanRound& round : plan.rounds)
     for (std::int64_t i = 0; i < round.repeat; ++i) {
-      next = depth;
+      const std::vector<double> before = has_data;
       for (const PlanMessage& m : round.messages) {
-        const std::int64_t end = std::max(depth[m.from], depth[m.to]) + 1;
-        next[m.from] = std::max(next[m.from], end);
-        next[m.to] = std::max(next[m.to], end);
+        const double begins = std::max({before[m.from] + alpha, out_free[m.from], in_free[m.to]});
+        out_free[m.from] = in_free[m.to] = has_data[m.to] = begins + wire;
       }
-      depth.swap(next);
     }
-  return depth.empty() ? 0 : *std::max_element(depth.begin(), depth.end());
+  return has_data.empty() ? 0 : *std::max_element(has_data.begin(), has_data.end());
+}
+
+/// The ring of unequal hops as a walk through the graph of DESIGN's max-plus form, the hop from rank
+/// r to its neighbour taking alpha[r] + wire[r] and rank r's port wire[r]: of all walks of so many
+/// edges the heaviest, which goes on over some hops and waits the rest at one port on its way.
+inline double heaviest_walk_s(const std::vector<double>& alpha, const std::vector<double>& wire,
+                              std::size_t edges) {
+  double heaviest = 0;
+  for (std::size_t start = 0; start < wire.size(); ++start) {
+    double hops = 0, port = wire[start];
+    for (std::size_t gone = 0; gone <= edges; ++gone) {
+      heaviest = std::max(heaviest, hops + static_cast<double>(edges - gone) * port);
+      const std::size_t at = (start + gone) % wire.size();
+      hops += alpha[at] + wire[at];
+      port = std::max(port, wire[(at + 1) % wire.size()]);
+    }
+  }
+  return heaviest;
 }
 
 /// The textbook cost on an un-contended star, written independently of the plans: the oracle of the
-/// tests. S in bytes. `double_binary_tree`: depth of the message
-/// graph in unit messages times (alpha + S/(2 chunks B)); `hierarchical`: `intra` for the links
+/// tests. S in bytes. `double_binary_tree`: buffered_s of messages of
+/// S/(2 chunks B); `hierarchical`: `intra` for the links
 /// inside a node.
 ///   ring               2(N-1) (alpha + S/(N B))
 ///   halving_doubling   2 log2(p) alpha + 2 (p-1)/p S/B, p = 2^floor(log2 N); + 2 (alpha + S/B) if
@@ -46,8 +63,8 @@ inline double closed_form_s(const AllReduceOptions& options, std::uint32_t ranks
   const double n = ranks, alpha = network.alpha, transfer = bytes / network.bandwidth;
   if (options.algorithm == AllReduce::ring) return 2 * (n - 1) * (alpha + transfer / n);
   if (options.algorithm == AllReduce::double_binary_tree)
-    return static_cast<double>(depth_in_messages(plan_double_binary_tree(ranks, options.chunks))) *
-           (alpha + transfer / (2.0 * static_cast<double>(options.chunks)));
+    return buffered_s(plan_double_binary_tree(ranks, options.chunks), alpha,
+                      transfer / (2.0 * static_cast<double>(options.chunks)));
   if (options.algorithm == AllReduce::halving_doubling) {
     const double p = std::bit_floor(ranks);
     const double core = 2 * std::log2(p) * alpha + 2 * (p - 1) / p * transfer;
