@@ -20,11 +20,17 @@ struct PaperBound {
   double speedup = 0;      ///< or as a speedup over `over`; 0: not one
   std::string over;        ///< "S-SGD", "SLGS-SGD", "one GPU"
   bool reference = false;  ///< of another way to run it: to look at, never exceeded
+  /// false: as if communication were free; else not below the wire's floor.
+  bool communicates = true;
 };
 
 inline PaperBound time_bound(std::string name, std::string formula, std::string source,
                              double iteration_s) {
   return {std::move(name), std::move(formula), std::move(source), iteration_s, 0, ""};
+}
+/// c, whatever is sent.
+inline PaperBound linear_speedup(std::string source, double compute_s) {
+  return {"linear speedup", "c", std::move(source), compute_s, 0, "", false, false};
 }
 /// What the same work costs another way, which this schedule may beat.
 inline PaperBound time_reference(std::string name, std::string formula, std::string source,
@@ -54,6 +60,9 @@ struct BoundInputs {
   Selector selector = Selector::radix_select;  ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
+  /// By how much the link that all pushes and pulls load most is loaded over N S / (servers B): 2
+  /// for a server's port that carries both directions together, more for a line that servers share.
+  double server_passes = 1;
 
   [[nodiscard]] double compute_s() const { return forward_s + backward_s + update_s; }  ///< c
   [[nodiscard]] double model_bytes() const {

@@ -28,7 +28,7 @@ std::vector<PaperBound> cocod_sgd_bounds(const BoundInputs& in, std::int64_t per
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
   const double a = 1 - in.compute_while_sending;
   const auto k = static_cast<double>(period);
-  return {time_bound("linear speedup", "c", "in the total computation capability [paper]", c),
+  return {linear_speedup("in the total computation capability [paper]", c),
           time_bound("computation and communication decoupled", "max(k c + a m, m) / k",
                      "CoCoD-SGD: blocks only if the average outlasts k steps; with compute at rate "
                      "1-a while sending [derived]",

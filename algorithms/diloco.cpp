@@ -32,7 +32,7 @@ Program diloco(Worker& w, DilocoOptions o) {
 std::vector<PaperBound> diloco_bounds(const BoundInputs& in, std::int64_t period) {
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
   const auto h = static_cast<double>(period);
-  return {time_bound("linear speedup", "c", "definition: communication is free", c),
+  return {linear_speedup("definition: communication is free", c),
           time_bound("H steps and one average", "(H c + m) / H",
                      "DiLoCo: nothing overlaps [derived]", (h * c + m) / h)};
 }
@@ -53,6 +53,7 @@ Schedule make_diloco(ObjectReader& options, const ScheduleContext&) {
     return in.dense_wire_s() / static_cast<double>(o.period);
   };
   s.cycle = s.warm_up = o.period;
+  s.drains = false;
   s.rounds_formula = fmt::format("T/{} [paper]", o.period);
   s.extra_copies = 2;  // anchor and outer velocity
   return s;

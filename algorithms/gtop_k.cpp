@@ -35,7 +35,7 @@ std::vector<PaperBound> gtop_k_bounds(const BoundInputs& in, const SparsifyOptio
   const auto p = static_cast<double>(in.workers);
   // Message cost alpha + beta * elements, from the cost of one message.
   const double alpha = in.message_s(0), beta = (in.message_s(4e6) - alpha) / 1e6;
-  return {time_bound("linear speedup", "c", "definition: nothing but computation", c),
+  return {linear_speedup("definition: nothing but computation", c),
           time_bound("tree", "c + t_spar + alpha log2 P + 2 k log2 P beta", "gTop-k [paper]",
                      local + gtop_k_paper_s(p, all.k, alpha, beta)),
           time_bound("tree and broadcast", "c + t_spar + 2 alpha log2 P + 4 k log2 P beta",

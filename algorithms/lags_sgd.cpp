@@ -56,7 +56,7 @@ std::vector<PaperBound> lags_bounds(const BoundInputs& in, const SparsifyOptions
   const double f = in.forward_s, b = in.backward_s, update = sparse_update_s(in, o, sparse);
   const std::string s_max = "(t_f + t_b + t_c) / (t_f + max(t_b, t_c))";
   return {
-      time_bound("linear speedup", "c", "definition: nothing but computation", f + b + update),
+      linear_speedup("definition: nothing but computation", f + b + update),
       time_bound("pipeline of layers", "t_f + c_1 + tc_1 + update",
                  "LAGS-SGD recursion over its groups [code]", lags_iteration_s(f, groups, update)),
       speedup_bound("S_max, t_c = communication", s_max, "LAGS-SGD, as the paper reads [derived]",

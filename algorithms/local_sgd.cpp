@@ -20,7 +20,7 @@ Program local_sgd(Worker& w, std::int64_t period) {
 std::vector<PaperBound> local_sgd_bounds(const BoundInputs& in, std::int64_t period) {
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
   const auto k = static_cast<double>(period);
-  return {time_bound("linear speedup", "c", "definition: communication is free", c),
+  return {linear_speedup("definition: communication is free", c),
           time_bound("k steps and one average", "(k c + m) / k",
                      "Local-SGD: nothing overlaps [derived]", (k * c + m) / k)};
 }
@@ -37,6 +37,7 @@ Schedule make_local_sgd(ObjectReader& options, const ScheduleContext&) {
     return in.dense_wire_s() / static_cast<double>(period);
   };
   s.cycle = s.warm_up = period;
+  s.drains = false;
   s.rounds_formula = local_rounds_formula(period);
   return s;
 }

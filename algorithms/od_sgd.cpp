@@ -153,7 +153,11 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
                  : fmt::format("one-step delay, local rate {}, lambda {}", o.local_rate, o.lambda);
   s.worker = [o](Worker& w) { return od_sgd(w, o); };
   s.server = synchronous_server;
-  s.bounds = od_bounds;
+  // Two bits to push: the pulls alone may load the busiest link.
+  s.bounds = [quantize = o.quantize](BoundInputs in) {
+    if (quantize) in.server_passes = 1;
+    return od_bounds(in);
+  };
   s.cycle = o.quantize ? o.full_every : 1;
   s.warm_up = o.warm_up + 3 * s.cycle;
   s.extra_copies = 0;  // W_i and W_{i-1} stay on the host

@@ -33,7 +33,8 @@ ServerOptions read_server_options(ObjectReader& options, const ScheduleContext& 
 
 double server_port_s(const BoundInputs& in) {
   const double share = in.model_bytes() / static_cast<double>(std::max<std::size_t>(1, in.servers));
-  return static_cast<double>(in.workers) * (in.message_s(share) - in.message_s(0));
+  return in.server_passes * static_cast<double>(in.workers) *
+         (in.message_s(share) - in.message_s(0));
 }
 
 Program synchronous_server(Server& s) {

@@ -26,7 +26,8 @@ class ServerOptions {
 ServerOptions read_server_options(ObjectReader& options, const ScheduleContext& context,
                                   const std::string& schedule, bool front_layers_first);
 
-/// N S / (servers B): what one server takes or gives, over its port, without latency.
+/// N S / (servers B): what one server takes or gives, over its port, without latency; takes and
+/// gives, where the port carries both directions together.
 double server_port_s(const BoundInputs& in);
 
 /// The unmodified synchronous server [code of MXNet's kvstore_dist_server]: waits for the gradients

@@ -38,7 +38,7 @@ std::vector<PaperBound> power_sgd_bounds(const BoundInputs& in, std::int64_t ran
     return in.all_reduce_s(in.payload_bytes_per_element * static_cast<double>(n));
   };
   const double c = in.compute_s();
-  return {time_bound("linear speedup", "c", "definition: communication is free", c),
+  return {linear_speedup("definition: communication is free", c),
           time_bound("three small all-reduces", "c + m(P) + m(vectors) + m(Q)",
                      "PowerSGD, algorithm 1, without its own arithmetic [derived]",
                      c + m(sizes.p) + m(sizes.vectors) + m(sizes.q))};

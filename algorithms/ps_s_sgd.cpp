@@ -7,16 +7,20 @@
 namespace paceline {
 namespace {
 
-Program ps_s_sgd(Worker& w, ServerOptions o) {
+// Without overlap the pushes leave after backward, and forward waits for all weights.
+Program ps_s_sgd(Worker& w, ServerOptions o, bool overlaps) {
   const std::vector<std::vector<Shard>> shards =
       shard_tensors(w.model(), w.server_count(), o.split_above);
   std::vector<std::vector<Pending<>>> home(shards.size());  // by tensor: its shards' exchanges
   for (const Step step : w.steps()) {
+    if (!overlaps)
+      for (const std::vector<Pending<>>& tensor : home) co_await all(tensor);
     for (TensorId t = 0; t < shards.size(); ++t) {
       co_await all(home[t]);
       w.forward(t);
       home[t].clear();
     }
+    if (!overlaps) co_await w.backward();
     for (const TensorId t : w.model().backward_order) {
       const Tensor gradient = co_await w.backward(t);
       for (const Shard& shard : shards[t])
@@ -32,17 +36,20 @@ Program ps_s_sgd(Worker& w, ServerOptions o) {
 std::vector<PaperBound> ps_bounds(const BoundInputs& in) {
   return {time_bound(
       "server port", "max(t_f + t_b, N S / (servers B))",
-      "all gradients pass the servers' ports once in each direction, full duplex [derived]",
+      "all gradients pass the servers' ports once in each direction; more where pushes and "
+      "pulls share links [derived]",
       std::max(in.forward_s + in.backward_s, server_port_s(in)))};
 }
 
 Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
   const ServerOptions o = read_server_options(options, context, "ps-s-sgd", true);
+  const bool overlaps = options.choice("overlap", {"none", "wfbp"}, "wfbp") == "wfbp";
   options.finish();
   Schedule s;
   s.name = "ps-s-sgd";
-  s.description = "S-SGD over parameter servers";
-  s.worker = [o](Worker& w) { return ps_s_sgd(w, o); };
+  s.description = overlaps ? "S-SGD over parameter servers"
+                           : "S-SGD over parameter servers, exchanges after backward";
+  s.worker = [o, overlaps](Worker& w) { return ps_s_sgd(w, o, overlaps); };
   s.server = synchronous_server;
   s.bounds = ps_bounds;
   s.warm_up = 2;
@@ -55,6 +62,7 @@ Schedule make_ps_s_sgd(ObjectReader& options, const ScheduleContext& context) {
 extern const ScheduleEntry ps_s_sgd_entry{
     "ps-s-sgd", "S-SGD over parameter servers",
     "Li et al. 2014; sharding and priorities as in MXNet [code]",
-    "split_above (1000000 elements), front_layers_first (true)", make_ps_s_sgd};
+    "overlap: none | wfbp (wfbp); split_above (1000000 elements), front_layers_first (true)",
+    make_ps_s_sgd};
 
 }  // namespace paceline

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "algorithms/schedule.hpp"
-#include "base/json.hpp"
+#include "base/object_reader.hpp"
 
 namespace paceline {
 

@@ -34,7 +34,7 @@ std::vector<PaperBound> s_sgd_bounds(const BoundInputs& in, bool overlaps) {
   PaperBound single = time_bound("no overlap", "c + m",
                                  "S-SGD with one all-reduce after backward [derived]", c + m);
   single.reference = overlaps;
-  return {time_bound("linear speedup", "c", "definition: communication is free", c), single,
+  return {linear_speedup("definition: communication is free", c), single,
           time_bound("perfect overlap", "max(t_f + t_b, t_f + m) + update",
                      "everything but forward hidden behind one merged all-reduce [derived]",
                      in.forward_s + std::max(in.backward_s, m) + in.update_s)};
@@ -87,6 +87,12 @@ Schedule make_s_sgd(ObjectReader& options, const ScheduleContext&) {
                                 format_bytes(stream.fusion_bytes), format_duration(stream.cycle_s));
     rule = [](const Worker& w) { return bucket_per_tensor(w.model()); };
   }
+  if (overlap != "horovod" && options.has("negotiation")) {
+    ChannelOptions& stream = s.streams.front();
+    stream.coordinated = true;
+    stream.negotiation_s = options.duration("negotiation");
+    s.description += fmt::format(", each negotiated for {}", format_duration(stream.negotiation_s));
+  }
   options.finish();
   s.worker = [rule](Worker& w) { return s_sgd(w, rule); };
   return s;
@@ -100,7 +106,7 @@ extern const ScheduleEntry s_sgd_entry{
     "MG-WFBP: Shi, Chu, Li 2019; fusion: Horovod, DDP",
     "overlap: none | wfbp | mg-wfbp | optimal | ddp | horovod (wfbp); "
     "ddp: bucket (25MiB), first_bucket (1MiB); horovod: "
-    "fusion (64MiB), cycle (1ms), negotiation (0s)",
+    "fusion (64MiB), cycle (1ms), negotiation (0s); others: negotiation (none)",
     make_s_sgd};
 
 }  // namespace paceline

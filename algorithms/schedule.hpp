@@ -33,8 +33,11 @@ struct Schedule {
   /// Least time on the wire of one iteration, without latency; empty: not known before the run.
   std::function<double(const BoundInputs&)> wire_s;
   std::vector<ChannelOptions> streams{ChannelOptions{}};
-  std::int64_t cycle = 1;            ///< steps after which it repeats itself
-  std::int64_t warm_up = 0;          ///< first steps that are not measured
+  std::int64_t cycle = 1;    ///< steps after which it repeats itself
+  std::int64_t warm_up = 0;  ///< first steps that are not measured
+  /// With a warm-up: the last cycle is not like the others either, because what was under way comes
+  /// home.
+  bool drains = true;
   bool synchronous = true;           ///< false: never extrapolated
   std::optional<Selector> selector;  ///< of its own sparsification; none: the run's
   std::string rounds_formula;        ///< communication rounds against T and N, with its source

@@ -32,7 +32,7 @@ std::vector<PaperBound> slgs_bounds(const BoundInputs& in, const SparsifyOptions
   const std::vector<SparseGroup> groups = sparse_groups(*in.model, o, costs);
   const SparseGroup& all = groups.front();
   const double c = in.forward_s + in.backward_s + sparse_update_s(in, o, groups);
-  return {time_bound("linear speedup", "c", "definition: nothing but computation", c),
+  return {linear_speedup("definition: nothing but computation", c),
           time_bound("compute, select, exchange", "t_f + t_b + t_spar + t_comm + update",
                      "SLGS-SGD: nothing overlaps [paper]",
                      c + costs.select_s(static_cast<double>(all.elements), all.k) +

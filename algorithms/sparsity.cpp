@@ -6,6 +6,7 @@
 
 #include "algorithms/buckets.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 
 namespace paceline {

@@ -50,7 +50,7 @@ Program stl_sgd(Worker& w, StlOptions o) {
 
 std::vector<PaperBound> stl_bounds(const BoundInputs& in, const StlOptions& o) {
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes());
-  return {time_bound("linear speedup", "c", "definition: communication is free", c),
+  return {linear_speedup("definition: communication is free", c),
           time_bound("first stage", "c + m / k_1", "STL-SGD, as Local-SGD [derived]",
                      c + m / std::max(1.0, std::round(o.period)))};
 }

@@ -63,7 +63,7 @@ std::vector<PaperBound> streaming_bounds(const BoundInputs& in, const StreamingO
   const double c = in.compute_s(), m = in.all_reduce_s(in.model_bytes() * o.bits / 32);
   const auto h = static_cast<double>(o.period);
   return {
-      time_bound("linear speedup", "c", "definition: communication is free", c),
+      linear_speedup("definition: communication is free", c),
       time_bound("fragments hidden", "max(c, m_bits / H)",
                  "Streaming DiLoCo with enough overlap; m_bits: the model in few bits [derived]",
                  std::max(c, m / h))};

@@ -42,22 +42,24 @@ class Steps {
     Iterator(const Steps* steps, std::int64_t index) : steps_(steps), index_(index) {}
     Step operator*() const { return {index_}; }
     inline Iterator& operator++();
-    bool operator!=(const Iterator& other) const { return index_ != other.index_; }
+    inline bool operator!=(const Iterator& end) const;
 
    private:
     const Steps* steps_;
     std::int64_t index_;
   };
-  /// `in_round`: the border of the last step is the round's to pass.
-  Steps(Worker* worker, std::int64_t first, std::int64_t last, bool in_round = false)
-      : worker_(worker), first_(first), last_(last), in_round_(in_round) {}
+  /// All steps of the run.
+  explicit Steps(Worker* worker) : worker_(worker) {}
+  /// Those of a round, which passes the border of the last one itself.
+  Steps(Worker* worker, std::int64_t first, std::int64_t last)
+      : worker_(worker), first_(first), last_(last), in_round_(true) {}
   [[nodiscard]] Iterator begin() const { return {this, first_}; }
   [[nodiscard]] Iterator end() const { return {this, last_}; }
 
  private:
   Worker* worker_;
-  std::int64_t first_, last_;
-  bool in_round_;
+  std::int64_t first_ = 0, last_ = 0;
+  bool in_round_ = false;
 };
 
 /// `for (Round r : w.rounds(k)) for (Step s : r.steps())`: the iterations in rounds of k (the last
@@ -66,7 +68,7 @@ class Round {
  public:
   Round(Worker* worker, std::int64_t number, std::int64_t first, std::int64_t last)
       : index(number), worker_(worker), first_(first), last_(last) {}
-  [[nodiscard]] Steps steps() const { return {worker_, first_, last_, true}; }
+  [[nodiscard]] Steps steps() const { return {worker_, first_, last_}; }
   [[nodiscard]] std::int64_t first_step() const { return first_; }
   [[nodiscard]] std::int64_t end_step() const { return last_; }  ///< one past its last step
   std::int64_t index;                                            ///< 0-based
@@ -82,25 +84,25 @@ class Rounds {
   class Iterator {
    public:
     Iterator(const Rounds* rounds, std::int64_t index) : rounds_(rounds), index_(index) {}
-    Round operator*() const {
-      const std::int64_t from = rounds_->first_ + index_ * rounds_->period_;
-      return {rounds_->worker_, index_, from, std::min(from + rounds_->period_, rounds_->last_)};
-    }
+    inline Round operator*() const;
     inline Iterator& operator++();
-    bool operator!=(const Iterator& other) const { return index_ != other.index_; }
+    inline bool operator!=(const Iterator& end) const;
 
    private:
+    [[nodiscard]] std::int64_t first_step() const {
+      return rounds_->first_ + index_ * rounds_->period_;
+    }
     const Rounds* rounds_;
     std::int64_t index_;
   };
-  Rounds(Worker* worker, std::int64_t period, std::int64_t first, std::int64_t last)
-      : worker_(worker), period_(period), first_(first), last_(last) {}
+  Rounds(Worker* worker, std::int64_t period, std::int64_t first)
+      : worker_(worker), period_(period), first_(first) {}
   [[nodiscard]] Iterator begin() const { return {this, 0}; }
-  [[nodiscard]] Iterator end() const { return {this, (last_ - first_ + period_ - 1) / period_}; }
+  [[nodiscard]] Iterator end() const { return {this, 0}; }
 
  private:
   Worker* worker_;
-  std::int64_t period_, first_, last_;
+  std::int64_t period_, first_;
 };
 
 /// How a message is carried. Has a constructor because g++ 12 destroys brace-built aggregates twice
@@ -155,9 +157,11 @@ class Worker : public TensorDevice {
       const = 0;  ///< of one dense element on the wire: 4 (fp32) or 2
 
   // Iterations
+  /// Of this run. A run on time alone that has found its cycle leaves most of them out, so it can
+  /// become smaller on the way, but not so small that the present round or step is the last.
   [[nodiscard]] virtual std::int64_t step_count() const = 0;
   virtual void step_done() = 0;  ///< called by Steps
-  [[nodiscard]] Steps steps() { return {this, 0, step_count()}; }
+  [[nodiscard]] Steps steps() { return Steps(this); }
   [[nodiscard]] Rounds rounds(std::int64_t period, std::int64_t first = 0);
   /// The optimiser's learning rate in a step (the run's schedule of rates; 0 in time-only runs).
   [[nodiscard]] virtual double learning_rate(std::int64_t step) const = 0;
@@ -252,6 +256,20 @@ Steps::Iterator& Steps::Iterator::operator++() {
   return *this;
 }
 
+bool Steps::Iterator::operator!=(const Iterator& end) const {
+  return index_ < (steps_->in_round_ ? end.index_ : steps_->worker_->step_count());
+}
+
+Round Rounds::Iterator::operator*() const {
+  const std::int64_t from = first_step();
+  return {rounds_->worker_, index_, from,
+          std::min(from + rounds_->period_, rounds_->worker_->step_count())};
+}
+
+bool Rounds::Iterator::operator!=(const Iterator&) const {
+  return first_step() < rounds_->worker_->step_count();
+}
+
 Rounds::Iterator& Rounds::Iterator::operator++() {
   ++index_;
   rounds_->worker_->step_done();
@@ -259,7 +277,7 @@ Rounds::Iterator& Rounds::Iterator::operator++() {
 }
 
 inline Rounds Worker::rounds(std::int64_t period, std::int64_t first) {
-  return {this, period, std::min(first, step_count()), step_count()};
+  return {this, period, first};
 }
 
 }  // namespace paceline

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 
 namespace paceline {
 namespace {
@@ -155,15 +156,17 @@ fs::path temporary_of(const Target& target) {
 }
 
 // O_EXCL: neither a file nor a link that is there already.
-int make_temporary(const Target& target, fs::path& temporary) {
+int make_temporary(const Target& target, fs::path& temporary, TemporaryName& noted) {
   constexpr int kTries = 16;
   int descriptor = -1;
+  const SignalsWait wait;
   for (int i = 0; i < kTries && descriptor < 0; ++i) {
     temporary = temporary_of(target);
     descriptor =
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kNewFile);
     if (descriptor < 0 && errno != EEXIST) break;
   }
+  if (descriptor >= 0) noted = TemporaryName(temporary);
   if (descriptor >= 0) ::flock(descriptor, LOCK_EX | LOCK_NB);  // in use: remove_abandoned
   return descriptor;
 }
@@ -230,7 +233,8 @@ void check_writable(const std::string& option, const fs::path& file) {
   if (reason.empty() && target.replaced()) {
     // Tried, not asked for: root may write everywhere, and still not in /proc.
     fs::path temporary;
-    const Descriptor descriptor(make_temporary(target, temporary));
+    TemporaryName noted;
+    const Descriptor descriptor(make_temporary(target, temporary, noted));
     if (descriptor.number() < 0)
       reason = "cannot be written: " + reason_of(errno);
     else
@@ -243,7 +247,7 @@ struct ReplacedFile::State {
   State(fs::path name, Target found)
       : file(std::move(name)),
         target(std::move(found)),
-        descriptor(make_temporary(target, temporary)),
+        descriptor(make_temporary(target, temporary, noted)),
         buffer(descriptor.number()),
         stream(&buffer) {
     if (descriptor.number() < 0) unwritable(file, errno);
@@ -252,6 +256,7 @@ struct ReplacedFile::State {
   fs::path file;
   Target target;
   fs::path temporary;
+  TemporaryName noted;
   Descriptor descriptor;
   DescriptorBuffer buffer;
   std::ostream stream;

@@ -13,8 +13,11 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <optional>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
@@ -52,21 +55,38 @@ void write_all(int descriptor, const std::string& text) {
   ::_exit(0);
 }
 
+// The child's process; its end of the pipe is closed here.
+pid_t forked(const std::function<Json()>& task, const int (&ends)[2]) {
+  const pid_t parent = ::getpid();
+  std::optional<SignalsWait> wait;
+  wait.emplace();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    begin_as_child();
+    // A killed comparison leaves nothing running, and its children no file that they were writing.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != parent) ::_exit(1);
+    wait.reset();
+    ::close(ends[0]);
+    live(task, ends[1]);
+  }
+  const int error = errno;
+  if (pid > 0) child_entered(pid);
+  ::close(ends[1]);
+  if (pid < 0) {
+    ::close(ends[0]);
+    throw InputError(fmt::format("cannot make a process: {}", std::strerror(error)));
+  }
+  return pid;
+}
+
 Child start(const std::vector<std::function<Json()>>& tasks, std::size_t index) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0)
     throw std::runtime_error(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   std::cout.flush();
   std::fflush(nullptr);
-  const pid_t pid = ::fork();
-  if (pid < 0) throw std::runtime_error(fmt::format("cannot fork: {}", std::strerror(errno)));
-  if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed comparison leaves nothing running
-    ::close(ends[0]);
-    live(tasks[index], ends[1]);
-  }
-  ::close(ends[1]);
-  return {index, pid, ends[0], {}};
+  return {index, forked(tasks[index], ends), ends[0], {}};
 }
 
 // false at the end of what the child has to say.
@@ -81,6 +101,7 @@ bool read_some(Child& child) {
 
 Json reap(Child& child) {
   ::close(child.pipe);
+  child_left(child.pid);
   int status = 0;
   while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.hpp"
@@ -10,12 +11,6 @@
 
 namespace paceline {
 namespace {
-
-std::string found(const Json& value) {
-  std::string text = value.dump();
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
 
 constexpr int kDeepest = 200;  // what is nested deeper is no file of ours, and overflows the stack
 
@@ -52,12 +47,6 @@ std::string place(std::string_view text, std::size_t byte) {
                      newline == std::string_view::npos ? at + 1 : at - newline);
 }
 
-bool whole_number(const Json& value) {
-  return value.is_number_integer() &&
-         !(value.is_number_unsigned() &&
-           value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX));
-}
-
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& name) {
@@ -92,203 +81,14 @@ void save_json(const std::filesystem::path& file, const Json& json) {
   save_text(file, json.dump(2) + '\n');  // dump before anything is on the disk: it may throw
 }
 
-ObjectReader::ObjectReader(const Json& object, std::string file, std::string path)
-    : object_(&object), file_(std::move(file)), path_(std::move(path)) {
-  if (!object.is_object()) fail(fmt::format("expected an object, found {}", found(object)));
+OwnedJson::OwnedJson() : OwnedJson(Json::object()) {}
+OwnedJson::OwnedJson(Json json) : json_(std::make_unique<Json>(std::move(json))) {}
+OwnedJson::OwnedJson(const OwnedJson& other) : OwnedJson(*other) {}
+OwnedJson::OwnedJson(OwnedJson&& other) noexcept = default;
+OwnedJson& OwnedJson::operator=(OwnedJson other) noexcept {
+  json_.swap(other.json_);
+  return *this;
 }
-
-void ObjectReader::fail(const std::string& message) const {
-  throw InputError(fmt::format("{}: {}: {}", file_, path_, message));
-}
-
-void ObjectReader::fail_at(std::string_view key, const std::string& message) const {
-  throw InputError(fmt::format("{}: {}.{}: {}", file_, path_, key, message));
-}
-
-const Json* ObjectReader::find(std::string_view key) {
-  asked_.emplace(key);
-  const auto it = object_->find(std::string(key));
-  return it == object_->end() ? nullptr : &*it;
-}
-
-const Json& ObjectReader::need(std::string_view key) {
-  const Json* value = find(key);
-  if (value != nullptr) return *value;
-  // A misspelt key is the likeliest reason for a missing one: name it.
-  for (const auto& item : object_->items())
-    if (!asked_.contains(item.key()) && !nearest_name(item.key(), {std::string(key)}).empty())
-      fail(fmt::format("missing key '{}' (is '{}' a misspelling of it?)", key, item.key()));
-  fail(fmt::format("missing key '{}'", key));
-}
-
-bool ObjectReader::has(std::string_view key) {
-  return find(key) != nullptr;
-}
-
-std::string ObjectReader::string(std::string_view key) {
-  const Json& value = need(key);
-  if (!value.is_string()) fail_at(key, fmt::format("expected a string, found {}", found(value)));
-  return value.get<std::string>();
-}
-
-std::string ObjectReader::string(std::string_view key, std::string_view fallback) {
-  return has(key) ? string(key) : std::string(fallback);
-}
-
-std::string ObjectReader::choice(std::string_view key, const std::vector<std::string>& names) {
-  std::string value = string(key);
-  for (const std::string& name : names)
-    if (name == value) return value;
-  fail_at(key, unknown_name("value", value, names));
-}
-
-std::string ObjectReader::choice(std::string_view key, const std::vector<std::string>& names,
-                                 std::string_view fallback) {
-  return has(key) ? choice(key, names) : std::string(fallback);
-}
-
-bool ObjectReader::boolean(std::string_view key, bool fallback) {
-  const Json* value = find(key);
-  if (value == nullptr) return fallback;
-  if (!value->is_boolean())
-    fail_at(key, fmt::format("expected true or false, found {}", found(*value)));
-  return value->get<bool>();
-}
-
-std::int64_t ObjectReader::integer(std::string_view key, std::int64_t least, std::int64_t most) {
-  const Json& value = need(key);
-  if (!whole_number(value))
-    fail_at(key, fmt::format("expected a whole number, found {}", found(value)));
-  const auto number = value.get<std::int64_t>();
-  if (number < least || number > most)
-    fail_at(key, most == INT64_MAX
-                     ? fmt::format("must be {} or more, found {}", least, number)
-                     : fmt::format("must be between {} and {}, found {}", least, most, number));
-  return number;
-}
-
-std::int64_t ObjectReader::integer_or(std::string_view key, std::int64_t fallback,
-                                      std::int64_t least, std::int64_t most) {
-  return has(key) ? integer(key, least, most) : fallback;
-}
-
-double ObjectReader::number(std::string_view key, double least, double most) {
-  const Json& value = need(key);
-  if (!value.is_number()) fail_at(key, fmt::format("expected a number, found {}", found(value)));
-  const auto number = value.get<double>();
-  if (!(number >= least && number <= most))
-    fail_at(key, std::isinf(most)
-                     ? fmt::format("must be {} or more, found {}", least, number)
-                     : fmt::format("must be between {} and {}, found {}", least, most, number));
-  return number;
-}
-
-double ObjectReader::number(std::string_view key, double least, double most, double fallback) {
-  return has(key) ? number(key, least, most) : fallback;
-}
-
-double ObjectReader::quantity(std::string_view key, std::optional<double> fallback,
-                              double (*parse)(std::string_view), const char* example) {
-  if (!has(key) && fallback) return *fallback;
-  const Json& value = need(key);
-  if (value.is_number())
-    fail_at(key, fmt::format("{} lacks a unit: write it as a string like \"{}\"", found(value),
-                             example));
-  if (!value.is_string())
-    fail_at(key, fmt::format("expected a string like \"{}\", found {}", example, found(value)));
-  try {
-    return parse(value.get_ref<const std::string&>());
-  } catch (const InputError& error) {
-    fail_at(key, error.what());
-  }
-}
-
-double ObjectReader::bandwidth(std::string_view key, std::optional<double> fallback) {
-  return quantity(key, fallback, parse_bandwidth, "10Gbps");
-}
-double ObjectReader::duration(std::string_view key, std::optional<double> fallback) {
-  return quantity(key, fallback, parse_duration, "50us");
-}
-double ObjectReader::bytes(std::string_view key, std::optional<double> fallback) {
-  return quantity(key, fallback, parse_bytes, "32MiB");
-}
-double ObjectReader::flops(std::string_view key, std::optional<double> fallback) {
-  return quantity(key, fallback, parse_flops, "12.1TFLOPS");
-}
-
-double ObjectReader::count(std::string_view key, std::optional<double> fallback) {
-  if (has(key) && need(key).is_number()) return number(key, 0, HUGE_VAL);
-  return quantity(key, fallback, parse_count, "25.6M");
-}
-
-ObjectReader ObjectReader::object(std::string_view key) {
-  return {need(key), file_, fmt::format("{}.{}", path_, key)};
-}
-
-std::vector<ObjectReader> ObjectReader::objects(std::string_view key) {
-  const Json& value = need(key);
-  if (!value.is_array()) fail_at(key, fmt::format("expected an array, found {}", found(value)));
-  std::vector<ObjectReader> result;
-  for (std::size_t i = 0; i < value.size(); ++i)
-    result.emplace_back(value[i], file_, fmt::format("{}.{}[{}]", path_, key, i));
-  return result;
-}
-
-std::vector<std::string> ObjectReader::strings(std::string_view key) {
-  const Json& value = need(key);
-  if (!value.is_array())
-    fail_at(key, fmt::format("expected an array of strings, found {}", found(value)));
-  std::vector<std::string> result;
-  for (const Json& item : value) {
-    if (!item.is_string()) fail_at(key, fmt::format("expected strings, found {}", found(item)));
-    result.push_back(item.get<std::string>());
-  }
-  return result;
-}
-
-std::vector<double> ObjectReader::numbers(std::string_view key) {
-  const Json& value = need(key);
-  if (!value.is_array())
-    fail_at(key, fmt::format("expected an array of numbers, found {}", found(value)));
-  std::vector<double> result;
-  for (const Json& item : value) {
-    if (!item.is_number()) fail_at(key, fmt::format("expected numbers, found {}", found(item)));
-    result.push_back(item.get<double>());
-  }
-  return result;
-}
-
-std::vector<std::int64_t> ObjectReader::integers(std::string_view key) {
-  const Json& value = need(key);
-  if (!value.is_array())
-    fail_at(key, fmt::format("expected an array of whole numbers, found {}", found(value)));
-  std::vector<std::int64_t> result;
-  for (const Json& item : value) {
-    if (!whole_number(item))
-      fail_at(key, fmt::format("expected whole numbers, found {}", found(item)));
-    result.push_back(item.get<std::int64_t>());
-  }
-  return result;
-}
-
-const Json& ObjectReader::raw(std::string_view key) {
-  return need(key);
-}
-
-std::vector<std::string> ObjectReader::keys() {
-  std::vector<std::string> result;
-  for (const auto& item : object_->items()) {
-    asked_.insert(item.key());
-    result.push_back(item.key());
-  }
-  return result;
-}
-
-void ObjectReader::finish() const {
-  for (const auto& item : object_->items()) {
-    if (asked_.contains(item.key())) continue;
-    fail(unknown_name("key", item.key(), {asked_.begin(), asked_.end()}));
-  }
-}
+OwnedJson::~OwnedJson() = default;
 
 }  // namespace paceline

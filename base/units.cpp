@@ -71,6 +71,7 @@ double parse(std::string_view text, std::span<const Unit> units, std::string_vie
     // Dividing by the whole inverse rounds once: "50us" is the double nearest to 50e-6.
     const double result =
         known.factor < 1 ? value / std::round(1 / known.factor) : value * known.factor;
+    if (std::isinf(result)) throw InputError(fmt::format("'{}' is too large for a {}", text, what));
     if (result < 0 || (result == 0 && !zero_allowed))
       throw InputError(fmt::format("a {} must be {}, not '{}'", what,
                                    zero_allowed ? "zero or more" : "greater than zero", text));

@@ -1,8 +1,12 @@
 #include "answer.hpp"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <iostream>
+
+#include "base/error.hpp"
 
 namespace paceline {
 namespace {
@@ -35,6 +39,8 @@ void OutputOptions::add_to(CLI::App& command, bool with_csv) {
 }
 
 void OutputOptions::print(const Answer& answer) const {
+  if (kFormats[format_].of_rows && !answer.csv)
+    throw InputError(fmt::format("{}: there are no equal rows to print", kFormats[format_].flag));
   std::cout << kFormats[format_].text(answer);
 }
 

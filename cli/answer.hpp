@@ -20,7 +20,7 @@ class OutputOptions {
  public:
   /// The flags fill this object, which must outlive the parsing.
   void add_to(CLI::App& command, bool with_csv);
-  /// To the standard output.
+  /// To the standard output. Throws InputError where the answer has no such form.
   void print(const Answer& answer) const;
 
  private:

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "base/json.hpp"
 #include "commands.hpp"
 #include "experiments/floors.hpp"
 #include "options.hpp"

@@ -37,9 +37,11 @@ void run_calibrate(char** arguments) {
 }
 
 void add_calibrate(CLI::App& app) {
-  app.add_subcommand("calibrate",
-                     "Measure this machine's GPU or CPU, fit network logs, import traces: a "
-                     "program of its own, 'paceline calibrate --help'");
+  CLI::App* command =
+      app.add_subcommand("calibrate",
+                         "Measure this machine's GPU or CPU, fit network logs, import traces: a "
+                         "program of its own, 'paceline calibrate --help'");
+  add_calibrate_stack(*command);
 }
 
 }  // namespace paceline

@@ -5,6 +5,8 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
+#include "base/json.hpp"
 #include "commands.hpp"
 #include "experiments/compare.hpp"
 #include "options.hpp"
@@ -35,18 +37,43 @@ void check_combinations(const std::vector<Axis>& axes) {
                                  axes.size(), count, kMostCombinations));
 }
 
-void run(const CompareOptions& options) {
-  const ExperimentText text = options.experiment.text();
-  std::vector<Axis> axes = read_axes(text.json, text.file);
-  for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
-  check_combinations(axes);
-  CompareSettings settings{options.jobs, options.runs, {}};
-  settings.progress = comparison_progress();
-  const Comparison comparison = compare(text.json, text.file, axes, settings);
-  end_progress();
+std::string kept(const CompareProgress& progress, const std::string& runs) {
+  return runs.empty()
+             ? fmt::format("{} of {} simulations done, none kept (--runs FOLDER keeps them)",
+                           progress.done, progress.all)
+             : fmt::format("{} of {} kept in {}; the same command goes on", progress.done,
+                           progress.all, runs);
+}
+
+void print(const Comparison& comparison, const CompareOptions& options) {
   options.output.print({[&] { return comparison_report(comparison); },
                         [&] { return to_json(comparison); },
                         [&] { return comparison_csv(comparison); }});
+}
+
+void run(const CompareOptions& options) {
+  const ExperimentText text = options.experiment.text();
+  if (text.json.is_object() && text.json.value("format", Json()) == "paceline-comparison-1") {
+    if (!options.vary.empty())
+      throw InputError(fmt::format("--vary: {} is a comparison that was made", text.file));
+    if (text.json != load_json(text.file))
+      throw InputError(fmt::format(
+          "{} is a comparison that was made: options of an experiment change nothing", text.file));
+    return print(comparison_from_json(text.json, text.file), options);
+  }
+  std::vector<Axis> axes = read_axes(text.json, text.file);
+  for (const std::string& option : options.vary) axes.push_back(axis_from_option(option));
+  check_combinations(axes);
+  if (!options.runs.empty())
+    interrupt_note(fmt::format("what is in {} is kept; the same command goes on", options.runs));
+  CompareSettings settings{options.jobs, options.runs, {}};
+  settings.progress = [show = comparison_progress(), &options](const CompareProgress& progress) {
+    interrupt_note(kept(progress, options.runs));
+    show(progress);
+  };
+  const Comparison comparison = compare(text.json, text.file, axes, settings);
+  end_progress();
+  print(comparison, options);
 }
 
 }  // namespace

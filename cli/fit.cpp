@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "base/json.hpp"
 #include "calibrate/analytic/fit.hpp"
 #include "commands.hpp"
 #include "options.hpp"

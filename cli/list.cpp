@@ -1,14 +1,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "algorithms/registry.hpp"
 #include "base/csv.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "commands.hpp"
+#include "experiments/published.hpp"
 #include "experiments/shipped.hpp"
 #include "models/zoo.hpp"
 #include "options.hpp"
@@ -77,6 +80,17 @@ Listing list_experiments() {
   return list;
 }
 
+Listing list_measurements() {
+  Listing list{{"name", "rows", "fitted on", "title", "source"}, {}};
+  for (const PublishedSet& set : shipped_published()) {
+    const auto training = std::count_if(set.rows.begin(), set.rows.end(),
+                                        [](const PublishedRow& row) { return row.training; });
+    list.rows.push_back({set.name, std::to_string(set.rows.size()), std::to_string(training),
+                         set.title, set.source});
+  }
+  return list;
+}
+
 std::string with_commas(std::string_view bars) {
   std::string text;
   for (const char c : bars) text += c == '|' ? std::string(", ") : std::string(1, c);
@@ -112,10 +126,14 @@ struct Kind {
   const char* name;
   Listing (*list)();
 };
-constexpr Kind kKinds[] = {
-    {"models", list_models},     {"clusters", list_clusters},    {"stacks", list_stacks},
-    {"profiles", list_profiles}, {"algorithms", list_schedules}, {"experiments", list_experiments},
-    {"gpus", list_gpus}};
+constexpr Kind kKinds[] = {{"models", list_models},
+                           {"clusters", list_clusters},
+                           {"stacks", list_stacks},
+                           {"profiles", list_profiles},
+                           {"algorithms", list_schedules},
+                           {"experiments", list_experiments},
+                           {"gpus", list_gpus},
+                           {"measurements", list_measurements}};
 
 Listing listing(const std::string& kind) {
   std::vector<std::string> names;
@@ -171,14 +189,16 @@ void run(const ListOptions& options) {
 
 void add_list(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "list", "Names of models, clusters, stacks, profiles, algorithms, experiments or gpus");
+      "list",
+      "Names of models, clusters, stacks, profiles, algorithms, experiments, gpus or measurements");
   command->footer(
       "Examples:\n  paceline list clusters\n  paceline list algorithms\n  paceline list models "
       "--json");
   const auto options = std::make_shared<ListOptions>();
   command
-      ->add_option("kind", options->kind,
-                   "models, clusters, stacks, profiles, algorithms, experiments or gpus")
+      ->add_option(
+          "kind", options->kind,
+          "models, clusters, stacks, profiles, algorithms, experiments, gpus or measurements")
       ->required();
   options->output.add_to(*command, true);
   command->callback([options] { run(*options); });

@@ -2,10 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <new>
 #include <string>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "base/version.hpp"
+#include "calibrate/program/command_line.hpp"
 #include "commands.hpp"
 
 namespace {
@@ -30,14 +33,22 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
   if (argc > 1 && argv[1][0] != '-' &&
       std::find(names.begin(), names.end(), argv[1]) == names.end())
     return paceline::unknown_name("sub-command", argv[1], names);
-  std::string message = error.what();
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  return message + " (see --help)";
+  return paceline::parse_failure(app, error);
+}
+
+// What was said has to have arrived.
+int said() {
+  std::cout.flush();
+  return std::cout ? 0 : complain(kInputWrong, "the output cannot be written");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int given, char** words) {
+  std::vector<char*> arguments = paceline::with_help(given, words);
+  const int argc = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  char** argv = arguments.data();
   CLI::App app{"Paceline: how fast will a distributed training schedule run on a cluster?",
                "paceline"};
   app.set_version_flag("--version", std::string("paceline ") + paceline::version());
@@ -48,24 +59,28 @@ int main(int argc, char** argv) {
       "  paceline run --help\n"
       "  paceline calibrate --device cuda:0 --model resnet50 --batch 32");
   for (paceline::AddCommand* add : paceline::kCommands) add(app);
+  paceline::end_on_interrupt("paceline");
   try {
     if (argc == 1) {
       std::cout << app.help();
-      return 0;
+      return said();
     }
-    if (std::string_view(argv[1]) == "calibrate") paceline::run_calibrate(argv + 1);
+    paceline::check_utf8({argv, argv + argc});
+    const bool of_rows = argc > 2 && std::string_view(argv[2]) == "stack";  // simulates: ours
+    if (std::string_view(argv[1]) == "calibrate" && !of_rows) paceline::run_calibrate(argv + 1);
     app.parse(argc, argv);
-    std::cout.flush();
-    if (!std::cout) return complain(kOurFault, "the output could not be written");
-    return 0;
+    return said();
   } catch (const CLI::Success& asked) {  // --help, --version
-    return app.exit(asked);
+    app.exit(asked);
+    return said();
   } catch (const CLI::ParseError& error) {
     return complain(kInputWrong, parse_message(app, error, argc, argv));
   } catch (const paceline::InputError& error) {
     return complain(kInputWrong, error.what());
   } catch (const paceline::CheckFailed& error) {
     return complain(kCheckFailed, error.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kInputWrong, "there is not enough memory for this");
   } catch (const std::exception& error) {
     return complain(kOurFault, error.what());
   }

@@ -1,4 +1,5 @@
 #include "options.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "experiments/axes.hpp"
+#include "experiments/one_gpu.hpp"
 #include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
@@ -31,6 +33,8 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
        "override a field of the cluster (network.bandwidth=25Gbps) or stack (stack.KEY=VALUE)");
   flag("-s,--schedule", schedule_, "schedule and options: NAME[:KEY=VALUE]... (s-sgd)");
   flag("-p,--profile", profile_, "times: analytic, a shipped profile, or a file (analytic)");
+  flag("--one-gpu", one_gpu_, "times: samples per second of one GPU, as measured: 253/s");
+  flag("--step", step_, "times: a whole step of one GPU, update included, as measured: 163ms");
   flag("--all-reduce", all_reduce_,
        fmt::format("{} (ring); double_binary_tree:chunks=N", fmt::join(all_reduce_names(), ", ")));
   flag("--precision", precision_, "gradients on the wire: fp32 or fp16 (fp32)");
@@ -45,11 +49,25 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("--seed", seed_, "of the jitter (1)");
   flag("--steps", steps_, "iterations (100, in whole cycles of the schedule)");
   flag("--fidelity", fidelity_, "of the network: auto, closed, flow or step (auto)");
+  flag("--baseline", baseline_,
+       "S-SGD that \"x S-SGD\" is over: a merging rule, s-sgd:KEY=VALUE..., best or none (ddp)");
   command
       .add_flag("--no-extrapolation", no_extrapolation_,
                 "simulate every iteration, also of a steady state")
       ->group("Experiment (overrides the file)");
   add_training_flags(command);
+}
+
+void ExperimentOptions::put_one_gpu(Json& job) const {
+  if (profile_.has_value() + one_gpu_.has_value() + step_.has_value() > 1)
+    throw InputError("--profile, --one-gpu and --step: expected one of them");
+  for (const auto& [name, value] : {std::pair("--one-gpu", one_gpu_), std::pair("--step", step_)}) {
+    if (!value) continue;
+    if (!OneGpuTime::from_text(*value))
+      throw InputError(fmt::format(
+          "{} '{}': expected samples per second, 253/s, or a whole step, 163ms", name, *value));
+    job["profile"] = *value;
+  }
 }
 
 ExperimentText ExperimentOptions::text() const {
@@ -67,6 +85,7 @@ ExperimentText ExperimentOptions::text() const {
   put(job, "precision", precision_);
   put(job, "accumulation", accumulation_);
   put(job, "profile", profile_);
+  put_one_gpu(job);
   if (schedule_) job["schedule"] = schedule_from_option(*schedule_);
   if (all_reduce_) job["all_reduce"] = all_reduce_from_option(*all_reduce_);
   put(job, "optimizer", optimizer_);
@@ -82,6 +101,7 @@ ExperimentText ExperimentOptions::text() const {
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);
   put(json, "fidelity", fidelity_);
+  put(json, "baseline", baseline_);
   if (no_extrapolation_) json["extrapolate"] = false;
   for (const std::string& assignment : set_) json["set"].push_back(assignment);
   return found;

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/json.hpp"
 #include "cli/plot/png.hpp"
 #include "cli/plot/svg_plot.hpp"
 #include "commands.hpp"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/csv.hpp"
@@ -58,14 +59,22 @@ std::string count_text(double count) {
   return count >= 100 ? fmt::format("{:.0f}", count) : fmt::format("{:.4g}", count);
 }
 
+const Influence& largest(const std::vector<Influence>& influences) {
+  return *std::max_element(influences.begin(), influences.end(),
+                           [](const Influence& a, const Influence& b) {
+                             return std::abs(a.change_s) < std::abs(b.change_s);
+                           });
+}
+
 std::string answer(const JobOutcome& job) {
   Table table;
   table.column("");
   table.column("");
   std::string time = seconds_like(job.iteration_time_s, job.iteration_time_s);
   if (job.uncertainty_s > 0)
-    time += fmt::format("  +- {}, 1 sigma of the profile, if compute is all on the critical path",
-                        seconds_like(job.uncertainty_s, job.iteration_time_s));
+    time += fmt::format("  +- {} (1 sigma), most of it from {}",
+                        seconds_like(job.uncertainty_s, job.iteration_time_s),
+                        largest(job.influences).input);
   table.row({"iteration", time});
   if (job.spread)
     table.row({"", fmt::format("median {}, quartiles {} to {}",
@@ -74,12 +83,21 @@ std::string answer(const JobOutcome& job) {
                                seconds_like(job.p75_s, job.iteration_time_s))});
   std::string speed = fmt::format("{:.2f} x one GPU ({:.1f} % efficiency)",
                                   job.speedup_over_one_gpu, 100 * job.scaling_efficiency);
-  if (job.speedup_over_s_sgd) speed += fmt::format(", {:.2f} x S-SGD", *job.speedup_over_s_sgd);
+  if (job.speedup_over_s_sgd)
+    speed += fmt::format(", {:.2f} x {}", *job.speedup_over_s_sgd, *job.s_sgd_baseline);
   table.row({"speedup", speed});
   if (above_all(job)) table.row({"", "above 100 %: " + std::string(kAboveAll)});
   if (job.samples_per_s)
     table.row({"throughput", fmt::format("{:.1f} samples/s", *job.samples_per_s)});
   return table.text(2);
+}
+
+// In milliseconds, with the decimals that four digits of `scale_s` need, `least` of them or more: the
+// cells of a row add up, and none of them is "0.2".
+std::string milliseconds(double seconds, double scale_s, int least) {
+  const double scale = 1e3 * scale_s;
+  const int digits = scale > 0 ? 3 - static_cast<int>(std::floor(std::log10(scale))) : 0;
+  return fmt::format("{:.{}f}", 1e3 * seconds, std::clamp(digits, least, 9));
 }
 
 std::string split_table(const JobOutcome& job) {
@@ -92,11 +110,34 @@ std::string split_table(const JobOutcome& job) {
   for (const Part& part : parts_of(job.time)) {
     if (part.seconds <= 1e-9 * whole) continue;
     const double share = whole > 0 ? part.seconds / whole : 0;
-    table.row({part.name, fmt::format("{:.3f}", 1e3 * part.seconds),
-               fmt::format("{:.1f}", 100 * share), bar(share, 30)});
+    table.row({part.name, milliseconds(part.seconds, whole, 3), fmt::format("{:.1f}", 100 * share),
+               bar(share, 30)});
   }
   return table.text(2);
 }
+
+}  // namespace
+
+std::string tornado(const JobOutcome& job) {
+  std::vector<Influence> sorted = job.influences;
+  std::sort(sorted.begin(), sorted.end(), [](const Influence& a, const Influence& b) {
+    return std::abs(a.change_s) > std::abs(b.change_s);
+  });
+  Table table;
+  table.column("one sigma slower");
+  table.column("sigma %", Align::right);
+  table.column("iteration", Align::right);
+  table.column("");
+  const double most = sorted.empty() ? 0 : std::abs(sorted.front().change_s);
+  for (const Influence& influence : sorted)
+    table.row({influence.input, fmt::format("{:.0f}", 100 * influence.sigma),
+               fmt::format("{}{}", influence.change_s < 0 ? "" : "+",
+                           seconds_like(influence.change_s, job.iteration_time_s)),
+               most > 0 ? bar(std::abs(influence.change_s) / most, 30) : ""});
+  return table.text(2);
+}
+
+namespace {
 
 std::string traffic_line(const RunResult& result) {
   const JobOutcome& job = result.job;
@@ -132,19 +173,28 @@ std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
 }
 
+// What contention can be wrong by, which is far from saying that it is.
+std::string latency_note(double share) {
+  return fmt::format(
+      "; latency is {} % of a collective at most: flows are exact but for that{}",
+      percent_text(share),
+      share > kMuchOfFlow ? " where they share links (--fidelity step is exact)" : "");
+}
+
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
   std::string text =
       fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
-  if (result.flow_error_bound > 0)
-    text += fmt::format("; off by {} % at most{}", percent_text(result.flow_error_bound),
-                        result.flow_error_bound > kMuchOfFlow ? " (--fidelity step is exact)" : "");
+  if (result.flow_error_bound > 0) text += latency_note(result.flow_error_bound);
   text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
                       result.stack == Stack{}.name ? kIdealStack : "");
   text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
                       job.extrapolated_steps);
   for (const ProfileUse& profile : job.profiles)
     text += fmt::format("  profile   {}\n", profile.description);
+  for (std::size_t i = 0; i < job.assumptions.size(); ++i)
+    text += fmt::format("  {:<9} {} {}: {}\n", i == 0 ? "assumed" : "", job.assumptions[i].name,
+                        job.assumptions[i].value, job.assumptions[i].why);
   for (const std::string& warning : result.warnings)
     text += fmt::format("  WARNING   {}\n", warning);
   return text;
@@ -213,14 +263,15 @@ std::string schedules_table(const Comparison& comparison) {
     cells.push_back(fmt::format("{:.3g}", job.rounds / static_cast<double>(job.steps)));
     cells.push_back(count_text(job.messages));
     cells.push_back(format_bytes(job.sent_bytes));
-    cells.push_back(fmt::format("{:.1f}", 1e3 * job.iteration_time_s));
+    const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
+    cells.push_back(ms(job.iteration_time_s));
     // The tightest one that says something of the schedule; "linear speedup" holds for all.
     const EvaluatedBound* tightest = nullptr;
     for (const EvaluatedBound& bound : job.bounds)
       if (bound.iteration_s && !bound.reference.value_or(false) &&
           (tightest == nullptr || *bound.iteration_s > *tightest->iteration_s))
         tightest = &bound;
-    cells.push_back(tightest != nullptr ? fmt::format("{:.1f}", 1e3 * *tightest->iteration_s) : "");
+    cells.push_back(tightest != nullptr ? ms(*tightest->iteration_s) : "");
     cells.push_back(tightest != nullptr ? exceeded_by(*tightest, job) : "");
     cells.push_back(tightest != nullptr ? tightest->formula : "");
     table.row(std::move(cells));
@@ -262,19 +313,34 @@ std::string common_notes(const Comparison& comparison) {
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
   std::string text = fmt::format("network fidelity: {}", fmt::join(fidelities, ", "));
-  if (flow_error > 0)
-    text += fmt::format("; flow is off by {} % at most{}", percent_text(flow_error),
-                        flow_error > kMuchOfFlow ? " (--fidelity step is exact)" : "");
+  if (flow_error > 0) text += latency_note(flow_error);
   text += fmt::format("\nsoftware stack: {}\n", fmt::join(stacks, ", "));
   for (const std::string& profile : profiles) text += fmt::format("profile: {}\n", profile);
   return text + warnings_text(comparison);
 }
 
+// "x S-SGD ddp" where all rows are over the same rule, "" where none is over anything.
+std::string baseline_column(const std::set<std::string>& baselines) {
+  constexpr std::string_view kRule = "s-sgd:overlap=";
+  if (baselines.empty()) return "";
+  const std::string& only = *baselines.begin();
+  if (baselines.size() > 1 || !only.starts_with(kRule)) return "x S-SGD";
+  return fmt::format("x S-SGD {}", only.substr(kRule.size()));
+}
+
+std::set<std::string> baselines_of(const Comparison& comparison) {
+  std::set<std::string> baselines;
+  for (const ComparedRow& row : comparison.rows)
+    if (row.result.job.s_sgd_baseline) baselines.insert(*row.result.job.s_sgd_baseline);
+  return baselines;
+}
+
 // Of the columns of the comparison.
 std::string footnotes(const Comparison& comparison) {
-  std::string text =
-      "x S-SGD: over s-sgd with its defaults (wait-free back-propagation, one all-reduce per "
-      "tensor)\n";
+  std::string text;
+  if (const std::set<std::string> baselines = baselines_of(comparison); !baselines.empty())
+    text = fmt::format("{}: over {} (--baseline says which)\n", baseline_column(baselines),
+                       fmt::join(baselines, ", or "));
   for (const ComparedRow& row : comparison.rows)
     if (above_all(row.result.job))
       return text + fmt::format("efficiency above 100 %: {}\n", kAboveAll);
@@ -355,9 +421,11 @@ std::string comparison_report(const Comparison& comparison) {
   constexpr std::size_t kBarCells = 24;
   Table table;
   for (const std::string& axis : comparison.axes) table.column(axis);
-  for (const char* header : {"iteration ms", "compute", "exposed", "waiting", "samples/s",
-                             "speedup", "effic. %", "x S-SGD"})
+  for (const char* header :
+       {"iteration ms", "compute", "exposed", "waiting", "samples/s", "speedup", "effic. %"})
     table.column(header, Align::right);
+  const std::string over = baseline_column(baselines_of(comparison));
+  if (!over.empty()) table.column(over, Align::right);
   table.column("where the time goes");
   std::string group;
   for (const ComparedRow& row : comparison.rows) {
@@ -371,7 +439,7 @@ std::string comparison_report(const Comparison& comparison) {
       else
         group = cells.front();
     }
-    const auto ms = [](double seconds) { return fmt::format("{:.1f}", 1e3 * seconds); };
+    const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
     cells.push_back(ms(job.iteration_time_s));
     cells.push_back(ms(job.time.compute_s()));
     cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));
@@ -379,7 +447,8 @@ std::string comparison_report(const Comparison& comparison) {
     cells.push_back(job.samples_per_s ? fmt::format("{:.0f}", *job.samples_per_s) : "");
     cells.push_back(fmt::format("{:.2f}", job.speedup_over_one_gpu));
     cells.push_back(fmt::format("{:.1f}", 100 * job.scaling_efficiency));
-    cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
+    if (!over.empty())
+      cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
     cells.push_back(stacked_bar(shares_of(job.time), kBarCells));
     table.row(std::move(cells));
   }
@@ -411,6 +480,7 @@ std::string comparison_csv(const Comparison& comparison) {
                            "samples_per_s",
                            "speedup_over_one_gpu",
                            "scaling_efficiency",
+                           "s_sgd_baseline",
                            "speedup_over_s_sgd",
                            "sent_bytes",
                            "messages",
@@ -438,11 +508,12 @@ std::string comparison_csv(const Comparison& comparison) {
     cells.push_back(job.samples_per_s ? fmt::format("{}", *job.samples_per_s) : "");
     number(job.speedup_over_one_gpu);
     number(job.scaling_efficiency);
+    cells.push_back(job.s_sgd_baseline.value_or(""));
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
     cells.push_back(row.result.stack);
-    cells.push_back(job.profiles.front().source);
+    cells.push_back(job.profiles.empty() ? "" : job.profiles.front().source);
     if (trained) training_cells(job, cells);
     text += csv_line(cells);
   }

@@ -11,6 +11,8 @@ namespace paceline {
 /// For a person: the answer first, then where the time goes, bounds, traffic, memory, provenance.
 /// `disturbed`: what disturbs the cluster (disturbances.hpp).
 std::string run_report(const RunResult& result, const std::vector<std::string>& disturbed);
+/// What one standard deviation of each uncertain input does, largest first.
+std::string tornado(const JobOutcome& job);
 /// One row per combination, grouped by the first axis.
 std::string comparison_report(const Comparison& comparison);
 /// The same figures as plain numbers in base units, one line each.

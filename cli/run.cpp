@@ -3,7 +3,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <functional>
+#include <iostream>
 #include <memory>
+#include <thread>
 
 #include "base/error.hpp"
 #include "base/files.hpp"
@@ -26,7 +29,7 @@ struct RunOptions {
   OutputOptions output;
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
-  bool resume = false;
+  bool resume = false, sensitivity = false;
 };
 
 constexpr double kCheckpointEvery = 60;  // s
@@ -59,6 +62,7 @@ std::optional<CheckpointOptions> checkpoint_options(const RunOptions& options) {
   }
   CheckpointOptions checkpoints;
   checkpoints.folder = options.checkpoint;
+  note_checkpoints(checkpoints.folder);
   checkpoints.resume = options.resume;
   if (options.checkpoint_every)
     read_frequency(*options.checkpoint_every, checkpoints);
@@ -66,6 +70,28 @@ std::optional<CheckpointOptions> checkpoint_options(const RunOptions& options) {
     checkpoints.every_s = kCheckpointEvery;
   checkpoints.note = [](const std::string& note) { fmt::print(stderr, "paceline: {}\n", note); };
   return checkpoints;
+}
+
+void save_trace(const Recorder& recorder, const std::string& file) {
+  save_file(file, [&](std::ostream& stream) { recorder.write(stream); });
+  if (recorder.dropped() > 0)
+    fmt::print(stderr,
+               "paceline: the trace holds the first {} events; {} later ones are left out\n",
+               recorder.size(), recorder.dropped());
+}
+
+// One that fails keeps none of the others from being written.
+void save_all(const std::vector<std::pair<bool, std::function<void()>>>& files) {
+  std::string failures;
+  for (const auto& [wanted, save] : files) {
+    if (!wanted) continue;
+    try {
+      save();
+    } catch (const InputError& error) {
+      failures += fmt::format("{}{}", failures.empty() ? "" : "; ", error.what());
+    }
+  }
+  if (!failures.empty()) throw InputError(failures);
 }
 
 void run(const RunOptions& options) {
@@ -83,6 +109,8 @@ void run(const RunOptions& options) {
     if (!trains) throw InputError("--metrics: there are none without --numerics");
   }
   RunAlongside alongside;
+  alongside.sensitivity = options.sensitivity;
+  alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
   alongside.checkpoints = checkpoint_options(options);
@@ -90,18 +118,15 @@ void run(const RunOptions& options) {
     throw InputError("--checkpoint: there is nothing to keep without --numerics");
   const RunResult result = run_experiment(experiment, alongside);
   end_progress();
-  if (recorder) {
-    save_file(options.trace, [&](std::ostream& stream) { recorder->write(stream); });
-    if (recorder->dropped() > 0)
-      fmt::print(stderr,
-                 "paceline: the trace holds the first {} events; {} later ones are left out\n",
-                 recorder->size(), recorder->dropped());
-  }
-  if (!options.metrics.empty()) save_text(options.metrics, metrics_csv(result));
   const auto table = [&] {
-    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    std::string report = run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    if (options.sensitivity) report += "\n" + tornado(result.job);
+    return report;
   };
   options.output.print({table, [&] { return to_json(result); }});
+  std::cout.flush();  // the result first: what goes beside it may fail
+  save_all({{!options.trace.empty(), [&] { save_trace(*recorder, options.trace); }},
+            {!options.metrics.empty(), [&] { save_text(options.metrics, metrics_csv(result)); }}});
 }
 
 }  // namespace
@@ -123,6 +148,8 @@ void add_run(CLI::App& app) {
       "--checkpoint saved --resume");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
+  command->add_flag("--sensitivity", options->sensitivity,
+                    "how far the iteration moves with each input that is not known exactly");
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,

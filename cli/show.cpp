@@ -8,11 +8,14 @@
 
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "calibrate/profile/step_costs.hpp"
 #include "commands.hpp"
 #include "disturbances.hpp"
+#include "experiments/compare.hpp"
+#include "experiments/experiment.hpp"
 #include "experiments/shipped.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
@@ -20,6 +23,7 @@
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
 #include "platforms/stack_file.hpp"
+#include "report.hpp"
 #include "sim/network/network.hpp"
 #include "table.hpp"
 
@@ -229,6 +233,22 @@ void show_gpu(const ShowOptions& options) {
   options.output.print({table, [&] { return json; }});
 }
 
+void show_result(const ShowOptions& options) {
+  const RunResult result = result_from_json(load_json(options.name), options.name);
+  const auto table = [&] {
+    const Experiment experiment = read_experiment(result.experiment, options.name);
+    return run_report(result, disturbances(experiment.cluster, experiment.jitter));
+  };
+  options.output.print({table, [&] { return to_json(result); }});
+}
+
+void show_comparison(const ShowOptions& options) {
+  const Comparison comparison = comparison_from_json(load_json(options.name), options.name);
+  options.output.print({[&] { return comparison_report(comparison); },
+                        [&] { return to_json(comparison); },
+                        [&] { return comparison_csv(comparison); }});
+}
+
 struct Kind {
   const char* name;
   void (*show)(const ShowOptions&);
@@ -240,7 +260,13 @@ bool contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+bool is_no_name(const std::string&) {
+  return false;
+}
+
 const Kind kKinds[] = {
+    {"result", show_result, is_no_name},
+    {"comparison", show_comparison, is_no_name},
     {"model", show_model, [](const std::string& n) { return contains(model_names(), n); }},
     {"cluster", show_cluster, [](const std::string& n) { return contains(shipped_clusters(), n); }},
     {"stack", show_stack, [](const std::string& n) { return contains(shipped_stacks(), n); }},
@@ -307,14 +333,15 @@ const Kind& kind_of(const ShowOptions& options) {
 }  // namespace
 
 void add_show(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "show",
-      "One model, cluster, stack, profile, algorithm, experiment or GPU: what it is made of");
+  CLI::App* command = app.add_subcommand("show",
+                                         "One model, cluster, stack, profile, algorithm, "
+                                         "experiment or GPU, or a saved result or comparison");
   command->footer(
       "Examples:\n"
       "  paceline show resnet50\n"
       "  paceline show 4x4-1080ti-10gbe --set network.bandwidth=25Gbps\n"
       "  paceline show profile reference-wfbp\n"
+      "  paceline show saved.json --csv\n"
       "  paceline show cluster 16x1-1080ti-1gbe --json > mine.json");
   const auto options = std::make_shared<ShowOptions>();
   const auto words = std::make_shared<std::vector<std::string>>();
@@ -324,11 +351,17 @@ void add_show(CLI::App& app) {
       ->expected(1, 2);
   command->add_option("--set", options->set,
                       "override a field of a cluster or a constant of a stack");
-  options->output.add_to(*command, false);
+  options->output.add_to(*command, true);
   command->callback([options, words] {
     options->name = words->back();
     if (words->size() == 2) options->kind = words->front();
-    kind_of(*options).show(*options);
+    const Kind& kind = kind_of(*options);
+    if (!options->set.empty() && std::string_view(kind.name) != "cluster")
+      throw InputError(fmt::format(
+          "--set is of clusters, and '{}' is a{} {}", options->name,
+          std::string_view("aeiou").find(kind.name[0]) != std::string_view::npos ? "n" : "",
+          kind.name));
+    kind.show(*options);
   });
 }
 

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "kernels/backend.hpp"
 #include "options.hpp"
 

@@ -22,8 +22,9 @@ std::string percent(double share) {
 }
 
 std::string divergence(const TrainingOutcome& training) {
-  return fmt::format("loss not finite at step {} on worker {}", *training.diverged_step,
-                     *training.diverged_worker);
+  return fmt::format(
+      "not finite at step {}{}", *training.diverged_step,
+      training.diverged_worker ? fmt::format(" on worker {}", *training.diverged_worker) : "");
 }
 
 // What the training loss near an evaluation is.

@@ -21,6 +21,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND CMAKE_CXX_COMPILER_VERSION VERSION
   add_compile_definitions(__cpp_impl_coroutine=201902L)
 endif()
 
+# paceline_cold(<target>): what reads, prints and checks is compiled without the optimisations of a Release build that cost a
+# third of the time and win nothing there. Simulation, schedules, models and kernels keep them.
+function(paceline_cold target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-array-bounds>)  # g++ 12 -O1 sees copies of 200 kB into std::string's 16 bytes
+endfunction()
+
 # paceline_together(<target> sources...): with PACELINE_UNITY, compiles the files of a folder together, eight at
 # most: headers are most of what a file costs. Files that are alone in their folders go together too.
 function(paceline_together target)
@@ -55,11 +62,11 @@ function(paceline_together target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 endfunction()
 
-# paceline_library(<folder> [DEPS targets...] [SOURCES globs...] [APART files...]): the static library
+# paceline_library(<folder> [COLD] [DEPS targets...] [SOURCES globs...] [APART files...]): the static library
 # paceline_<folder> of this folder's *.cpp files (or of SOURCES), included as "folder/header.hpp". APART: files
 # whose private names stand in others of their folder too; with PACELINE_UNITY they are compiled by themselves.
 function(paceline_library folder)
-  cmake_parse_arguments(ARG "" "" "DEPS;SOURCES;APART" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "" "DEPS;SOURCES;APART" ${ARGN})
   if(NOT ARG_SOURCES)
     set(ARG_SOURCES "*.cpp")
   endif()
@@ -69,6 +76,9 @@ function(paceline_library folder)
     add_library(paceline_${folder} STATIC ${sources})
     set_source_files_properties(${ARG_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     paceline_together(paceline_${folder} ${sources})
+    if(ARG_COLD)
+      paceline_cold(paceline_${folder})
+    endif()
     target_include_directories(paceline_${folder} PUBLIC ${CMAKE_SOURCE_DIR})
     target_link_libraries(paceline_${folder} PUBLIC ${ARG_DEPS} PRIVATE paceline_warnings)
   else()
@@ -112,11 +122,26 @@ endfunction()
 # Builds the tests that use threads: what ThreadSanitizer runs.
 add_custom_target(threads_tests)
 
-# paceline_tests(<name> [LABEL fast|slow|threads|gpu] [DEPS targets...] [SOURCES globs...]): <name>_tests from
-# this folder's *_test.cpp files (or SOURCES). Every TEST is one CTest entry and so runs in a process of its own
+# paceline_precompile(<tests>): most of what a test costs to compile is the same headers; they are compiled once for all.
+function(paceline_precompile target)
+  if(NOT TARGET test_headers)
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/test_headers.cpp CONTENT "int main() {}\n")
+    add_executable(test_headers EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/test_headers.cpp)
+    target_link_libraries(test_headers PRIVATE paceline_base GTest::gmock GTest::gtest_main paceline_warnings)
+    paceline_cold(test_headers)
+    target_precompile_headers(test_headers PRIVATE
+      <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp> <algorithm> <cmath> <filesystem> <fstream> <functional> <map> <memory>
+      <optional> <random> <set> <sstream> <string> <variant> <vector>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM test_headers)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # for ccache
+endfunction()
+
+# paceline_tests(<name> [HOT] [LABEL fast|slow|threads|gpu] [DEPS targets...] [SOURCES globs...]): <name>_tests from
+# this folder's *_test.cpp files (or SOURCES). HOT: what it computes itself takes the time. Every TEST is one CTest entry and so runs in a process of its own
 # (SimGrid's Engine is a singleton). slow: more than 5 s. threads: runs under ThreadSanitizer too.
 function(paceline_tests name)
-  cmake_parse_arguments(ARG "" "LABEL" "DEPS;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "LABEL" "DEPS;SOURCES" ${ARGN})
   if(NOT ARG_LABEL)
     set(ARG_LABEL fast)
   endif()
@@ -127,6 +152,10 @@ function(paceline_tests name)
   file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
   if(sources)
     add_executable(${name}_tests ${sources})
+    if(NOT ARG_HOT)
+      paceline_cold(${name}_tests)
+      paceline_precompile(${name}_tests)
+    endif()
     target_link_libraries(${name}_tests PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main paceline_warnings)
     # Only files that name it depend on where the checkout lies: ccache serves another checkout with the others.
     foreach(source IN LISTS sources)

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "experiments/experiment.hpp"
 
 namespace paceline {
@@ -31,12 +34,21 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
+// Of a schedule that is a name, an object, or not given at all.
+void add_options(Json& schedule, const Json& options) {
+  if (schedule.is_null()) schedule = "s-sgd";
+  if (schedule.is_string()) schedule = Json{{"name", Json(schedule)}};
+  if (schedule.is_object()) schedule.merge_patch(options);
+}
+
 void apply(Json& json, const Json& keys) {
   for (const auto& [key, value] : keys.items()) {
     if (key == "set" && json.contains("set"))
       for (const Json& item : value) json["set"].push_back(item);
     else if (key == "training" && json.contains(key) && json[key].is_object() && value.is_object())
       json[key].merge_patch(value);
+    else if (key == "schedule" && value.is_object() && !value.contains("name"))
+      add_options(json[key], value);
     else
       json[key] = value;
   }
@@ -93,7 +105,7 @@ Axis axis_from_option(const std::string& option) {
   if (key.find('.') == std::string::npos)
     std::replace(key.begin(), key.end(), '-', '_');  // as the flag has it
   const auto& keys = experiment_keys();
-  const bool of_training = key.starts_with("training.");
+  const bool nests = key.starts_with("training.") || key.starts_with("schedule.");
   const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
   if (!ours && key.find('.') == std::string::npos && key.find('[') == std::string::npos) {
     std::vector<std::string> known = keys;
@@ -107,7 +119,7 @@ Axis axis_from_option(const std::string& option) {
   for (const std::string& text : split(option.substr(equals + 1), ',')) {
     if (text.empty()) throw InputError(fmt::format("--vary {}: an empty value", option));
     Variant variant{text, Json::object()};
-    if (of_training)
+    if (nests)
       variant.keys = nested(key, value_of(text));
     else if (!ours)
       variant.keys["set"] = Json::array({key + "=" + text});
@@ -150,7 +162,43 @@ Json all_reduce_from_option(const std::string& text) {
   return json;
 }
 
+namespace {
+
+// Of everything an axis says: "batch", "training.momentum", "set network.bandwidth".
+void add_paths(const Json& keys, const std::string& before, std::set<std::string>& paths) {
+  for (const auto& [key, value] : keys.items()) {
+    const std::string path = before.empty() ? key : before + '.' + key;
+    if (key == "set" && value.is_array())
+      for (const Json& assignment : value)
+        paths.insert("set " + assignment.get<std::string>().substr(
+                                  0, assignment.get<std::string>().find('=')));
+    else if (key == "training" && value.is_object())
+      add_paths(value, path, paths);
+    else
+      paths.insert(path);
+  }
+}
+
+// The later of two axes that say the same would win, and the other's labels would lie.
+void check_distinct(const std::vector<Axis>& axes) {
+  std::map<std::string, const Axis*> said;
+  for (const Axis& axis : axes) {
+    std::set<std::string> paths;
+    for (const Variant& variant : axis.variants) add_paths(variant.keys, "", paths);
+    for (const std::string& path : paths) {
+      const auto [before, fresh] = said.try_emplace(path, &axis);
+      if (!fresh)
+        throw InputError(fmt::format(
+            "the axes '{}' and '{}' both say '{}': give all its values in one, {}=A,B,...",
+            before->second->name, axis.name, path, axis.name));
+    }
+  }
+}
+
+}  // namespace
+
 std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {
+  check_distinct(axes);
   std::vector<Point> result{{{}, json}};
   result.front().json.erase("vary");
   for (const Axis& axis : axes) {

@@ -8,7 +8,10 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
+#include "experiments/baseline.hpp"
 #include "experiments/run.hpp"
 #include "experiments/run_store.hpp"
 
@@ -45,6 +48,13 @@ class Work {
       }
     });
     return it->second;
+  }
+
+  /// The same, if somebody else has added it.
+  [[nodiscard]] std::optional<std::size_t> find(const Experiment& experiment) const {
+    const auto found = index_.find(write_experiment(experiment).dump());
+    if (found == index_.end()) return std::nullopt;
+    return found->second;
   }
 
   const std::vector<Json>& run() {
@@ -86,8 +96,27 @@ Experiment read_point(const Json& json, const std::string& file, const std::stri
 struct Planned {
   Point point;
   std::size_t run = 0;
-  std::optional<std::size_t> baseline;
+  Baseline baseline;
+  std::vector<std::optional<std::size_t>> baseline_runs;
 };
+
+double seconds_of(const Json& result) {
+  return result.at("iteration_time_s").get<double>();
+}
+
+void compare_with_fastest(const Planned& planned, const std::vector<Json>& results,
+                          RunResult& result) {
+  std::optional<std::size_t> fastest;  // of the baselines
+  for (std::size_t i = 0; i < planned.baseline_runs.size(); ++i) {
+    if (!planned.baseline_runs[i]) continue;
+    if (!fastest || seconds_of(results[*planned.baseline_runs[i]]) <
+                        seconds_of(results[*planned.baseline_runs[*fastest]]))
+      fastest = i;
+  }
+  if (fastest)
+    compare_with_baseline(result, schedule_option(planned.baseline.experiments[*fastest]),
+                          seconds_of(results[*planned.baseline_runs[*fastest]]));
+}
 
 }  // namespace
 
@@ -107,20 +136,23 @@ Comparison compare(const Json& json, const std::string& file, const std::vector<
   std::vector<Planned> plan;
   for (Point& point : points(json, axes)) {
     const std::string label = fmt::format("{}", fmt::join(point.labels, ", "));
-    Planned planned{std::move(point), 0, {}};
+    Planned planned{std::move(point), 0, {}, {}};
     const Experiment experiment = read_point(planned.point.json, file, label);
-    if (std::optional<Experiment> baseline = s_sgd_baseline(experiment))
-      planned.baseline = work.add(std::move(*baseline), label);
+    planned.baseline = baseline_of(experiment);
+    if (!planned.baseline.only_if_run)
+      for (const Experiment& baseline : planned.baseline.experiments)
+        planned.baseline_runs.emplace_back(work.add(baseline, label));
     planned.run = work.add(experiment, label);
     plan.push_back(std::move(planned));
   }
+  for (Planned& planned : plan)
+    if (planned.baseline.only_if_run)
+      for (const Experiment& baseline : planned.baseline.experiments)
+        planned.baseline_runs.push_back(work.find(baseline));
   const std::vector<Json>& results = work.run();
   for (Planned& planned : plan) {
     ComparedRow row{planned.point.labels, result_from_json(results[planned.run], file)};
-    const double own = row.result.job.iteration_time_s;
-    compare_with_s_sgd(
-        row.result,
-        planned.baseline ? results[*planned.baseline].at("iteration_time_s").get<double>() : own);
+    compare_with_fastest(planned, results, row.result);
     comparison.rows.push_back(std::move(row));
   }
   return comparison;
@@ -146,8 +178,9 @@ Comparison comparison_from_json(const Json& json, const std::string& file) {
       comparison.rows.push_back({row.at("labels").get<std::vector<std::string>>(),
                                  result_from_json(row.at("result"), file)});
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not a comparison: {}", file, error.what()));
+    throw InputError(fmt::format("{}: not a comparison: {}", file, json_reason(error)));
   }
+  if (comparison.axes.empty()) throw InputError(fmt::format("{}: no axis varies", file));
   for (const ComparedRow& row : comparison.rows)
     if (row.labels.size() != comparison.axes.size())
       throw InputError(fmt::format("{}: {} labels for {} axes", file, row.labels.size(),

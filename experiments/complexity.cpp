@@ -8,6 +8,7 @@
 #include "algorithms/complexity.hpp"
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
 
@@ -59,8 +60,7 @@ void count(std::vector<ComplexityPoint>& points, unsigned parallel) {
   for (const ComplexityPoint& p : points)
     tasks.push_back([p] {
       const JobOutcome job = run_alone(read_experiment(experiment_of(p), "reference-wfbp")).job;
-      const auto steps = static_cast<double>(job.steps);
-      return Json{job.rounds, steps * job.messages, steps * job.sent_bytes, job.simulated_steps};
+      return Json{job.rounds, job.total_messages, job.total_bytes, job.simulated_steps};
     });
   const std::vector<Json> counted = run_isolated(tasks, parallel);
   for (std::size_t i = 0; i < points.size(); ++i) {

@@ -5,9 +5,11 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/profile/step_costs.hpp"
+#include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "platforms/gpus.hpp"
 
@@ -31,12 +33,18 @@ Json choice_for(const JobDescription& job, const std::string& gpu) {
                                who(job), gpu, fmt::join(names, ", ")));
 }
 
+std::optional<OneGpuTime> given_time(const Json& choice) {
+  return choice.is_string() ? OneGpuTime::from_text(choice.get<std::string>()) : std::nullopt;
+}
+
 Profile profile_of(const Json& choice, const JobDescription& job, const std::string& gpu) {
-  if (choice == "analytic") {
-    if (!job.batch)
-      throw InputError(fmt::format("{}: missing key 'batch' (samples per GPU)", who(job)));
-    return analytic_profile(*job.model, find_gpu(gpu), *job.batch);
-  }
+  const auto given = given_time(choice);
+  if ((given || choice == "analytic") && !job.batch)
+    throw InputError(fmt::format("{}: missing key 'batch' (samples per GPU)", who(job)));
+  if (given)
+    return one_gpu_profile(*job.model, gpu, given->step_s(*job.batch * job.accumulation),
+                           *job.batch, job.accumulation, job.momentum);
+  if (choice == "analytic") return analytic_profile(*job.model, find_gpu(gpu), *job.batch);
   if (choice.is_string()) return load_profile(choice.get<std::string>());
   return read_profile(choice, "profile");
 }
@@ -64,7 +72,8 @@ ModelShape shape_of(const StepCosts& costs, const Model& model) {
 }
 
 DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
-  const Profile profile = profile_of(choice_for(job, gpu), job, gpu);
+  const Json choice = choice_for(job, gpu);
+  const Profile profile = profile_of(choice, job, gpu);
   const StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
   DeviceCosts costs;
   costs.shape = shape_of(step, *job.model);
@@ -72,6 +81,11 @@ DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
   costs.profile_device = profile.device;
   costs.use = {gpu,          0, to_string(step.source), step.description, step.relative_uncertainty,
                step.step_s()};
+  if (given_time(choice)) {
+    costs.profile_device = gpu;
+    costs.use.source = "given";
+    costs.use.description = profile.description;
+  }
   costs.overhead_s = step.host_overhead_s + step.input_pipeline_s;
   costs.p25_over_median = step.p25_over_median;
   costs.p75_over_median = step.p75_over_median;

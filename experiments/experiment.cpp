@@ -6,9 +6,15 @@
 #include <charconv>
 #include <filesystem>
 #include <numeric>
+#include <regex>
 
+#include "algorithms/registry.hpp"
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "experiments/baseline.hpp"
+#include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
 #include "models/zoo.hpp"
@@ -21,6 +27,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "paceline-experiment-1";
+// Each micro-batch is an operation of every worker; steps and samples are only counted.
+constexpr std::int64_t kMostMicroBatches = 1 << 16, kMostBatch = 1 << 30,
+                       kMostSteps = 1'000'000'000'000;
 const std::vector<std::string> kPrecisions{"fp32", "fp16"};
 const std::vector<std::string> kOptimizers{"sgd", "momentum"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
@@ -74,6 +83,7 @@ Json profile_choice(const Json& value, ObjectReader& r) {
   const auto name = value.get<std::string>();
   if (name == "analytic") return value;
   try {
+    if (OneGpuTime::from_text(name)) return value;
     const std::string path = located(name, r.file());
     Profile profile = load_profile(path);
     const auto shipped = shipped_profiles();
@@ -83,7 +93,9 @@ Json profile_choice(const Json& value, ObjectReader& r) {
       return name;
     return profile_json(profile);
   } catch (const InputError& error) {
-    r.fail_at("profile", std::string(error.what()) + " (or \"analytic\")");
+    r.fail_at("profile",
+              std::string(error.what()) +
+                  " (or \"analytic\", or one GPU's speed, \"253/s\", or step, \"163ms\")");
   }
 }
 
@@ -98,6 +110,22 @@ void read_profile_choice(ObjectReader& r, JobDescription& job) {
   for (const auto& [gpu, choice] : value.items()) job.profile[gpu] = profile_choice(choice, r);
 }
 
+// "period: H (500)" in the options that `show` prints: the paper's symbol stands for the name.
+void name_symbols(Json& schedule) {
+  if (!schedule.contains("name") || !schedule["name"].is_string()) return;
+  for (const ScheduleEntry& entry : schedules()) {
+    if (schedule["name"] != entry.name) continue;
+    static const std::regex pattern(R"(([a-z_]+): ([A-Za-z]|tau|alpha|beta|lambda|mu)(,| \(|;|$))");
+    for (std::sregex_iterator at(entry.options.begin(), entry.options.end(), pattern), end;
+         at != end; ++at) {
+      const std::string name = (*at)[1], symbol = (*at)[2];
+      if (!schedule.contains(symbol) || schedule.contains(name)) continue;
+      schedule[name] = Json(schedule[symbol]);
+      schedule.erase(symbol);
+    }
+  }
+}
+
 void read_schedule(ObjectReader& r, JobDescription& job) {
   if (!r.has("schedule")) {
     if (job.schedule.is_null()) job.schedule = {{"name", "s-sgd"}};
@@ -107,6 +135,7 @@ void read_schedule(ObjectReader& r, JobDescription& job) {
   job.schedule = value.is_string() ? Json{{"name", value}} : value;
   if (!job.schedule.is_object())
     r.fail_at("schedule", "expected a name, or an object with \"name\" and the schedule's options");
+  name_symbols(job.schedule);
 }
 
 void read_all_reduce(ObjectReader& r, JobDescription& job) {
@@ -158,16 +187,28 @@ void read_gpus(ObjectReader& r, std::size_t available, JobDescription& job) {
   if (job.gpus.empty()) r.fail_at("gpus", "a job needs at least one GPU");
 }
 
+// Two jobs on one GPU would share its compute, and nothing here says how.
+void check_own_gpus(ObjectReader& r, const JobDescription& job,
+                    const std::vector<JobDescription>& others) {
+  for (const JobDescription& other : others)
+    for (const Endpoint gpu : job.gpus)
+      if (std::find(other.gpus.begin(), other.gpus.end(), gpu) != other.gpus.end())
+        r.fail_at("gpus", fmt::format("GPU {} is job '{}''s already{}: give each job GPUs of its "
+                                      "own, \"0-3\" and \"4-7\"",
+                                      gpu, other.name,
+                                      r.has("gpus") ? "" : ", and a job without 'gpus' has all"));
+}
+
 // What a job says itself; the rest stays as it is.
 void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   read_model_choice(r, job);
-  if (r.has("batch")) job.batch = r.integer("batch", 1);
+  if (r.has("batch")) job.batch = r.integer("batch", 1, kMostBatch);
   if (r.has("precision")) job.payload_bits = r.choice("precision", kPrecisions) == "fp16" ? 16 : 32;
-  job.accumulation = r.integer_or("accumulation", job.accumulation, 1);
+  job.accumulation = r.integer_or("accumulation", job.accumulation, 1, kMostMicroBatches);
   read_profile_choice(r, job);
   read_schedule(r, job);
   read_all_reduce(r, job);
-  if (r.has("steps")) job.steps = r.integer("steps", 1);
+  if (r.has("steps")) job.steps = r.integer("steps", 1, kMostSteps);
   job.slow_while_sending = r.number("slow_while_sending", 0, 0.99, job.slow_while_sending);
   if (r.has("optimizer")) job.momentum = r.choice("optimizer", kOptimizers) == "momentum";
   if (r.has("top_k")) job.top_k = r.choice("top_k", selector_names());
@@ -263,7 +304,8 @@ const std::vector<std::string>& experiment_keys() {
                                              "optimizer", "top_k",
                                              "jitter",    "batch_split",
                                              "servers",   "training",
-                                             "gpus",      "extrapolate"};
+                                             "gpus",      "extrapolate",
+                                             "baseline"};
   return keys;
 }
 
@@ -272,7 +314,9 @@ namespace {
 // What an experiment cannot do without, all at once.
 void need_all(ObjectReader& r, const Json& json, const std::string& file) {
   const bool one_job = !json.contains("jobs");
-  const bool analytic = !json.contains("profile") || json["profile"] == "analytic";
+  const bool analytic =
+      !json.contains("profile") || json["profile"] == "analytic" ||
+      (json["profile"].is_string() && OneGpuTime::from_text(json["profile"].get<std::string>()));
   std::string keys, flags;
   std::size_t missing = 0;
   for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),
@@ -298,9 +342,7 @@ void need_all(ObjectReader& r, const Json& json, const std::string& file) {
 
 Experiment read_experiment(const Json& json, const std::string& file) {
   ObjectReader r(json, file);
-  const std::string format = r.string("format");
-  if (format != kFormat)
-    r.fail_at("format", fmt::format("expected \"{}\", found \"{}\"", kFormat, format));
+  expect_format(r, kFormat);
   Experiment experiment;
   experiment.name = r.string("name", "");
   experiment.description = r.string("description", "");
@@ -314,6 +356,8 @@ Experiment read_experiment(const Json& json, const std::string& file) {
   experiment.extrapolate = r.boolean("extrapolate", true);
   experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
   experiment.jitter = read_jitter_choice(r, experiment);
+
+  if (r.has("baseline")) experiment.baseline = read_baseline(r.raw("baseline"), file);
 
   JobDescription common;
   common.gpus.resize(available);
@@ -333,6 +377,7 @@ Experiment read_experiment(const Json& json, const std::string& file) {
       read_job(reader, available, job);
       reader.finish();
       if (!job.model) reader.fail("missing key 'model'");
+      check_own_gpus(reader, job, experiment.jobs);
       experiment.jobs.push_back(std::move(job));
     }
   }
@@ -349,6 +394,7 @@ Json write_experiment(const Experiment& experiment) {
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;
   json["jitter"] = write_jitter(experiment.jitter);
+  if (!experiment.baseline.is_null()) json["baseline"] = experiment.baseline;
   json["jobs"] = Json::array();
   for (const JobDescription& job : experiment.jobs) json["jobs"].push_back(write_job(job));
   return json;
@@ -357,6 +403,7 @@ Json write_experiment(const Experiment& experiment) {
 Json what_decides(Json experiment) {
   experiment.erase("name");
   experiment.erase("description");
+  experiment.erase("baseline");
   for (Json& job : experiment["jobs"])
     if (job.contains("training")) job["training"].erase("target");
   return Json::parse(nlohmann::json::parse(experiment.dump()).dump());

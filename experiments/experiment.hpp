@@ -53,6 +53,7 @@ struct Experiment {
   bool extrapolate = true;
   std::uint64_t seed = 1;
   Jitter jitter;
+  Json baseline;  ///< what "x S-SGD" is measured against (baseline.hpp); null: DDP's buckets
 };
 
 /// Reads one point: `json` must have no "vary". Paths in it are relative to the folder of `file`,

@@ -16,30 +16,34 @@ constexpr double kTolerance = 1e-9;
 
 std::vector<Floor> run_floors(const JobResult& job, const SimulationResult& run) {
   std::vector<Floor> floors{
-      {"compute", job.slowest_compute_s, "operations of the slowest worker on its GPU"}};
+      {"compute", job.compute_floor_s, "operations of the slowest worker on its GPU"}};
   // The links carry the bytes of all jobs: of one of several, nothing is known.
   if (run.links.empty() || run.jobs.size() > 1) return floors;
   double seconds = 0;
   const LinkUse* busiest = nullptr;
   for (const LinkUse& use : run.links) {
-    const double needed = use.bandwidth > 0 ? use.bytes / use.bandwidth : 0;
+    const double needed = use.bandwidth > 0 ? use.certain_bytes / use.bandwidth : 0;
     if (needed <= seconds) continue;
     seconds = needed;
     busiest = &use;
   }
   if (busiest != nullptr)
     floors.push_back(
-        {"wire", seconds, fmt::format("{} over {}", format_bytes(busiest->bytes), busiest->name)});
+        {"wire", seconds,
+         fmt::format("{} over {}", format_bytes(busiest->certain_bytes), busiest->name)});
   return floors;
 }
 
-std::vector<Floor> expected_floors(const PreparedJob& job, const Cluster& cluster) {
-  const BoundInputs in = bound_inputs(job, cluster);
+namespace {
+
+std::vector<Floor> expected_floors(const PreparedJob& job, const BoundInputs& in) {
   const Schedule& schedule = job.spec.schedule;
   std::vector<Floor> floors;
   if (schedule.server)
     floors.push_back({"compute", in.forward_s + in.backward_s,
-                      "forward and backward of the slowest worker; the servers update"});
+                      schedule.synchronous
+                          ? "forward and backward of the slowest worker; the servers update"
+                          : "forward and backward, mean of the workers; the servers update"});
   else if (schedule.own_update)
     floors.push_back({"compute", in.forward_s + in.backward_s,
                       "forward and backward of the slowest worker; the update is the schedule's"});
@@ -51,6 +55,25 @@ std::vector<Floor> expected_floors(const PreparedJob& job, const Cluster& cluste
         {"wire", schedule.wire_s(in),
          fmt::format("what {} sends in an iteration, without latency", schedule.name)});
   return floors;
+}
+
+// A formula that is below what no run can beat is wrong, and so is what it is made of.
+void check_bound(const PaperBound& bound, const std::vector<Floor>& floors,
+                 const std::string& what) {
+  if (bound.iteration_s <= 0) return;
+  for (const Floor& floor : floors)
+    if ((bound.communicates || floor.name != "wire") &&
+        bound.iteration_s < floor.iteration_s * (1 - kTolerance))
+      throw CheckFailed(fmt::format(
+          "{}: '{}' of {} is below the {} floor of {} ({}): this is a bug of its formula", what,
+          bound.name, format_duration(bound.iteration_s), floor.name,
+          format_duration(floor.iteration_s), floor.made_of));
+}
+
+}  // namespace
+
+std::vector<Floor> expected_floors(const PreparedJob& job, const Cluster& cluster) {
+  return expected_floors(job, bound_inputs(job, cluster));
 }
 
 std::optional<Floor> dense_reference(const PreparedJob& job, const Cluster& cluster) {
@@ -73,10 +96,21 @@ void check_floors(const std::vector<Floor>& floors, double iteration_s, const st
           floor.made_of));
 }
 
+void check_links(const std::vector<LinkUse>& links, const std::string& what) {
+  for (const LinkUse& link : links)
+    if (link.utilisation > 1 + kTolerance)
+      throw CheckFailed(fmt::format(
+          "{}: link {} is used to {:.9g} % of its bandwidth: this is a bug of the simulator", what,
+          link.name, 100 * link.utilisation));
+}
+
 std::vector<EvaluatedBound> paper_bounds(const PreparedJob& job, const Cluster& cluster) {
   std::vector<EvaluatedBound> evaluated;
   if (!job.spec.schedule.bounds) return evaluated;
-  for (const PaperBound& bound : job.spec.schedule.bounds(bound_inputs(job, cluster))) {
+  const BoundInputs in = bound_inputs(job, cluster);
+  const std::vector<Floor> floors = expected_floors(job, in);
+  for (const PaperBound& bound : job.spec.schedule.bounds(in)) {
+    check_bound(bound, floors, fmt::format("{} on {}", job.schedule, cluster.name()));
     EvaluatedBound e{bound.name, bound.formula, bound.source, {}, {}, bound.over, {}, {}};
     if (bound.reference) e.reference = true;
     if (bound.iteration_s > 0) e.iteration_s = bound.iteration_s;

@@ -24,7 +24,11 @@ std::optional<Floor> dense_reference(const PreparedJob& job, const Cluster& clus
 /// Throws CheckFailed if `iteration_s` is below one of them by more than 1e-9.
 void check_floors(const std::vector<Floor>& floors, double iteration_s, const std::string& what);
 
-/// The schedule's paper formulas for this job, not yet compared with anything.
+/// Throws CheckFailed if a link has carried more than its bandwidth, by more than 1e-9.
+void check_links(const std::vector<LinkUse>& links, const std::string& what);
+
+/// The schedule's paper formulas for this job, not yet compared with the run. Throws CheckFailed if
+/// one is below an expected floor: of the wire, if it counts communication.
 std::vector<EvaluatedBound> paper_bounds(const PreparedJob& job, const Cluster& cluster);
 
 /// Fills in `exceeded` from the simulated values; a bound over something else stays uncompared.

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "algorithms/registry.hpp"
@@ -65,17 +67,18 @@ void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec&
   const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : hosts.size();
   spec.schedule = make_schedule(job, {&spec.model, servers});
   const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
-  const std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
+  std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
+  if (spec.schedule.drains && enough == spec.schedule.warm_up + cycle) enough += cycle;
   spec.steps = job.steps.value_or(enough);
   if (spec.schedule.server)
     spec.servers.assign(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(servers));
 }
 
-// What is measured begins after the warm-up and ends before the last cycle, in which a pipeline
-// drains.
+// What is measured is a whole cycle after the warm-up, and not the last one if a pipeline drains.
 std::string warm_up_warning(const JobSpec& spec) {
   const std::int64_t warm_up = spec.schedule.warm_up;
-  const std::int64_t needed = warm_up + 2 * std::max<std::int64_t>(1, spec.schedule.cycle);
+  const std::int64_t needed =
+      warm_up + std::max<std::int64_t>(1, spec.schedule.cycle) + (spec.schedule.drains ? 1 : 0);
   if (warm_up == 0 || spec.steps >= needed) return "";
   return fmt::format(
       "the times are not those of {}: its first {} steps are a warm-up, and this run has {}; give "
@@ -113,6 +116,34 @@ void describe(const JobDescription& job, const JobSpec& spec, JobRecord& record)
   record.rounds_formula = spec.schedule.rounds_formula;
 }
 
+// Nobody asked for servers on hosts that have no part in the job otherwise.
+std::string idle_hosts_warning(const JobDescription& job, const JobSpec& spec,
+                               const Cluster& cluster) {
+  if (job.servers || !cluster.spec().servers.empty()) return "";
+  std::set<std::size_t> nodes;
+  for (const Endpoint gpu : spec.gpus) nodes.insert(cluster.node_of(gpu));
+  const auto idle = std::count_if(spec.servers.begin(), spec.servers.end(), [&](Endpoint host) {
+    return !nodes.contains(cluster.node_of(host));
+  });
+  if (idle == 0) return "";
+  return fmt::format(
+      "{} of the {} parameter servers are on hosts without a worker of the job: --servers or the "
+      "cluster's 'servers' says which",
+      idle, spec.servers.size());
+}
+
+// Of the first kind of GPU, which is what schedules' own operations are priced by.
+std::vector<Assumption> assumptions_of(const OperationCosts& operations, const JobSpec& spec,
+                                       const Cluster& cluster) {
+  std::vector<Assumption> assumptions = operations.assumptions();
+  const bool unknown = std::any_of(spec.servers.begin(), spec.servers.end(), [&](Endpoint host) {
+    return std::isinf(cluster.host(cluster.node_of(host)).memory_bandwidth);
+  });
+  if (unknown && !operations.model().host_bandwidth)
+    assumptions.push_back(assumed_host_bandwidth());
+  return assumptions;
+}
+
 PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
                         const Cluster& cluster) {
   PreparedJob prepared;
@@ -138,8 +169,11 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
       (static_cast<double>(job.accumulation) * first.use.step_s + update) / prepared.fastest;
 
   prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
+  prepared.assumptions = assumptions_of(*spec.costs, spec, cluster);
   prepared.warnings = profile_warnings(by_gpu);
   if (std::string warning = warm_up_warning(spec); !warning.empty())
+    prepared.warnings.push_back(std::move(warning));
+  if (std::string warning = idle_hosts_warning(job, spec, cluster); !warning.empty())
     prepared.warnings.push_back(std::move(warning));
   for (std::string& warning : memory_warnings(prepared.memory, job))
     prepared.warnings.push_back(std::move(warning));
@@ -168,6 +202,57 @@ Route way_to_server(const JobSpec& spec, const Cluster& cluster) {
   return longest;
 }
 
+// Of samples, and of host overhead and the optimiser's operations, which are not of the batch: the
+// slowest worker's, whom all wait for. Asynchronous workers do not wait: their iterations are the
+// mean worker's, and speeds add up.
+struct Pace {
+  double slowest = 1, slowdown = 1;
+};
+
+Pace pace_of(const PreparedJob& job, const Cluster& cluster) {
+  const JobSpec& spec = job.spec;
+  const auto speed = [&](std::size_t rank) { return cluster.device(spec.gpus[rank]).speed; };
+  if (spec.schedule.synchronous) {
+    const auto slowest = std::max_element(job.slowness.begin(), job.slowness.end());
+    return {*slowest, 1 / speed(static_cast<std::size_t>(slowest - job.slowness.begin()))};
+  }
+  double samples = 0, operations = 0;
+  for (std::size_t rank = 0; rank < job.slowness.size(); ++rank) {
+    samples += 1 / job.slowness[rank];
+    operations += speed(rank);
+  }
+  const auto workers = static_cast<double>(job.slowness.size());
+  return {workers / samples, workers / operations};
+}
+
+// Seconds that the busiest link needs for every byte of the model, if all workers push it to the
+// servers and pull it back, each server having the same share.
+double exchange_s_per_byte(const JobSpec& spec, const Cluster& cluster) {
+  std::vector<double> load(cluster.links().size(), 0);
+  Route route;
+  for (const Endpoint gpu : spec.gpus) {
+    const Endpoint host = cluster.host_of(cluster.node_of(gpu));
+    for (const Endpoint server : spec.servers)
+      for (const auto& [from, to] : {std::pair(host, server), std::pair(server, host)}) {
+        cluster.route(from, to, route);
+        for (const LinkId link : route.links) load[link] += 1;
+      }
+  }
+  double seconds = 0;
+  for (LinkId link = 0; link < load.size(); ++link)
+    seconds = std::max(seconds, load[link] / cluster.links()[link].bandwidth);
+  return seconds / static_cast<double>(spec.servers.size());
+}
+
+// Of what N S / (servers B) says, with B of the way to one server.
+double server_passes(const Route& there, const JobSpec& spec, const Cluster& cluster) {
+  if (spec.servers.empty()) return 1;
+  const auto workers = static_cast<double>(spec.gpus.size()),
+             servers = static_cast<double>(spec.servers.size());
+  return std::max(
+      1.0, exchange_s_per_byte(spec, cluster) * servers * cluster.bandwidth(there) / workers);
+}
+
 }  // namespace
 
 Prepared prepare(const Experiment& experiment) {
@@ -185,11 +270,7 @@ Prepared prepare(const Experiment& experiment) {
 
 BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   const JobSpec& spec = job.spec;
-  const auto slowest_rank = std::max_element(job.slowness.begin(), job.slowness.end());
-  const double slowest = *slowest_rank;
-  // Of host overhead and operations of the optimiser, which are not of the batch.
-  const auto rank = static_cast<std::size_t>(slowest_rank - job.slowness.begin());
-  const double slowdown = 1 / cluster.device(spec.gpus[rank]).speed;
+  const auto [slowest, slowdown] = pace_of(job, cluster);
   BoundInputs in;
   in.model = &spec.model;
   in.workers = spec.gpus.size();
@@ -217,13 +298,14 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
         prepare_collective(kind, spec.all_reduce, spec.gpus, cluster));
   };
   in.all_reduce_s = [reduce = plan(CollectiveKind::all_reduce)](double bytes) {
-    return reduce->closed_s(bytes);
+    return reduce->alone_s(bytes);
   };
   in.all_gather_s = [gather = plan(CollectiveKind::all_gather)](double bytes) {
-    return gather->closed_s(bytes);
+    return gather->alone_s(bytes);
   };
   in.servers = spec.servers.size();
   const Route route = way_to_server(spec, cluster);
+  in.server_passes = server_passes(route, spec, cluster);
   in.message_s = [alpha = route.latency, bandwidth = cluster.bandwidth(route)](double bytes) {
     return alpha + bytes / bandwidth;
   };

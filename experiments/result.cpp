@@ -5,6 +5,8 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
@@ -73,6 +75,13 @@ void fields(V& v, ProfileUse& p) {
 }
 
 template <class V>
+void fields(V& v, Assumption& a) {
+  v("name", a.name);
+  v("value", a.value);
+  v("why", a.why);
+}
+
+template <class V>
 void fields(V& v, LossPoint& p) {
   v("step", p.step);
   v("time_s", p.time_s);
@@ -123,6 +132,13 @@ void fields(V& v, TrainingOutcome& t) {
 }
 
 template <class V>
+void fields(V& v, Influence& i) {
+  v("input", i.input);
+  v("sigma", i.sigma);
+  v("change_s", i.change_s);
+}
+
+template <class V>
 void fields(V& v, JobOutcome& j) {
   v("iteration_time_s", j.iteration_time_s);
   v("median_s", j.median_s);
@@ -130,10 +146,12 @@ void fields(V& v, JobOutcome& j) {
   v("p75_s", j.p75_s);
   v("spread", j.spread);
   v("uncertainty_s", j.uncertainty_s);
+  v("influences", j.influences);
   v("time", j.time);
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);
   v("scaling_efficiency", j.scaling_efficiency);
+  v("s_sgd_baseline", j.s_sgd_baseline);
   v("s_sgd_time_s", j.s_sgd_time_s);
   v("speedup_over_s_sgd", j.speedup_over_s_sgd);
   v("samples_per_s", j.samples_per_s);
@@ -159,10 +177,13 @@ void fields(V& v, JobOutcome& j) {
   v("message_sizes", j.message_sizes);
   v("sent_bytes", j.sent_bytes);
   v("sent_bytes_max", j.sent_bytes_max);
+  v("total_messages", j.total_messages);
+  v("total_bytes", j.total_bytes);
   v("floors", j.floors);
   v("bounds", j.bounds);
   v("profiles", j.profiles);
   v("memory", j.memory);
+  v("assumptions", j.assumptions);
   v("training", j.training);
 }
 
@@ -266,7 +287,7 @@ RunResult result_from_json(const Json& json, const std::string& file) {
     Reader reader{json};
     fields(reader, result);
   } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not a result: {}", file, error.what()));
+    throw InputError(fmt::format("{}: not a result: {}", file, json_reason(error)));
   }
   return result;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.hpp"
+#include "calibrate/profile/assumption.hpp"
 #include "sim/job_figures.hpp"
 #include "sim/link_use.hpp"
 #include "sim/training_log.hpp"
@@ -94,13 +95,20 @@ struct TrainingOutcome {
   std::optional<double> target;                                    ///< accuracy
   std::optional<double> time_to_target_s;  ///< the first evaluation that reached it
   std::optional<std::int64_t> steps_to_target;
-  std::optional<std::int64_t> diverged_step, diverged_worker;  ///< first loss that is not finite
+  std::optional<std::int64_t> diverged_step, diverged_worker;  ///< as of TrainingLog
   /// Updates between the weights a gradient was computed at and those it went into.
   std::optional<double> staleness_mean;
   std::optional<std::int64_t> staleness_max;
   std::optional<std::vector<CompressionPoint>> compression;  ///< of a schedule that compresses
   std::vector<LossPoint> steps;
   std::vector<EvaluationPoint> evaluations;
+};
+
+/// An input that is not known exactly, and what one standard deviation of it does.
+struct Influence {
+  std::string input;    ///< "computation", "network bandwidth", "stack: flow_bandwidth"
+  double sigma = 0;     ///< over the value
+  double change_s = 0;  ///< of the iteration, with the input that much slower
 };
 
 /// What is known of a job before it runs, and stands in its result as it is.
@@ -116,19 +124,22 @@ struct JobRecord {
   std::string all_reduce;
   std::string top_k;
   std::string rounds_formula;
-  double one_gpu_time_s = 0;         ///< the same samples of one worker on one GPU (the fastest)
-  std::vector<ProfileUse> profiles;  ///< one per kind of GPU
-  std::vector<MemoryUse> memory;     ///< one per kind of GPU; empty if the batch is not known
+  double one_gpu_time_s = 0;            ///< the same samples of one worker on one GPU (the fastest)
+  std::vector<ProfileUse> profiles;     ///< one per kind of GPU
+  std::vector<MemoryUse> memory;        ///< one per kind of GPU; empty if the batch is not known
+  std::vector<Assumption> assumptions;  ///< that may move the result, each once
 };
 
 /// One job of a run: what was known before, what the simulation said, and what follows from both.
 struct JobOutcome : JobRecord, JobFigures {
   bool spread = false;  ///< iterations differ (jitter, disturbances): the quartiles say something
-  double uncertainty_s = 0;  ///< at most, of the iteration, from the profile's uncertainty
+  double uncertainty_s = 0;  ///< one sigma of the iteration: the influences, linearly propagated
+  std::vector<Influence> influences;
   std::int64_t extrapolated_steps = 0;
   TimeSplit time;
   double speedup_over_one_gpu = 0;
-  double scaling_efficiency = 0;  ///< over the sum of the GPUs' speeds
+  double scaling_efficiency = 0;              ///< over the sum of the GPUs' speeds
+  std::optional<std::string> s_sgd_baseline;  ///< which S-SGD: "s-sgd:overlap=ddp"
   std::optional<double> s_sgd_time_s, speedup_over_s_sgd;
   std::optional<double> samples_per_s;
   std::string message_sizes;  ///< "fixed", "expected" or "actual"

@@ -3,18 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "base/version.hpp"
+#include "experiments/baseline.hpp"
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
+#include "experiments/sensitivity.hpp"
 #include "kernels/backend.hpp"
 
 namespace paceline {
 namespace {
 
-constexpr const char* kBaseline = "s-sgd";
 constexpr std::size_t kLinksShown = 8;
 
 TimeSplit split_of(const Account& account) {
@@ -40,8 +41,11 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   outcome.spread = job.p75_s - job.p25_s > 1e-9 * job.median_s;
   outcome.extrapolated_steps = job.steps - job.simulated_steps;
   outcome.time = split_of(job.per_iteration);
-  // Of the times only forward and backward come from the profile's layers.
-  outcome.uncertainty_s = prepared.relative_uncertainty * outcome.time.compute_s();
+  std::erase_if(outcome.assumptions, [&](const Assumption& assumption) {
+    using enum Assumption::When;
+    return (assumption.when == selection && outcome.time.sparsification_s == 0) ||
+           (assumption.when == copies && outcome.servers == 0);
+  });
   if (job.iteration_time_s > 0) {
     const auto workers = static_cast<double>(job.workers);
     outcome.speedup_over_one_gpu = workers * prepared.one_gpu_time_s / job.iteration_time_s;
@@ -56,6 +60,32 @@ JobOutcome job_outcome(const JobDescription& description, const PreparedJob& pre
   if (description.training)
     outcome.training = training_outcome(description, prepared, job.training);
   return outcome;
+}
+
+// A closed-form run is repeated with each input moved, if that is next to nothing; else only the
+// two largest are taken, from where the time goes.
+constexpr std::uint64_t kEventsToRepeat = 300'000;
+
+std::vector<Influence> influences_of(const Experiment& experiment, const PreparedJob& prepared,
+                                     const SimulationResult& run, const JobOutcome& outcome) {
+  std::vector<Influence> influences;
+  if (run.fidelity != Fidelity::closed || experiment.jobs.size() > 1 ||
+      experiment.jobs.front().training || run.events > kEventsToRepeat) {
+    // Of the times only forward and backward come from the profile's layers.
+    if (const double sigma = prepared.relative_uncertainty; sigma > 0)
+      influences.push_back({"computation", sigma, sigma * outcome.time.compute_s()});
+    if (const double exposed = outcome.time.exposed_communication_s; exposed > 0)
+      influences.push_back({"network bandwidth", kBandwidthSigma, kBandwidthSigma * exposed});
+    return influences;
+  }
+  for (MovedInput& moved : moved_inputs(experiment, prepared.relative_uncertainty)) {
+    moved.experiment.fidelity = Fidelity::closed;
+    const Prepared again = prepare(moved.experiment);
+    influences.push_back(
+        {moved.input, moved.sigma,
+         simulate(again.simulation).jobs.front().iteration_time_s - outcome.iteration_time_s});
+  }
+  return influences;
 }
 
 // What must be the same for a run to go on from a checkpoint, the contents of files included.
@@ -78,25 +108,10 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
   return identity;
 }
 
-// Floors are made of everything that a job did between its measured borders, so the time they are
-// held against has to hold all of that:
-// - what a schedule does after its last border is in the floors and in no iteration: the mean over
-//   all steps counts it;
-// - an iteration lasts from the last worker's border to the last worker's next one, and the others
-//   may have begun before (head_start_s);
-// - links count a transfer whole when it starts: what is under way at the end, and nobody waits
-//   for, is one cycle's at most, which the measured time is stretched by.
-double time_for_floors(const JobOutcome& job, const PreparedJob& prepared,
-                       const SimulationResult& run) {
-  const auto steps = static_cast<double>(std::max<std::int64_t>(1, job.steps));
-  const auto measured =
-      static_cast<double>(std::max<std::int64_t>(1, job.simulated_steps - job.measured_from));
-  const auto cycle = static_cast<double>(std::max<std::int64_t>(1, prepared.spec.schedule.cycle));
-  const double time =
-      std::max(job.iteration_time_s, job.total_time_s / steps) + run.jobs.front().head_start_s;
-  if (run.in_flight == 0) return time;
-  return measured > cycle ? time * measured / (measured - cycle)
-                          : std::numeric_limits<double>::infinity();
+void check_run(const JobOutcome& job, const SimulationResult& run, const std::string& cluster) {
+  const std::string what = fmt::format("{} on {}", job.schedule, cluster);
+  check_floors(job.floors, job.iteration_time_s, what);
+  check_links(run.links, what);
 }
 
 }  // namespace
@@ -108,7 +123,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   prepared.simulation.progress = alongside.progress;
   if (alongside.checkpoints) {
     prepared.simulation.checkpoints = alongside.checkpoints;
-    prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
+    *prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
   }
   const SimulationResult run = simulate(prepared.simulation, alongside.recorder);
 
@@ -117,6 +132,10 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
+    if (i == 0) {
+      outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
+      outcome.uncertainty_s = combined_s(outcome.influences);
+    }
     compare_bounds(outcome);
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(
@@ -146,41 +165,40 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
                     "bandwidth",
                     run.ignored_conflicts));
   // Closed forms that are blind to shared links, asked for, can be below the wire's floor.
-  if (run.ignored_conflicts == 0)
-    check_floors(result.job.floors, time_for_floors(result.job, prepared.jobs.front(), run),
-                 fmt::format("{} on {}", result.job.schedule, result.cluster));
+  if (run.ignored_conflicts == 0) check_run(result.job, run, result.cluster);
   return result;
-}
-
-std::optional<Experiment> s_sgd_baseline(const Experiment& experiment) {
-  const Json plain{{"name", kBaseline}};
-  if (experiment.jobs.front().schedule == plain) return std::nullopt;
-  Experiment baseline = experiment;
-  for (JobDescription& job : baseline.jobs) {
-    job.clips = job.training && job.training->clip_norm > 0;
-    job.training.reset();
-  }
-  baseline.jobs.front().schedule = plain;
-  return baseline;
-}
-
-void compare_with_s_sgd(RunResult& result, double baseline_s) {
-  result.job.s_sgd_time_s = baseline_s;
-  if (result.job.iteration_time_s > 0)
-    result.job.speedup_over_s_sgd = baseline_s / result.job.iteration_time_s;
-  compare_bounds(result.job);
 }
 
 RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside) {
   // The baseline first: a fork after SimGrid has started would inherit its engine.
-  double baseline_s = 0;
-  const std::optional<Experiment> baseline = s_sgd_baseline(experiment);
-  if (baseline)
-    baseline_s = run_isolated({[&] { return Json(run_alone(*baseline).job.iteration_time_s); }}, 1)
-                     .front()
-                     .get<double>();
+  const Baseline baseline = baseline_of(experiment);
+  std::vector<std::function<Json()>> tasks;
+  const auto iteration_of = [&tasks](const Experiment& other) {
+    tasks.push_back([&other] { return Json(run_alone(other).job.iteration_time_s); });
+  };
+  const std::vector<Experiment> none;
+  const std::vector<Experiment>& candidates = baseline.only_if_run ? none : baseline.experiments;
+  for (const Experiment& candidate : candidates) iteration_of(candidate);
+  // So are the runs with moved inputs, where they are asked for.
+  std::vector<MovedInput> inputs;
+  if (alongside.sensitivity)
+    inputs = moved_inputs(experiment, prepare(experiment).jobs.front().relative_uncertainty);
+  for (const MovedInput& input : inputs) iteration_of(input.experiment);
+  const std::vector<Json> seconds = run_isolated(tasks, std::max(1U, alongside.parallel));
   RunResult result = run_alone(experiment, alongside);
-  compare_with_s_sgd(result, baseline ? baseline_s : result.job.iteration_time_s);
+  if (alongside.sensitivity) {
+    result.job.influences.clear();
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      result.job.influences.push_back(
+          {inputs[i].input, inputs[i].sigma,
+           seconds[candidates.size() + i].get<double>() - result.job.iteration_time_s});
+    result.job.uncertainty_s = combined_s(result.job.influences);
+  }
+  const auto end = seconds.begin() + static_cast<std::ptrdiff_t>(candidates.size());
+  if (const auto fastest = std::min_element(seconds.begin(), end); fastest != end)
+    compare_with_baseline(
+        result, schedule_option(candidates[static_cast<std::size_t>(fastest - seconds.begin())]),
+        fastest->get<double>());
   return result;
 }
 

@@ -19,6 +19,8 @@ struct RunAlongside {
   Recorder* recorder = nullptr;
   ProgressReport progress;
   std::optional<CheckpointOptions> checkpoints;  ///< of the training; their identity is filled in
+  bool sensitivity = false;  ///< repeats the run with each uncertain input moved, whatever it costs
+  unsigned parallel = 1;     ///< of those repeats
 };
 
 /// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine
@@ -26,14 +28,8 @@ struct RunAlongside {
 /// the simulated time is below a floor.
 RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside = {});
 
-/// The experiment whose first job runs S-SGD with its default options instead, or nothing if it
-/// does already.
-std::optional<Experiment> s_sgd_baseline(const Experiment& experiment);
-
-/// Adds what a baseline of so many seconds an iteration says.
-void compare_with_s_sgd(RunResult& result, double baseline_s);
-
-/// run_alone with the speedup over S-SGD; the baseline runs in a child process.
+/// run_alone with the speedup over its baseline, if it has one (baseline.hpp), which runs in child
+/// processes.
 RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside = {});
 
 }  // namespace paceline

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "base/error.hpp"
+#include "base/files.hpp"
 #include "base/hash.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
@@ -22,6 +24,8 @@ RunStore::RunStore(fs::path folder) : folder_(std::move(folder)) {
   if (!fs::is_directory(folder_))
     throw InputError(fmt::format("{}: expected a folder for runs, which cannot be made: {}",
                                  folder_.string(), error.message()));
+  lock_ = std::make_unique<FileLock>(folder_, "paceline keeps its runs there");
+  remove_abandoned(folder_);
 }
 
 fs::path RunStore::file_of(const Experiment& experiment) const {

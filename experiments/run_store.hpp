@@ -1,8 +1,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 
+#include "base/file_lock.hpp"
+#include "base/json.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 
@@ -14,7 +17,8 @@ namespace paceline {
 /// made twice, so a comparison that was killed goes on where it was.
 class RunStore {
  public:
-  /// Makes the folder. Throws InputError if that is not possible.
+  /// Makes the folder and holds it against other processes. Throws InputError if either is not
+  /// possible.
   explicit RunStore(std::filesystem::path folder);
 
   /// Absent also if the file is damaged, or holds another experiment under the same hash.
@@ -26,6 +30,7 @@ class RunStore {
 
  private:
   std::filesystem::path folder_;
+  std::unique_ptr<FileLock> lock_;
 };
 
 }  // namespace paceline

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {

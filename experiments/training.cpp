@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/prepare.hpp"
@@ -321,7 +322,7 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   outcome.memory_bytes = job_bytes(description, prepared);
   if (log.diverged_step >= 0) {
     outcome.diverged_step = log.diverged_step;
-    outcome.diverged_worker = log.diverged_worker;
+    if (log.diverged_worker >= 0) outcome.diverged_worker = log.diverged_worker;
   }
   const auto sound = [&](std::int64_t step, double loss) {
     return std::isfinite(loss) && (log.diverged_step < 0 || step < log.diverged_step);

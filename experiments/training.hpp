@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.hpp"
+#include "base/object_reader.hpp"
 #include "models/data/catalog.hpp"
 #include "models/data/sharding.hpp"
 

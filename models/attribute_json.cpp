@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/json.hpp"
+
 namespace paceline {
 namespace {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "base/json.hpp"
+#include "base/object_reader.hpp"
 #include "models/operation.hpp"
 
 namespace paceline {

@@ -8,6 +8,8 @@
 #include <queue>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 #include "models/attribute_json.hpp"
 #include "models/zoo.hpp"
 
@@ -178,7 +180,7 @@ Json operation_json(const Model& model, const Operation& op) {
 
 Model read_model(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
-  reader.choice("format", {kFormat});
+  expect_format(reader, kFormat);
   const std::string name = reader.string("name");
   if (name.empty()) reader.fail_at("name", "a model needs a name");
   GraphBuilder builder(name, reader.string("title", ""), reader.string("notes", ""));

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "models/graph.hpp"
 
 // The user's own model as JSON, "format": "paceline-model-1", in one of two forms.

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.hpp"
+#include "base/object_reader.hpp"
 #include "platforms/cluster.hpp"
 
 namespace paceline {

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"
 #include "platforms/gpus.hpp"
@@ -159,7 +161,7 @@ Jitter read_jitter(ObjectReader reader) {
 
 ClusterSpec read_cluster(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
-  reader.choice("format", {std::string(kClusterFormat)});
+  expect_format(reader, std::string(kClusterFormat));
   ClusterSpec spec;
   spec.file = file;
   spec.name = reader.string("name");

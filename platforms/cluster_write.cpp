@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "platforms/topology.hpp"
 
@@ -118,9 +119,8 @@ class DragonflyDescription final : public TopologyDescription {
 
 }  // namespace
 
-extern const TopologyEntry kDragonfly;
-const TopologyEntry kDragonfly{
-    "dragonfly", [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+extern const TopologyEntry kDragonfly{
+    "dragonfly", 4, [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
       DragonflyFields fields;
       fields.groups = size_of(reader, "groups");
       fields.routers = size_of(reader, "routers");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.hpp"
 #include "platforms/topology.hpp"
 
 namespace paceline {
@@ -145,9 +146,8 @@ class FatTreeDescription final : public TopologyDescription {
 
 }  // namespace
 
-extern const TopologyEntry kFatTree;
-const TopologyEntry kFatTree{
-    "fat_tree", [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+extern const TopologyEntry kFatTree{
+    "fat_tree", 2, [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
       FatTreeFields fields;
       fields.levels = static_cast<std::size_t>(reader.integer_or("levels", 2, 2, 3));
       fields.nodes_per_leaf = size_of(reader, "nodes_per_leaf");

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 
 namespace paceline {
 

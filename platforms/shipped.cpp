@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/overrides.hpp"
 #include "platforms/shipped_files.hpp"
@@ -68,6 +69,29 @@ Found find_cluster(const std::string& name) {
                    " (or give the path of a cluster file)");
 }
 
+// Ports whose line rate every node brings itself do not listen to the network's.
+void check_bandwidth_counts(const std::string& override, const Json& before, const Json& after,
+                            const std::string& file) {
+  std::optional<ClusterSpec> with, without;
+  try {
+    without = read_cluster(before, file);
+    with = read_cluster(after, file);
+  } catch (const InputError&) {
+    return;  // together with other overrides it may be right, and if not that is said later
+  }
+  const bool own = std::any_of(with->nodes.begin(), with->nodes.end(),
+                               [](const NodeGroup& group) { return group.nic.has_value(); });
+  if (!own || with->network.bandwidth == without->network.bandwidth ||
+      !with->network.topology.platform_file().empty())
+    return;
+  const Cluster one = make_cluster(*with), other = make_cluster(*without);
+  for (std::size_t link = 0; link < one.links().size(); ++link)
+    if (one.links()[link].bandwidth != other.links()[link].bandwidth) return;
+  throw InputError(fmt::format(
+      "--set {}: changes nothing, because every node has a 'nic' of its own: set nodes[*].nic",
+      override));
+}
+
 }  // namespace
 
 ClusterSpec load_cluster_spec(const std::string& name_or_path,
@@ -76,7 +100,13 @@ ClusterSpec load_cluster_spec(const std::string& name_or_path,
   if (overrides.empty()) return read_cluster(found.json, found.file);
   // Read it as it stands first, so that what is wrong afterwards is the overrides' fault.
   (void)read_cluster(found.json, found.file);
-  for (const std::string& override : overrides) apply_override(found.json, override);
+  for (const std::string& override : overrides) {
+    Json changed = found.json;
+    apply_override(changed, override);
+    if (override.starts_with("network.bandwidth="))
+      check_bandwidth_counts(override, found.json, changed, found.file);
+    found.json = std::move(changed);
+  }
   try {
     ClusterSpec spec = read_cluster(found.json, found.file);
     spec.sources["overridden"] = fmt::format("{}", fmt::join(overrides, ", "));

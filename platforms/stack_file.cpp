@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "platforms/shipped_files.hpp"
 

@@ -2,22 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 
 namespace paceline {
 
-// One line each: the topology is in a file of its own.
-extern const TopologyEntry kStar, kFatTree, kTorus, kDragonfly, kXml;
 namespace {
 
-constexpr std::array kTopologies{&kStar, &kFatTree, &kTorus, &kDragonfly, &kXml};
 constexpr std::size_t kMostLinks = 1 << 24;
 
 /// One switch that never blocks: only the ports limit.
@@ -62,11 +59,12 @@ class XmlDescription final : public TopologyDescription {
 
 }  // namespace
 
-const TopologyEntry kStar{"star", [](ObjectReader&) -> std::shared_ptr<const TopologyDescription> {
-                            return std::make_shared<StarDescription>();
-                          }};
-const TopologyEntry kXml{
-    "xml", [](ObjectReader& fields) -> std::shared_ptr<const TopologyDescription> {
+extern const TopologyEntry kStar{"star", 1,
+                                 [](ObjectReader&) -> std::shared_ptr<const TopologyDescription> {
+                                   return std::make_shared<StarDescription>();
+                                 }};
+extern const TopologyEntry kXml{
+    "xml", 9, [](ObjectReader& fields) -> std::shared_ptr<const TopologyDescription> {
       const std::filesystem::path folder = std::filesystem::path(fields.file()).parent_path();
       return std::make_shared<XmlDescription>((folder / fields.string("file")).string());
     }};
@@ -90,9 +88,9 @@ bool TopologySpec::operator==(const TopologySpec& other) const {
 
 TopologySpec read_topology(ObjectReader reader) {
   std::vector<std::string> kinds;
-  for (const TopologyEntry* entry : kTopologies) kinds.emplace_back(entry->kind);
+  for (const TopologyEntry* entry : topology_entries()) kinds.emplace_back(entry->kind);
   const std::string kind = reader.choice("kind", kinds);
-  for (const TopologyEntry* entry : kTopologies)
+  for (const TopologyEntry* entry : topology_entries())
     if (entry->kind == kind) {
       TopologySpec topology(entry->read(reader));
       reader.finish();

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.hpp"
+#include "base/object_reader.hpp"
 #include "platforms/cluster.hpp"
 
 namespace paceline {
@@ -88,11 +88,16 @@ class TopologyDescription {
   [[nodiscard]] virtual std::string platform_file() const { return ""; }
 };
 
-/// What a file of a topology puts into the list of topology.cpp.
+/// What the file of a topology defines, as `extern const TopologyEntry kTorus{...}`: nobody else names
+/// it (cmake/PacelineCollect.cmake).
 struct TopologyEntry {
   std::string_view kind;
+  int place;  ///< in lists
   std::shared_ptr<const TopologyDescription> (*read)(ObjectReader& fields);
 };
+
+/// All of them, by place.
+const std::vector<const TopologyEntry*>& topology_entries();
 
 // Readers of fields that several topologies have.
 std::optional<double> optional_bandwidth(ObjectReader& reader, std::string_view key);

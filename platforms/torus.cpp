@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "platforms/topology.hpp"
 
@@ -116,15 +117,14 @@ class TorusDescription final : public TopologyDescription {
 
 }  // namespace
 
-extern const TopologyEntry kTorus;
-const TopologyEntry kTorus{"torus",
-                           [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
-                             TorusFields fields;
-                             fields.dimensions = sizes_of(reader, "dimensions");
-                             if (reader.has("links_per_direction"))
-                               fields.links_per_direction = size_of(reader, "links_per_direction");
-                             fields.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
-                             return std::make_shared<TorusDescription>(std::move(fields));
-                           }};
+extern const TopologyEntry kTorus{
+    "torus", 3, [](ObjectReader& reader) -> std::shared_ptr<const TopologyDescription> {
+      TorusFields fields;
+      fields.dimensions = sizes_of(reader, "dimensions");
+      if (reader.has("links_per_direction"))
+        fields.links_per_direction = size_of(reader, "links_per_direction");
+      fields.link_bandwidth = optional_bandwidth(reader, "link_bandwidth");
+      return std::make_shared<TorusDescription>(std::move(fields));
+    }};
 
 }  // namespace paceline

@@ -13,7 +13,7 @@ namespace {
 
 // What is beyond is no machine, and ends in times that are infinite or no number.
 constexpr double kLeastSpeed = 1e-3, kMostSpeed = 1e3, kLeastEfficiency = 1e-3, kMostSlowdown = 1e6,
-                 kMostDelay = 86400;  // s
+                 kLeastFactor = 1e-6, kMostFactor = 1e6, kMostDelay = 86400;  // s
 constexpr std::size_t kMostNodes = 1 << 20, kMostGpus = 1 << 20;
 
 /// Checks one spec; paths are those of the JSON form.
@@ -141,7 +141,7 @@ class Validator {
     for (std::size_t i = 0; i < spec_.link_events.size(); ++i) {
       const std::string path = fmt::format("link_events[{}]", i);
       check_delay(spec_.link_events[i].at, path + ".at");
-      check_rate(spec_.link_events[i].factor, path + ".factor", false);
+      check_between(spec_.link_events[i].factor, kLeastFactor, kMostFactor, path + ".factor");
     }
     for (std::size_t i = 0; i < spec_.background.size(); ++i) {
       const BackgroundTraffic& traffic = spec_.background[i];

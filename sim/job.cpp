@@ -17,23 +17,31 @@ double update_s(const JobSpec& spec, double elements) {
   return spec.clips ? spec.costs->kernel("clip_norm", elements) + step : step;
 }
 
+namespace {
+
+MeasuredSteps borders_of(const JobSpec& spec) {
+  const Schedule& schedule = spec.schedule;
+  return measured_steps(spec.steps, schedule.warm_up, schedule.cycle,
+                        schedule.warm_up > 0 && schedule.drains);
+}
+
+}  // namespace
+
 Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
          Recorder* recorder, Listener& listener, TaskGraph* graph)
     : context_(std::move(spec), cluster, clock, transport, recorder, graph, *this),
       listener_(listener),
+      measurement_(borders_of(context_.spec), context_.spec.schedule.synchronous,
+                   context_.spec.gpus.size()),
       running_(context_.spec.gpus.size()) {
   if (context_.graph != nullptr)
     evaluations_ = std::make_unique<Evaluations>(*context_.graph, context_.later,
                                                  context_.spec.values, context_.spec.weights,
                                                  context_.spec.evaluate_every, context_.spec.steps);
-  const std::int64_t cycle = std::max<std::int64_t>(1, context_.spec.schedule.cycle);
-  context_.log.measured_from = std::min(context_.spec.schedule.warm_up,
-                                        std::max<std::int64_t>(0, context_.spec.steps - cycle));
-  // A schedule that needs a warm-up also drains at the end: its last cycle is not like the others.
-  context_.log.measured_until = context_.spec.steps;
-  if (context_.spec.schedule.warm_up > 0 &&
-      context_.spec.steps - cycle > context_.log.measured_from)
-    context_.log.measured_until -= cycle;
+  const MeasuredSteps measured = borders_of(context_.spec);
+  context_.log.measured_from = measured.from;
+  context_.log.measured_until = measured.until;
+  context_.log.in_step = measurement_.in_step();
 
   for (std::uint32_t rank = 0; rank < context_.spec.gpus.size(); ++rank) {
     workers_.push_back(std::make_unique<WorkerRuntime>(context_, rank));
@@ -137,15 +145,18 @@ void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
   while (complete < passed_.size() && passed_[complete] == workers_.size()) ++complete;
   for (std::size_t i = 0; i < complete; ++i) border_passed(passed_base_++);
   passed_.erase(passed_.begin(), passed_.begin() + static_cast<std::ptrdiff_t>(complete));
+  if (measurement_.in_step()) return;
+  if (measurement_.wants_own(worker.rank()))
+    if (const double seconds = measurement_.worker_passed(worker.rank(), worker.totals());
+        seconds > 0)
+      context_.log.keep(seconds);
+  if (completed == context_.steps && !measurement_.closed()) measurement_.end(totals());
 }
 
 void Job::border_passed(std::int64_t border) {
   const double now = context_.clock.now();
   context_.log.passed(border, now);
-  if (border <= context_.log.measured_until)
-    for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-      uses_at_last_[kind] = context_.plans[kind]->uses();
-  if (border == context_.log.measured_from) uses_at_first_ = uses_at_last_;
+  if (measurement_.wants(border)) measurement_.passed(totals());
   if (context_.graph != nullptr) {
     step_dates_.push_back(now);
     if (evaluations_->wanted(border)) {
@@ -159,17 +170,26 @@ void Job::border_passed(std::int64_t border) {
 }
 
 void IterationLog::passed(std::int64_t border, double now) {
-  if (border == measured_from) first_date = now;
-  if (border > measured_from && border <= measured_until) {
-    last_measured_date = now;
-    const double duration = now - last_date;
-    if (durations.size() < kKept)
-      durations.push_back(duration);
-    else  // in place of the oldest
-      durations[static_cast<std::size_t>(border - measured_from - 1) % kKept] = duration;
-  }
+  if (in_step && border > measured_from && border <= measured_until) keep(now - last_date);
   last_date = now;
   completed = border;
+}
+
+void IterationLog::keep(double duration) {
+  if (durations.size() < kKept)
+    durations.push_back(duration);
+  else  // in place of the oldest
+    durations[count_ % kKept] = duration;
+  ++count_;
+}
+
+void IterationLog::end(std::int64_t from) {
+  std::vector<double> last;
+  for (std::size_t back = 1; back <= durations.size() && std::ssize(last) < completed - from;
+       ++back)
+    last.push_back(durations[(count_ - back) % kKept]);
+  durations = std::move(last);
+  measured_until = completed;
 }
 
 void Job::worker_ended() {
@@ -181,10 +201,19 @@ void Job::worker_ended() {
 Job::Sent Job::sent(std::uint32_t rank) const {
   Sent sent;
   for (std::size_t kind = 0; kind < context_.plans.size(); ++kind) {
-    PreparedPlan::Uses uses = uses_at_last_[kind];
-    uses -= uses_at_first_[kind];
+    PreparedPlan::Uses uses = measurement_.last().uses[kind];
+    uses -= measurement_.first().uses[kind];
     sent.bytes += context_.plans[kind]->sent_bytes(rank, uses);
     sent.messages += context_.plans[kind]->sent_messages(rank, uses);
+  }
+  return sent;
+}
+
+Job::Sent Job::sent_in_all(std::uint32_t rank) const {
+  Sent sent{workers_[rank]->sent().bytes, workers_[rank]->sent().messages};
+  for (const auto& plan : context_.plans) {
+    sent.bytes += plan->sent_bytes(rank, plan->uses());
+    sent.messages += plan->sent_messages(rank, plan->uses());
   }
   return sent;
 }
@@ -195,11 +224,33 @@ MessageSizes Job::message_sizes() const {
   return sizes;
 }
 
-void Job::add_link_bytes(std::vector<double>& links) const {
+JobTotals Job::totals() {
+  JobTotals totals;
+  totals.border = context_.log.completed;
+  totals.date_s = context_.clock.now();
+  totals.workers.reserve(workers_.size());
+  for (const auto& worker : workers_) totals.workers.push_back(worker->totals());
+  for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
+    totals.uses[kind] = context_.plans[kind]->uses();
+  totals.links = listener_.link_totals(*this);
+  return totals;
+}
+
+void Job::repeat(JobTotals first, JobTotals last, std::int64_t steps) {
+  context_.log.end(first.border);
+  measurement_.replace(std::move(first), std::move(last));
+  context_.steps = steps;
+}
+
+void Job::add_links(LinkTotals& links) const {
   for (const auto& plan : context_.plans) {
-    double unsent = 0;
-    for (const auto& channel : context_.channels) unsent += channel->unsent_bytes(*plan);
-    plan->add_link_bytes(links, unsent);
+    plan->add_link_bytes(links.started, plan->uses().bytes);
+    for (const auto& channel : context_.channels) {
+      const double under_way = channel->bytes_under_way(*plan);
+      if (under_way == 0) continue;
+      plan->add_link_bytes(links.under_way, under_way);
+      plan->add_link_bytes(links.unsent, channel->unsent_bytes(*plan));
+    }
   }
 }
 
@@ -227,6 +278,24 @@ TrainingProgress Job::training_progress() const {
   return progress;
 }
 
+namespace {
+
+// What only an evaluation or a residual shows, because no next step's loss has: that of the last
+// step, above all.
+void find_divergence(TrainingLog& log) {
+  const auto note = [&](double value, std::int64_t step, std::int64_t worker) {
+    if (std::isfinite(value) || (log.diverged_step >= 0 && log.diverged_step <= step + 1)) return;
+    log.diverged_step = step;
+    log.diverged_worker = worker;
+  };
+  for (const EvaluationPoint& point : log.evaluations)
+    note(point.loss + point.spread, point.step, point.broken_worker);
+  for (const CompressionSample& sample : log.compression)
+    note(sample.residual_norm + sample.error + sample.delta.value_or(0), sample.step, -1);
+}
+
+}  // namespace
+
 TrainingLog Job::training_log() const {
   TrainingLog log;
   if (context_.graph == nullptr) return log;
@@ -250,6 +319,7 @@ TrainingLog Job::training_log() const {
   log.staleness = context_.metrics->mean_staleness();
   log.most_stale = context_.metrics->most_stale();
   log.evaluations = evaluations_->points();
+  find_divergence(log);
   return log;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "sim/job_context.hpp"
+#include "sim/measurement.hpp"
 #include "sim/training_log.hpp"
 #include "sim/values/evaluations.hpp"
 
@@ -19,6 +19,8 @@ class Job final : WireTime::Listener, JobContext::Observer {
     virtual void job_ended(Job& job) = 0;
     /// Every worker has passed the border before step `completed`.
     virtual void iteration_ended(Job& job, std::int64_t completed) = 0;
+    /// Of all jobs up to now, where the links are measured with this job; else empty.
+    virtual LinkTotals link_totals(const Job& job) = 0;
 
    protected:
     ~Listener() = default;
@@ -34,20 +36,27 @@ class Job final : WireTime::Listener, JobContext::Observer {
 
   [[nodiscard]] const JobSpec& spec() const { return context_.spec; }
   [[nodiscard]] const IterationLog& log() const { return context_.log; }
+  [[nodiscard]] Measurement& measurement() { return measurement_; }
+  [[nodiscard]] const Measurement& measurement() const { return measurement_; }
+  [[nodiscard]] JobTotals totals();
+  /// What is measured is the cycle between these two, and only this many steps are simulated.
+  void repeat(JobTotals first, JobTotals last, std::int64_t steps);
   [[nodiscard]] bool ended() const { return running_ == 0; }
   [[nodiscard]] double end_date() const { return end_date_; }
   [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const {
     return workers_;
   }
   [[nodiscard]] std::string label(std::int64_t offset, std::int64_t elements) const;
-  /// What a worker sent in this job's collectives between its measured borders.
+  /// What a worker sent in this job's collectives while it was measured.
   struct Sent {
     double bytes = 0, messages = 0;
   };
   [[nodiscard]] Sent sent(std::uint32_t rank) const;
+  /// Since the start, messages to servers included.
+  [[nodiscard]] Sent sent_in_all(std::uint32_t rank) const;
   [[nodiscard]] MessageSizes message_sizes() const;
   /// Adds what this job's collectives have brought to each link so far.
-  void add_link_bytes(std::vector<double>& links) const;
+  void add_links(LinkTotals& links) const;
   /// Who waits for what, for the deadlock report.
   [[nodiscard]] std::vector<std::string> describe_waiting() const;
   [[nodiscard]] std::size_t open_operations() const;
@@ -67,8 +76,7 @@ class Job final : WireTime::Listener, JobContext::Observer {
   Listener& listener_;
   std::vector<std::unique_ptr<WorkerRuntime>> workers_;
   std::vector<std::unique_ptr<ServerRuntime>> servers_;
-  // At the first and the newest measured border.
-  std::array<PreparedPlan::Uses, JobContext::kKinds> uses_at_first_, uses_at_last_;
+  Measurement measurement_;
   std::vector<std::uint32_t> passed_;  // how many workers have passed border passed_base_ + i
   std::int64_t passed_base_ = 1;
   std::size_t running_ = 0;

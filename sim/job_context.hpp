@@ -58,6 +58,7 @@ struct JobContext {
   std::array<std::unique_ptr<PreparedPlan>, kKinds> plans;  ///< by CollectiveKind
   std::vector<std::unique_ptr<Channel>> channels;           ///< by communication stream
   IterationLog log;
+  std::int64_t steps;  ///< to be simulated: the spec's, or fewer once a cycle is known
   // The two ends of pushes and pulls; they enter themselves.
   std::vector<ServerCalls*> calls;      ///< by rank
   std::vector<ServerRuntime*> servers;  ///< by index

@@ -14,11 +14,12 @@ struct JobFigures {
   double total_time_s = 0;                    ///< of all steps, the extrapolated ones included
   std::int64_t steps = 0;
   std::int64_t simulated_steps = 0;
-  std::int64_t measured_from = 0;  ///< steps of the warm-up
-  double rounds = 0;               ///< communication rounds per worker, over all steps
-  double messages = 0;             ///< per worker and iteration (mean)
-  double sent_bytes = 0;           ///< per worker and iteration (mean)
-  double sent_bytes_max = 0;       ///< of the worker that sends most
+  std::int64_t measured_from = 0;              ///< steps of the warm-up
+  double rounds = 0;                           ///< communication rounds per worker, over all steps
+  double messages = 0;                         ///< per worker and iteration (mean)
+  double sent_bytes = 0;                       ///< per worker and iteration (mean)
+  double sent_bytes_max = 0;                   ///< of the worker that sends most
+  double total_messages = 0, total_bytes = 0;  ///< per worker (mean), over all steps
 };
 
 }  // namespace paceline

@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.hpp"
-#include "base/statistics.hpp"
 #include "base/units.hpp"
 #include "sim/job.hpp"
+#include "sim/job_result.hpp"
 #include "sim/network/network.hpp"
 #include "sim/steady_state.hpp"
 #include "sim/worker/runtime.hpp"
@@ -35,6 +36,7 @@ class Simulation final : Job::Listener {
     if (spec.checkpoints)
       checkpointer_ =
           std::make_unique<Checkpointer>(*spec.checkpoints, graph_, contention, std::move(saved));
+    for (std::size_t i = 1; i < jobs_.size(); ++i) jobs_[i]->measurement().may_be_cut();
     if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
     schedule_disturbances();
   }
@@ -48,8 +50,10 @@ class Simulation final : Job::Listener {
     else
       clock_.run();
     clock_.rethrow_failure();
+    for (const auto& job : jobs_)  // asynchronous, and cut before anybody has done all its steps
+      if (!job->measurement().in_step()) job->measurement().end(job->totals());
     if (!transport_.contention().empty()) return;
-    if (!jobs_.front()->ended() && !extrapolated_) report_deadlock();
+    if (!jobs_.front()->ended() && skipped_ == 0) report_deadlock();
     if (checkpointer_) checkpointer_->ended();
   }
 
@@ -73,34 +77,28 @@ class Simulation final : Job::Listener {
     if (&job != jobs_.front().get()) return;
     if (spec_.progress && job.spec().values) spec_.progress(job.training_progress());
     if (checkpointer_) checkpointer_->border(completed, clock_.now());
-    if (completed == job.log().measured_from) {
-      at_first_ = link_bytes();
-      widest_ = bandwidth_;
-    }
-    if (completed == job.log().measured_until) at_last_ = link_bytes();
-    if (steady_ && steady_->passed(completed, clock_.now())) {
-      extrapolated_ = true;
-      clock_.stop();
-    }
+    if (completed == job.log().measured_from) widest_ = bandwidth_;
+    if (steady_) look_for_cycle(completed);
   }
+  void look_for_cycle(std::int64_t completed);
 
-  // So far, of all jobs.
-  [[nodiscard]] std::vector<double> link_bytes() const {
-    std::vector<double> bytes = transport_.link_bytes();
-    for (const auto& job : jobs_) job->add_link_bytes(bytes);
-    return bytes;
+  [[nodiscard]] LinkTotals link_totals(const Job& of) override {
+    if (&of != jobs_.front().get()) return {};
+    LinkTotals totals = transport_.link_totals();
+    for (const auto& job : jobs_) job->add_links(totals);
+    return totals;
   }
 
   // What a link has when the measured iterations begin is replaced by a change at that very date.
   void measure_bandwidth(LinkId link) {
-    const IterationLog& log = jobs_.front()->log();
-    if (log.completed >= log.measured_until) return;
-    const bool at_once = clock_.now() == log.first_date;
+    const Measurement& measured = jobs_.front()->measurement();
+    if (measured.closed()) return;
+    const bool at_once = clock_.now() == measured.first().date_s;
     widest_[link] = at_once ? bandwidth_[link] : std::max(widest_[link], bandwidth_[link]);
   }
   void schedule_disturbances();
   [[noreturn]] void report_deadlock() const;
-  [[nodiscard]] JobResult job_result(const Job& job) const;
+  void add_links(SimulationResult& result) const;
 
   // A dated change of a worker's or a link's speed.
   void at(double date, std::function<void()> apply) {
@@ -121,9 +119,38 @@ class Simulation final : Job::Listener {
   // By link: the cluster's bandwidth times link_factor_ less reserved_ is bandwidth_, the largest
   // of which in the measured iterations is widest_.
   std::vector<double> link_factor_, reserved_, bandwidth_, widest_;
-  std::vector<double> at_first_, at_last_;  // bytes by link at the first job's measured borders
-  bool extrapolated_ = false;
+  std::optional<JobTotals> before_;  // at the end of a cycle that may be repeating itself
+  std::int64_t skipped_ = 0;         // cycles left out, of length cycle_s_
+  double cycle_s_ = 0;
 };
+
+// Once it repeats itself, what is left of the run is its cycle over and over, and its end. A
+// schedule that fills a pipeline first also drains it in the end, and a run need not end with a
+// whole cycle: then cycles are left out and the end is simulated, with a whole cycle before it in
+// which nobody can be at the end yet.
+void Simulation::look_for_cycle(std::int64_t completed) {
+  if (completed % steady_->cycle() != 0) return;
+  Job& job = *jobs_.front();
+  const bool recognised = steady_->passed(completed, clock_.now());
+  std::optional<JobTotals> now;
+  if (steady_->likely()) now = job.totals();
+  std::swap(now, before_);
+  if (!recognised || !now) return;
+  const std::int64_t cycle = steady_->cycle(), left = job.spec().steps - completed;
+  std::int64_t ahead = 0;  // of the last worker
+  for (const auto& worker : job.workers())
+    ahead = std::max(ahead, worker->steps_passed() - completed);
+  std::int64_t simulated = completed + left % cycle;
+  const Schedule& schedule = job.spec().schedule;
+  if ((schedule.warm_up > 0 && schedule.drains) || simulated > completed || ahead > 0)
+    while (simulated < completed + ahead + cycle + 1) simulated += cycle;
+  if (simulated >= job.spec().steps) return;
+  skipped_ = (job.spec().steps - simulated) / cycle;
+  cycle_s_ = before_->date_s - now->date_s;
+  job.repeat(std::move(*now), std::move(*before_), simulated);
+  steady_.reset();
+  if (simulated == completed) clock_.stop();
+}
 
 void Simulation::schedule_disturbances() {
   const ClusterSpec& cluster = cluster_.spec();
@@ -178,89 +205,47 @@ void Simulation::report_deadlock() const {
   throw InputError(message);
 }
 
-JobResult Simulation::job_result(const Job& job) const {
-  const IterationLog& log = job.log();
-  JobResult r;
-  r.training = job.training_log();
-  r.name = job.spec().name;
-  r.workers = job.workers().size();
-  r.steps = job.spec().steps;
-  r.message_sizes = job.message_sizes();
-  r.simulated_steps = log.completed;
-  r.measured_from = log.measured_from;
-  const auto measured = static_cast<double>(
-      std::max<std::int64_t>(1, std::min(log.completed, log.measured_until) - log.measured_from));
-  const bool first = &job == jobs_.front().get();
-  if (first && extrapolated_) {
-    const auto cycle = static_cast<double>(std::max<std::int64_t>(1, job.spec().schedule.cycle));
-    r.iteration_time_s = steady_->cycle_s() / cycle;
-    r.total_time_s =
-        log.last_date + static_cast<double>(r.steps - log.completed) * r.iteration_time_s;
-  } else {
-    r.iteration_time_s = (log.last_measured_date - log.first_date) / measured;
-    r.total_time_s = job.ended() ? job.end_date() : log.last_date;
-  }
-  if (!log.durations.empty()) {
-    r.median_s = quantile(log.durations, 0.5);
-    r.p25_s = quantile(log.durations, 0.25);
-    r.p75_s = quantile(log.durations, 0.75);
-  }
-  r.fastest_compute_s = 1e300;
-  for (const auto& worker : job.workers()) {
-    const WorkerRuntime::Measured own = worker->measured();
-    const auto steps = static_cast<double>(std::max<std::int64_t>(1, own.steps));
-    // A worker may be ahead of the others: its account is of its own steps.
-    Account per_step = own.account;
-    per_step *= 1 / (steps * static_cast<double>(r.workers));
-    r.per_iteration += per_step;
-    const double busy = own.account.operations();
-    r.fastest_compute_s = std::min(r.fastest_compute_s, busy / steps);
-    r.slowest_compute_s = std::max(r.slowest_compute_s, busy / steps);
-    r.head_start_s = std::max(r.head_start_s, (log.first_date - own.since_s) / steps);
-    r.worker_iteration_s.push_back(own.seconds / steps);
-    const Job::Sent together = job.sent(static_cast<std::uint32_t>(worker->rank()));
-    const double sent = together.bytes / measured + own.sent.bytes / steps;
-    r.sent_bytes += sent / static_cast<double>(r.workers);
-    r.sent_bytes_max = std::max(r.sent_bytes_max, sent);
-    r.messages +=
-        (together.messages / measured + own.sent.messages / steps) / static_cast<double>(r.workers);
-    const double simulated = static_cast<double>(std::max<std::int64_t>(1, worker->steps_passed()));
-    r.rounds += static_cast<double>(worker->rounds()) / simulated * static_cast<double>(r.steps) /
-                static_cast<double>(r.workers);
-  }
-  return r;
-}
-
 SimulationResult Simulation::result() const {
   SimulationResult r;
-  for (const auto& job : jobs_) r.jobs.push_back(job_result(*job));
+  for (const auto& job : jobs_)
+    r.jobs.push_back(
+        job_result(*job, job == jobs_.front() ? LeftOut{skipped_, cycle_s_} : LeftOut{}));
   r.fidelity = transport_.fidelity();
   r.flow_error_bound = transport_.flow_error_bound();
   r.ignored_conflicts = transport_.ignored_conflicts();
-  r.in_flight = transport_.in_flight();
   r.events = clock_.fired();
   r.end_date_s = clock_.now();
-  // Of the measured iterations, like all that is reported per iteration.
-  const IterationLog& log = jobs_.front()->log();
-  const std::vector<double> last = at_last_.empty() ? link_bytes() : at_last_;
-  const auto iterations = static_cast<double>(
-      std::max<std::int64_t>(1, std::min(log.completed, log.measured_until) - log.measured_from));
-  const double seconds = log.last_measured_date - log.first_date;
-  for (LinkId link = 0; link < last.size(); ++link) {
-    const double before = at_first_.empty() ? 0 : at_first_[link];
-    if (const double bytes = last[link] - before; bytes > 0)
-      r.links.push_back({cluster_.links()[link].name, bytes / iterations, widest_[link],
-                         seconds > 0 ? bytes / (widest_[link] * seconds) : 0});
+  add_links(r);
+  return r;
+}
+
+void Simulation::add_links(SimulationResult& r) const {
+  const Measurement& measured = jobs_.front()->measurement();
+  const double seconds = measured.last().date_s - measured.first().date_s;
+  const double iterations = r.jobs.front().measured_steps;
+  if (iterations <= 0) return;
+  for (LinkId link = 0; link < cluster_.links().size(); ++link) {
+    LinkBytes bytes = link_bytes_between(measured.first().links, measured.last().links, link,
+                                         widest_[link] * seconds);
+    // Of a cycle that repeats itself, what is under way at its end was so at its beginning.
+    if (skipped_ > 0)
+      bytes.certain = bytes.estimate =
+          measured.last().links.started[link] - measured.first().links.started[link];
+    if (bytes.estimate > 0)
+      r.links.push_back({cluster_.links()[link].name, bytes.estimate / iterations, widest_[link],
+                         seconds > 0 ? bytes.estimate / (widest_[link] * seconds) : 0,
+                         bytes.certain / iterations});
   }
   std::stable_sort(r.links.begin(), r.links.end(), [](const LinkUse& a, const LinkUse& b) {
     return a.utilisation > b.utilisation;
   });
-  return r;
 }
 
 }  // namespace
 
 SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder) {
+  const std::unique_ptr<FileLock> lock =
+      spec.checkpoints ? hold_checkpoints(*spec.checkpoints) : nullptr;
   std::unique_ptr<SavedRun> saved = spec.checkpoints ? find_saved_run(*spec.checkpoints) : nullptr;
   std::string contention = saved ? saved->contention() : "";
   const auto once = [&](Fidelity fidelity) {

@@ -35,10 +35,11 @@ struct JobResult : JobFigures {
   std::string name;
   Account per_iteration;  ///< mean over workers, per iteration
   MessageSizes message_sizes = MessageSizes::fixed;
-  // Of the workers' own measured iterations, per iteration
+  // Per iteration
   double fastest_compute_s = 0;  ///< least compute of a worker
   double slowest_compute_s = 0;  ///< most: a floor
-  double head_start_s = 0;       ///< by how much a worker's begin before the last one's, at most
+  double compute_floor_s = 0;    ///< slowest_compute_s; asynchronous: the workers' harmonic mean
+  double measured_steps = 0;     ///< what the figures per iteration are the mean of
   std::vector<double> worker_iteration_s;  ///< per worker: its own time
   TrainingLog training;                    ///< with values
 };
@@ -50,7 +51,6 @@ struct SimulationResult {
   double flow_error_bound = 0;           ///< latency share of the collectives carried as flows
   std::uint64_t ignored_conflicts = 0;   ///< forced closed fidelity: shared links and changes of
                                          ///< bandwidth it is blind to
-  std::size_t in_flight = 0;             ///< transfers counted in `links` and not over at the end
   std::uint64_t events = 0;              ///< fired by the clock
   std::vector<LinkUse> links;            ///< the most used ones first
   double end_date_s = 0;

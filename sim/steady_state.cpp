@@ -22,7 +22,6 @@ bool SteadyState::equal(const Cycle& a, const Cycle& b) {
 }
 
 bool SteadyState::passed(std::int64_t completed, double now) {
-  if (completed % cycle_ != 0) return false;
   Cycle cycle;
   cycle.length = now - start_;
   for (const auto& worker : job_.workers()) {
@@ -33,9 +32,10 @@ bool SteadyState::passed(std::int64_t completed, double now) {
   start_ = now;
   if (cycles_.size() == 3) cycles_.erase(cycles_.begin());
   cycles_.push_back(std::move(cycle));
-  const std::int64_t left = job_.spec().steps - completed;
-  return completed >= job_.log().measured_from + cycle_ && cycles_.size() == 3 && left > 0 &&
-         left % cycle_ == 0 && equal(cycles_[0], cycles_[1]) && equal(cycles_[1], cycles_[2]);
+  const std::size_t last = cycles_.size() - 1;
+  likely_ = last > 0 && equal(cycles_[last - 1], cycles_[last]);
+  return completed >= job_.log().measured_from + cycle_ && likely_ && last == 2 &&
+         equal(cycles_[0], cycles_[1]);
 }
 
 }  // namespace paceline

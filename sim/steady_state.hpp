@@ -13,10 +13,12 @@ namespace paceline {
 class SteadyState {
  public:
   explicit SteadyState(const Job& job);
-  /// Every worker has passed border `completed` at `now`. True once the steady state is reached and
-  /// the steps left are whole cycles.
+  /// Every worker has passed border `completed`, the last of a cycle, at `now`. True if the cycle is
+  /// the third of its kind in a row.
   bool passed(std::int64_t completed, double now);
-  [[nodiscard]] double cycle_s() const { return cycles_.back().length; }
+  /// It is like the one before.
+  [[nodiscard]] bool likely() const { return likely_; }
+  [[nodiscard]] std::int64_t cycle() const { return cycle_; }
 
  private:
   struct Cycle {
@@ -30,6 +32,7 @@ class SteadyState {
   const Job& job_;
   std::int64_t cycle_;
   double start_ = 0;
+  bool likely_ = false;
   std::vector<Cycle> cycles_;  // the last three
 };
 

@@ -23,6 +23,8 @@ struct EvaluationPoint {
   double loss = 0;
   double accuracy = 0;  ///< share of right predictions
   double spread = 0;    ///< mean over the workers of |x_i - mean|^2 / |mean|^2
+  /// The first whose weights are not finite; -1: none
+  std::int64_t broken_worker = -1;
 };
 
 /// What a training on real values came to.
@@ -33,8 +35,9 @@ struct TrainingLog {
   std::optional<double> staleness;  ///< mean over the applied gradients, in updates
   std::int64_t most_stale = 0;
   std::string weights;  ///< which weights were evaluated
-  std::int64_t diverged_step = -1,
-               diverged_worker = -1;  ///< first loss that is not finite; -1: none
+  /// The first step with a loss, an evaluation or a residual that is not finite, and on which
+  /// worker, where it is one's; -1: none.
+  std::int64_t diverged_step = -1, diverged_worker = -1;
 };
 
 }  // namespace paceline

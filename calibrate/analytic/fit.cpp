@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "base/least_squares.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 
@@ -23,31 +23,30 @@ Points by_law(const std::vector<DeepBenchPoint>& points) {
   return grouped;
 }
 
-Eigen::VectorXd least_squares(const Eigen::MatrixXd& features, const Eigen::VectorXd& values) {
-  return features.colPivHouseholderQr().solve(values);
-}
-
 PowerLaw fit(const std::vector<DeepBenchPoint>& points, const FitCeilings& ceilings,
              bool with_steps) {
-  const auto rows = static_cast<Eigen::Index>(points.size());
-  Eigen::MatrixXd features(rows, with_steps ? 4 : 3);
-  Eigen::VectorXd logs(rows);
-  for (Eigen::Index row = 0; row < rows; ++row) {
-    const DeepBenchPoint& point = points[static_cast<std::size_t>(row)];
-    features(row, 0) = 1;
-    features(row, 1) = std::log(point.flops / ceilings.sgemm_flops);
-    features(row, 2) = std::log(point.bytes / ceilings.memory_bandwidth);
-    if (with_steps) features(row, 3) = std::log(point.steps);
-    logs(row) = std::log(point.seconds);
+  DesignMatrix features(with_steps ? 4 : 3);
+  std::vector<double> logs;
+  for (const DeepBenchPoint& point : points) {
+    const double compute = std::log(point.flops / ceilings.sgemm_flops);
+    const double memory = std::log(point.bytes / ceilings.memory_bandwidth);
+    if (with_steps)
+      features.add({1, compute, memory, std::log(point.steps)});
+    else
+      features.add({1, compute, memory});
+    logs.push_back(std::log(point.seconds));
   }
-  const Eigen::VectorXd solution = least_squares(features, logs);
-  if (with_steps) return {solution(0), solution(1), solution(2), solution(3)};
-  if (solution(1) + solution(2) <= 1) return {solution(0), solution(1), solution(2), 0};
+  const std::vector<double> solution = least_squares(features, logs);
+  if (with_steps) return {solution[0], solution[1], solution[2], solution[3]};
+  if (solution[1] + solution[2] <= 1) return {solution[0], solution[1], solution[2], 0};
   // Efficiency does not fall with size: hold the exponents' sum at one, log t - m = a + b (c - m).
-  Eigen::MatrixXd held(rows, 2);
-  held << features.col(0), features.col(1) - features.col(2);
-  const Eigen::VectorXd constrained = least_squares(held, logs - features.col(2));
-  return {constrained(0), constrained(1), 1 - constrained(1), 0};
+  DesignMatrix held(2);
+  for (std::size_t row = 0; row < features.rows(); ++row) {
+    held.add({1, features(row, 1) - features(row, 2)});
+    logs[row] -= features(row, 2);
+  }
+  const std::vector<double> constrained = least_squares(held, logs);
+  return {constrained[0], constrained[1], 1 - constrained[1], 0};
 }
 
 void append(const std::vector<DeepBenchPoint>& points, const PowerLaw& law,

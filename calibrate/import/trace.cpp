@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/text_file.hpp"
 #include "calibrate/import/import.hpp"
 #include "calibrate/import/profile.hpp"
@@ -28,16 +30,34 @@ Json parse_events(std::string_view text, const std::string& name) {
   }
 }
 
-void check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
-  std::string recorded, given;
+bool is_known(const std::string& gpu) {
   try {
-    recorded = find_gpu(trace.gpu).name;
-    given = find_gpu(device).name;
+    (void)find_gpu(gpu);
+    return true;
   } catch (const InputError&) {
-    return;  // not in the table: names cannot be compared
+    return false;
   }
-  if (recorded != given)
-    refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu, given));
+}
+
+// Letters and digits in lower case.
+std::string plain(const std::string& name) {
+  std::string text;
+  for (const char c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// What there is to be said of the trace's card and --device: nothing where they are the same. A name
+// that is in no table may be the user's own for the card.
+std::string check_gpu(const std::string& file, const Trace& trace, const std::string& device) {
+  if (trace.gpu.empty()) return "";
+  if (is_known(device) &&
+      (!is_known(trace.gpu) || find_gpu(trace.gpu).name != find_gpu(device).name))
+    refuse_trace(file, fmt::format("was recorded on '{}', not on {} (--device)", trace.gpu,
+                                   find_gpu(device).name));
+  if (is_known(device) || plain(trace.gpu).find(plain(device)) != std::string::npos) return "";
+  return fmt::format("was recorded on '{}', and is taken for '{}' (--device)", trace.gpu, device);
 }
 
 void check_times(const std::string& file, const BatchTimes& times) {
@@ -55,7 +75,7 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
                     const ImportOptions& options) {
   check_options(options);
   Trace trace = read_trace(parse_events(text, name), name);
-  check_gpu(name, trace, options.device);
+  const std::string other_gpu = check_gpu(name, trace, options.device);
   std::vector<Call> calls = outermost_calls(trace);
   const Windows windows{std::move(trace.steps)};
   const GpuTime time = book_kernels(trace, windows, calls);
@@ -63,6 +83,7 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
   BatchTimes times;
   times.layers = matcher.layers();
   check_times(name, times);
+  if (!other_gpu.empty()) matcher.warnings.push_back(other_gpu);
   const double other = matcher.other_share(time);
   if (other > kManyOthers)
     matcher.warnings.push_back(
@@ -78,10 +99,10 @@ Profile parse_trace(std::string_view text, const std::string& name, const Model&
     profile.description += fmt::format("; {} passes of layers left at 0 s", count);
   }
   if (!matcher.spread.empty()) profile.description += "; " + matcher.spread;
-  profile.metadata = {{"steps", matcher.matched()},   {"steps_in_trace", windows.size()},
-                      {"unmatched_share", other},     {"left_at_0_s", matcher.left_at_0},
-                      {"warnings", matcher.warnings}, {"trace", trace.record}};
-  if (!matcher.spread.empty()) profile.metadata["lstm"] = matcher.spread;
+  *profile.metadata = {{"steps", matcher.matched()},   {"steps_in_trace", windows.size()},
+                       {"unmatched_share", other},     {"left_at_0_s", matcher.left_at_0},
+                       {"warnings", matcher.warnings}, {"trace", trace.record}};
+  if (!matcher.spread.empty()) (*profile.metadata)["lstm"] = matcher.spread;
   return profile;
 }
 

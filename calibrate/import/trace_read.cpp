@@ -8,33 +8,62 @@
 #include <tuple>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/import/trace.hpp"
 
 namespace paceline {
 namespace {
 
-constexpr double kMostMicroseconds = 1e15;  // thirty years; dates count from boot or from 1970
+// Dates count from boot or from 1970, and are whole numbers of microseconds in a double.
+constexpr double kMostMicroseconds = 9e15;
 
-bool is_gpu_event(const std::string& cat) {
-  return cat == "kernel" || cat == "gpu_memset" || cat == "gpu_memcpy";
+enum class Category { other, kernel, runtime, driver, operation };
+
+// The names that Kineto gives, and those of PyTorch 1.8 to 1.10.
+Category category_of(const std::string& cat) {
+  static const std::map<std::string, Category> names{{"kernel", Category::kernel},
+                                                     {"gpu_memset", Category::kernel},
+                                                     {"gpu_memcpy", Category::kernel},
+                                                     {"Kernel", Category::kernel},
+                                                     {"Memset", Category::kernel},
+                                                     {"Memcpy", Category::kernel},
+                                                     {"cuda_runtime", Category::runtime},
+                                                     {"Runtime", Category::runtime},
+                                                     {"cuda_driver", Category::driver},
+                                                     {"cpu_op", Category::operation},
+                                                     {"user_annotation", Category::operation},
+                                                     {"Operator", Category::operation}};
+  const auto found = names.find(cat);
+  return found == names.end() ? Category::other : found->second;
+}
+
+// The first date of the trace, which all others count from.
+double first_date(const Json& events) {
+  double first = HUGE_VAL;
+  for (const Json& event : events)
+    if (event.is_object())
+      if (const auto date = event.find("ts"); date != event.end() && date->is_number())
+        if (const auto phase = event.find("ph"); phase != event.end() && *phase == "X")
+          first = std::min(first, date->get<double>());
+  return std::isfinite(first) ? first : 0;
 }
 
 class TraceReader {
  public:
-  explicit TraceReader(const std::string& file) : file_(file) {}
+  TraceReader(const std::string& file, double first) : file_(file), first_(first) {}
 
   void read(const Json& event, std::size_t index) {
     index_ = index;
     if (!event.is_object()) refuse("", "an event", event);
     if (text(event, "ph") != "X" || !event.contains("cat")) return;
-    const std::string cat = text(event, "cat");
-    const bool gpu = is_gpu_event(cat), launch = cat == "cuda_runtime" || cat == "cuda_driver";
-    if (!gpu && !launch && cat != "cpu_op" && cat != "user_annotation") return;
-    TraceEvent read{text(event, "name"), time(event, "ts"), time(event, "dur"), thread(event)};
-    if (gpu)
+    const Category category = category_of(text(event, "cat"));
+    if (category == Category::other) return;
+    TraceEvent read{text(event, "name"), time(event, "ts") - first_, time(event, "dur"),
+                    thread(event)};
+    if (category == Category::kernel)
       kernel(event, read);
-    else if (launch)
-      this->launch(event, cat, read);
+    else if (category != Category::operation)
+      launch(event, category, read);
     else if (read.name.starts_with("ProfilerStep#"))
       step(read);
     else
@@ -119,12 +148,12 @@ class TraceReader {
     trace_.kernels.push_back({*correlation, read.duration});
   }
 
-  void launch(const Json& event, const std::string& cat, const TraceEvent& read) {
+  void launch(const Json& event, Category category, const TraceEvent& read) {
     const auto correlation = argument(event, "correlation");
     if (!correlation) return;
     const auto [before, fresh] = trace_.launches.try_emplace(*correlation, read);
     // A driver call may stand inside the runtime call of the same number.
-    if (!fresh && cat == "cuda_runtime" && before->second.start != read.start &&
+    if (!fresh && category == Category::runtime && before->second.start != read.start &&
         before->second.name == read.name)
       refuse("args.correlation", "each launch once (are these two traces?)",
              event.at("args").at("correlation"));
@@ -140,6 +169,7 @@ class TraceReader {
   }
 
   std::string file_;
+  double first_;
   std::size_t index_ = 0;
   Trace trace_;
   std::map<std::pair<std::string, std::string>, std::size_t> threads_;
@@ -175,7 +205,7 @@ Trace read_trace(const Json& json, const std::string& file) {
     events = &json.at("traceEvents");
   }
   if (!events->is_array()) throw InputError(file + ": $.traceEvents: expected an array of events");
-  TraceReader reader(file);
+  TraceReader reader(file, first_date(*events));
   for (std::size_t i = 0; i < events->size(); ++i) reader.read((*events)[i], i);
   Trace trace = reader.finish();
   read_record(json, trace);

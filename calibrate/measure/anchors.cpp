@@ -8,6 +8,7 @@
 
 #include "base/date.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/measure/host.hpp"
 #include "calibrate/measure/rotated_layer.hpp"

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/json.hpp"
 #include "calibrate/measure/measure.hpp"
 #include "calibrate/measure/stopwatch.hpp"
 #include "kernels/cuda_module.hpp"

@@ -3,6 +3,7 @@
 #include <array>
 #include <limits>
 
+#include "base/json.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/stopwatch.hpp"
 #include "models/network/execution.hpp"

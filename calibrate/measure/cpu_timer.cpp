@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/measure/host.hpp"
 #include "calibrate/measure/stopwatch.hpp"
 #include "calibrate/measure/timer.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/measure/batch.hpp"

@@ -3,15 +3,17 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
+#include "base/least_squares.hpp"
 #include "base/statistics.hpp"
 
 namespace paceline {
@@ -300,37 +302,45 @@ std::size_t largest_vector(const CudaBackend& gpu) {
 
 KernelCost fit_kernel(std::span<const KernelPoint> points, bool elements, bool pairs) {
   if (points.empty()) throw std::invalid_argument("a line through no points");
-  const auto rows = static_cast<Eigen::Index>(points.size());
-  Eigen::MatrixXd all(rows, 3);
-  for (Eigen::Index i = 0; i < rows; ++i) {
-    const KernelPoint& p = points[static_cast<std::size_t>(i)];
-    all.row(i) << 1 / p.seconds, p.elements / p.seconds, p.pairs / p.seconds;
+  DesignMatrix all(3);
+  std::array<double, 3> norms{};
+  for (const KernelPoint& p : points)
+    all.add({1 / p.seconds, p.elements / p.seconds, p.pairs / p.seconds});
+  for (std::size_t c = 0; c < 3; ++c) {
+    const std::vector<double> column = all.column(c);
+    norms[c] = std::max(
+        std::sqrt(std::inner_product(column.begin(), column.end(), column.begin(), 0.0)), 1e-300);
+    all.scale(c, 1 / norms[c]);
   }
-  const Eigen::VectorXd ones = Eigen::VectorXd::Ones(rows);
+  const std::vector<double> ones(points.size(), 1.0);
   // The best of all choices of columns whose solution has nothing negative; of equal ones (there is
   // one size only) the first, in proportion to the size.
   KernelCost best;
   double least = INFINITY;
   for (const unsigned columns : {2U, 4U, 6U, 1U, 3U, 5U, 7U}) {
     if (((columns & 2) != 0 && !elements) || ((columns & 4) != 0 && !pairs)) continue;
-    std::vector<Eigen::Index> chosen;
-    for (Eigen::Index c = 0; c < 3; ++c)
+    std::vector<std::size_t> chosen;
+    for (std::size_t c = 0; c < 3; ++c)
       if ((columns >> c & 1U) != 0) chosen.push_back(c);
-    const auto width = static_cast<Eigen::Index>(chosen.size());
-    if (width > rows) continue;
-    Eigen::MatrixXd part(rows, width);
-    Eigen::VectorXd scale(width);
-    for (Eigen::Index c = 0; c < width; ++c) {
-      scale(c) = std::max(all.col(chosen[static_cast<std::size_t>(c)]).norm(), 1e-300);
-      part.col(c) = all.col(chosen[static_cast<std::size_t>(c)]) / scale(c);
+    if (chosen.size() > points.size()) continue;
+    DesignMatrix part(chosen.size());
+    std::vector<double> row(chosen.size());
+    for (std::size_t i = 0; i < all.rows(); ++i) {
+      for (std::size_t c = 0; c < chosen.size(); ++c) row[c] = all(i, chosen[c]);
+      part.add(row);
     }
-    const Eigen::VectorXd solution = part.colPivHouseholderQr().solve(ones);
-    const double error = (part * solution - ones).squaredNorm();
-    if (!(solution.minCoeff() >= 0 && error < least - 1e-12)) continue;
+    const std::vector<double> solution = least_squares(part, ones);
+    double error = 0;
+    for (std::size_t i = 0; i < part.rows(); ++i) {
+      double off = -1;
+      for (std::size_t c = 0; c < chosen.size(); ++c) off += part(i, c) * solution[c];
+      error += off * off;
+    }
+    if (!(std::ranges::min(solution) >= 0 && error < least - 1e-12)) continue;
     least = error;
     std::array<double, 3> found{};
-    for (Eigen::Index c = 0; c < width; ++c)
-      found[static_cast<std::size_t>(chosen[static_cast<std::size_t>(c)])] = solution(c) / scale(c);
+    for (std::size_t c = 0; c < chosen.size(); ++c)
+      found[chosen[c]] = solution[c] / norms[chosen[c]];
     best = {found[0], found[1], found[2], 0};
   }
   for (const KernelPoint& p : points)

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/measure/gpu_kernels.hpp"
 #include "kernels/operations/reference.hpp"

@@ -4,6 +4,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/gpu.hpp"

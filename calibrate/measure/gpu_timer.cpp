@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/measure/gpu.hpp"
 #include "calibrate/measure/host.hpp"

@@ -7,6 +7,8 @@
 
 #include <fstream>
 
+#include "base/json.hpp"
+
 namespace paceline {
 
 std::string cpu_name() {

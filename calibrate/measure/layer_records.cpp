@@ -1,3 +1,4 @@
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/measure/batch.hpp"

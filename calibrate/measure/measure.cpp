@@ -9,6 +9,7 @@
 
 #include "base/date.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/host.hpp"
@@ -44,7 +45,7 @@ Profile new_profile(const Model& model, const Timer& timer, const MeasureOptions
   profile.software = options.software;
   profile.software["backend"] = backend.description();
   profile.software["tool"] = options.tool;
-  profile.metadata = {
+  *profile.metadata = {
       {"date", utc_now()},
       {"method", timer.steps_method()},
       {"warm_up",
@@ -53,14 +54,14 @@ Profile new_profile(const Model& model, const Timer& timer, const MeasureOptions
       {"engine", backend.name()},
       {"device", options.device.empty() ? host_record() : options.device_record},
       {"batches", Json::object()}};
-  timer.describe(profile.metadata, options.precision);
+  timer.describe(*profile.metadata, options.precision);
   return profile;
 }
 
 void take_operations(Profile& profile, MeasuredOperations measured) {
   profile.operations = measured.operations;
   profile.ceilings = measured.ceilings;
-  profile.metadata["operations"] = std::move(measured.record);
+  (*profile.metadata)["operations"] = std::move(measured.record);
 }
 
 // One profile under way: its batches, then where that is done each layer alone and the operations.
@@ -128,7 +129,7 @@ void Measurement::measure(std::int64_t batch) {
     record["operators"] = Json::array();
     record["operators_complete"] = false;
   }
-  profile_.metadata["batches"][std::to_string(batch)] = std::move(record);
+  (*profile_.metadata)["batches"][std::to_string(batch)] = std::move(record);
   profile_.batches.push_back(std::move(measured->times));
   std::sort(profile_.batches.begin(), profile_.batches.end(),
             [](const BatchTimes& a, const BatchTimes& b) { return a.batch < b.batch; });
@@ -142,7 +143,7 @@ void Measurement::measure(std::int64_t batch) {
 
 void Measurement::measure_alone(std::int64_t batch) {
   batch_ = batch;
-  Json& record = profile_.metadata["batches"][std::to_string(batch)];
+  Json& record = (*profile_.metadata)["batches"][std::to_string(batch)];
   const bool all = apart_->layers(
       model_, batch, options_, record["operators"], [&](double share) { report(share); },
       [&] { save(); });
@@ -153,9 +154,9 @@ void Measurement::measure_alone(std::int64_t batch) {
 }
 
 void Measurement::measure_operations_apart() {
-  profile_.metadata["operations_complete"] = false;
-  Json record = profile_.metadata.value("operations", Json::object());
-  Json& saved = profile_.metadata["operations"];
+  (*profile_.metadata)["operations_complete"] = false;
+  Json record = profile_.metadata->value("operations", Json::object());
+  Json& saved = (*profile_.metadata)["operations"];
   std::optional<MeasuredOperations> measured = apart_->operations(
       options_, record, [&](double share) { report(share); },
       [&] {
@@ -165,7 +166,7 @@ void Measurement::measure_operations_apart() {
   if (!measured) return;
   ++done_;
   take_operations(profile_, std::move(*measured));
-  profile_.metadata["operations_complete"] = true;
+  (*profile_.metadata)["operations_complete"] = true;
   save();
 }
 

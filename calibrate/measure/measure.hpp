@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "kernels/backend.hpp"
 #include "models/data/batch.hpp"

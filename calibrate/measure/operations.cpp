@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "base/json.hpp"
 #include "calibrate/measure/stopwatch.hpp"
 
 namespace paceline {

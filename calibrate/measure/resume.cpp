@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/measure/gpu.hpp"
 #include "calibrate/profile/step_costs.hpp"
 
@@ -58,37 +59,37 @@ void check_known(const Model& model, const Profile& known, const Profile& fresh)
   same("software", backend(known), backend(fresh));
   for (const BatchTimes& times : known.batches) check_known_batch(model, known, times);
   const auto object = [](const Json& json) { return json.is_object(); };
-  if (!object(known.metadata)) refuse_known("has metadata that are no object");
+  if (!object(*known.metadata)) refuse_known("has metadata that are no object");
   for (const char* key : {"batches", "operations"})
-    if (known.metadata.contains(key) && !object(known.metadata.at(key)))
+    if (known.metadata->contains(key) && !object(known.metadata->at(key)))
       refuse_known(fmt::format("has metadata.{} that is no object", key));
-  if (known.metadata.contains("batches"))
-    for (const Json& record : known.metadata.at("batches"))
+  if (known.metadata->contains("batches"))
+    for (const Json& record : known.metadata->at("batches"))
       if (!object(record)) refuse_known("has metadata.batches that are no objects");
-  if (!known.operations.launch_s && known.metadata.contains("operations"))
-    check_operations_record(known.metadata.at("operations"));
+  if (!known.operations.launch_s && known.metadata->contains("operations"))
+    check_operations_record(known.metadata->at("operations"));
 }
 
 void take_operations_from(Profile& profile, const Profile& other) {
   const auto refuse = [](std::string_view why) {
     throw InputError(fmt::format("--operations-from: that profile {}", why));
   };
-  const std::string here = text_at(profile.metadata, "device", "uuid_hash");
-  if (here.empty() || text_at(other.metadata, "device", "uuid_hash") != here)
+  const std::string here = text_at(*profile.metadata, "device", "uuid_hash");
+  if (here.empty() || text_at(*other.metadata, "device", "uuid_hash") != here)
     refuse("is not of this GPU (metadata.device.uuid_hash)");
   if (other.precision != profile.precision ||
       other.software.count("backend") != profile.software.count("backend") ||
       other.software.at("backend") != profile.software.at("backend"))
     refuse("was measured with other software or precision");
-  if (!other.operations.launch_s || !other.metadata.contains("operations") ||
-      !other.metadata.value("operations_complete", true))
+  if (!other.operations.launch_s || !other.metadata->contains("operations") ||
+      !other.metadata->value("operations_complete", true))
     refuse("has no complete operations");
   profile.operations = other.operations;
   profile.ceilings = other.ceilings;
-  profile.metadata["operations"] = other.metadata.at("operations");
-  profile.metadata["operations_from"] = {{"model", other.model},
-                                         {"date", other.metadata.value("date", "unknown")}};
-  profile.metadata["operations_complete"] = true;
+  (*profile.metadata)["operations"] = other.metadata->at("operations");
+  (*profile.metadata)["operations_from"] = {{"model", other.model},
+                                            {"date", other.metadata->value("date", "unknown")}};
+  (*profile.metadata)["operations_complete"] = true;
 }
 
 bool has_batch(const Profile& profile, std::int64_t batch) {
@@ -97,13 +98,13 @@ bool has_batch(const Profile& profile, std::int64_t batch) {
 }
 
 bool operations_pending(const Profile& profile) {
-  return !profile.operations.launch_s || !profile.metadata.value("operations_complete", true);
+  return !profile.operations.launch_s || !profile.metadata->value("operations_complete", true);
 }
 
 std::vector<std::int64_t> unfinished_operators(const Profile& profile) {
   std::vector<std::int64_t> result;
-  if (!profile.metadata.contains("batches")) return result;
-  const Json& records = profile.metadata.at("batches");
+  if (!profile.metadata->contains("batches")) return result;
+  const Json& records = profile.metadata->at("batches");
   for (const BatchTimes& times : profile.batches) {
     const std::string key = std::to_string(*times.batch);
     if (records.contains(key) && !records.at(key).value("operators_complete", true))

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "calibrate/measure/batch.hpp"
 #include "calibrate/measure/operations.hpp"
 

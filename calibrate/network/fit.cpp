@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/least_squares.hpp"
 
 namespace paceline {
 namespace {
@@ -30,20 +30,19 @@ double sum_of_squares(const Samples& samples, const TransferSegment& law) {
 
 // Rows (1, bytes) / seconds against 1.
 TransferSegment fit_one(const Samples& samples) {
-  const auto rows = static_cast<Eigen::Index>(samples.size());
-  Eigen::MatrixXd features(rows, 2);
-  for (Eigen::Index row = 0; row < rows; ++row) {
-    const MessageSample& sample = samples[static_cast<std::size_t>(row)];
-    features(row, 0) = 1 / sample.seconds;
-    features(row, 1) = sample.bytes / sample.seconds;
-  }
-  const double scale = features.col(1).maxCoeff();
-  features.col(1) /= scale;
-  const Eigen::VectorXd ones = Eigen::VectorXd::Ones(rows);
-  const Eigen::VectorXd solution = features.colPivHouseholderQr().solve(ones);
-  double alpha = solution(0), beta = solution(1) / scale;
-  const auto alone = [&](Eigen::Index column) {
-    return features.col(column).dot(ones) / features.col(column).squaredNorm();
+  double scale = 0;
+  for (const MessageSample& sample : samples)
+    scale = std::max(scale, sample.bytes / sample.seconds);
+  DesignMatrix features(2);
+  for (const MessageSample& sample : samples)
+    features.add({1 / sample.seconds, sample.bytes / sample.seconds / scale});
+  const std::vector<double> solution =
+      least_squares(features, std::vector<double>(samples.size(), 1.0));
+  double alpha = solution[0], beta = solution[1] / scale;
+  const auto alone = [&](std::size_t column) {
+    double sum = 0, squares = 0;
+    for (const double x : features.column(column)) sum += x, squares += x * x;
+    return sum / squares;
   };
   if (alpha < 0) alpha = 0, beta = alone(1) / scale;
   if (beta < 0) alpha = alone(0), beta = 0;

@@ -67,13 +67,6 @@ std::vector<MessageLog> read_csv(std::string_view text, const std::string& file,
   return result;
 }
 
-// mpirun --tag-output puts "[1,0]<stdout>:" before each line.
-std::string untagged(const std::string& line) {
-  const auto tag = line.find("<std");
-  const auto end = line.find(">:", std::min(tag, line.size()));
-  return line.starts_with('[') && tag < 16 && end == tag + 7 ? line.substr(end + 2) : line;
-}
-
 void apply_ranks(std::vector<MessageLog>& logs, int ranks, const std::string& name) {
   std::set<int> known;
   for (MessageLog& log : logs) {
@@ -150,17 +143,19 @@ std::vector<MessageLog> parse_message_log(std::string_view text, const std::stri
                                           std::optional<int> ranks) {
   std::vector<LogLine> lines;
   std::istringstream in{std::string(text)};
-  for (std::string line; std::getline(in, line);)
-    lines.push_back({lines.size() + 1, untagged(line)});
+  for (std::string line; std::getline(in, line);) lines.push_back({lines.size() + 1, line});
+  strip_launcher(lines);
   if (lines.empty()) throw InputError(fmt::format("{}: the file is empty", name));
   const auto contains = [&](const char* what) { return text.find(what) != std::string_view::npos; };
-  const bool nccl = contains("busbw") || contains("Collective test starting");
+  const bool nccl = contains("busbw") || contains("bus_bw") || contains("Collective test starting");
   const bool osu = contains("# OSU");
   if (nccl && osu)
     throw InputError(fmt::format(
         "{}: holds logs of nccl-tests and of OSU benchmarks; give each its file", name));
   std::vector<MessageLog> logs;
-  if (nccl)
+  if (trimmed(text).starts_with('{'))
+    logs = read_nccl_json(text, name, kind);
+  else if (nccl)
     logs = read_nccl_log(lines, name, kind);
   else if (osu)
     logs = read_osu_log(lines, name);

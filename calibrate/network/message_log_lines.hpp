@@ -23,6 +23,13 @@ MessageSample transfer_sample(const std::string& file, std::size_t line, double 
 /// also "192.0.2.1:12:12 [0] NCCL INFO ...". Refuses what is neither.
 bool is_row(const std::string& file, const LogLine& line, const std::string& first_word);
 
+/// Takes away what launchers put before each line: "[1,0]<stdout>:" (mpirun --tag-output, also with
+/// dates), "3: " (srun -l), "[3] " (mpiexec -prepend-rank), "node01: " (pdsh, kubectl), dates.
+void strip_launcher(std::vector<LogLine>& lines);
+
+/// What `nccl-tests -J FILE` writes; `kind` as below.
+std::vector<MessageLog> read_nccl_json(std::string_view text, const std::string& file,
+                                       std::optional<MessagePattern> kind);
 std::vector<MessageLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,
                                       std::optional<MessagePattern> kind);
 std::vector<MessageLog> read_osu_log(const std::vector<LogLine>& lines, const std::string& file);

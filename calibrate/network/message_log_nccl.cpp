@@ -169,8 +169,12 @@ class NcclReader {
     return run_.kind.value_or(asked_.value_or(MessagePattern::all_reduce));
   }
 
-  void row(const LogLine& line, const std::vector<std::string>& words) {
+  void row(const LogLine& line, std::vector<std::string> words) {
     if (run_.columns.empty()) refuse(line.number, "numbers before the line that names the columns");
+    if (run_.columns.back() == "timestamp" && words.size() == run_.columns.size() + 1) {
+      words[words.size() - 2] += ' ' + words.back();  // a day and a time of day
+      words.pop_back();
+    }
     if (run_.ended) refuse(line.number, "numbers after the closing lines of the run");
     if (words.size() != run_.columns.size())
       refuse(line.number,
@@ -180,7 +184,11 @@ class NcclReader {
     if (kind() == MessagePattern::all_reduce) check_all_reduce(line, words);
     if (words[0] == "0") return;
     const std::string* time = value(words, "time");
-    if (time == nullptr) refuse(line.number, "the column 'time' is missing");
+    if (time == nullptr)
+      refuse(line.number, value(words, "cputime") == nullptr
+                              ? "the column 'time' is missing"
+                              : "the times are the CPU's (-C, --report_cputime); expected the "
+                                "collectives'");
     const double bytes = positive_number(file_, line.number, "size", words[0]);
     const double us = positive_number(file_, line.number, "time", *time);
     run_.samples.push_back(transfer_sample(file_, line.number, bytes, 1e-6 * us));

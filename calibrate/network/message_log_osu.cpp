@@ -70,7 +70,8 @@ class OsuReader {
       if (!version) test += (test.empty() ? "" : " ") + words[i];
     }
     const std::string library = words.size() > 2 ? words[2] : "";
-    if (library == "MPI" || library.starts_with("MPI-") || library.ends_with("CCL")) {
+    const std::string plain = library.substr(0, library.find('-'));  // without "-CUDA"
+    if (plain == "MPI" || plain.ends_with("CCL")) {
       if (test == "Latency Test") return MessagePattern::point_to_point;
       if (test == "Bandwidth Test") return MessagePattern::bandwidth;
       if (test == "Allreduce Latency Test") return MessagePattern::all_reduce;

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "base/units.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/profile.hpp"
 
@@ -29,7 +30,7 @@ double copy_time(const CopyCost& cost, double bytes) {
 bool complete(const OperationModel& m) {
   return m.launch_s && m.memory_bandwidth && m.select_efficiency && m.host_to_device_pinned &&
          m.host_to_device_pageable && m.device_to_host_pinned && m.device_to_host_pageable &&
-         m.host_bandwidth && m.top_k;
+         m.top_k;
 }
 
 bool is_gpu(std::string_view device) {
@@ -41,15 +42,71 @@ bool is_gpu(std::string_view device) {
   }
 }
 
-template <class T>
-void fill(std::optional<T>& field, const std::optional<T>& fallback) {
-  if (!field) field = fallback;
+constexpr const char* kRule = "rule of thumb; a measured profile says it";
+
+std::string rate_text(double bytes_per_second) {
+  return fmt::format("{:.4g} GB/s", bytes_per_second / 1e9);
+}
+std::string copy_text(const CopyCost& cost) {
+  return fmt::format("{} + bytes / {}", format_duration(cost.latency_s), rate_text(cost.bandwidth));
+}
+
+// Fills in what a model has not, and says so.
+class Completion {
+ public:
+  explicit Completion(OperationModel model) : model_(std::move(model)) {}
+  template <class T, class Text>
+  void fill(std::optional<T> OperationModel::*field, const OperationModel& from, const char* name,
+            const char* why, const Text& text, Assumption::When when = Assumption::When::any) {
+    std::optional<T>& own = model_.*field;
+    if (own || !(from.*field)) return;
+    own = from.*field;
+    assumptions_.push_back({name, text(*own), why, when});
+  }
+  [[nodiscard]] const OperationModel& model() const { return model_; }
+  [[nodiscard]] const std::vector<Assumption>& assumptions() const { return assumptions_; }
+
+ private:
+  OperationModel model_;
+  std::vector<Assumption> assumptions_;
+};
+
+Completion completed(OperationModel model, const GpuSpec& gpu) {
+  using M = OperationModel;
+  using enum Assumption::When;
+  const M from = analytic_operations(gpu);
+  const bool scaled = *from.memory_bandwidth == kStreamingShare * gpu.memory_bandwidth;
+  Completion all(std::move(model));
+  all.fill(&M::launch_s, from, "kernel launch", kRule, format_duration);
+  all.fill(&M::memory_bandwidth, from, "streaming bandwidth of the GPU",
+           scaled ? "80 % of the data sheet's; a measured profile says it"
+                  : "published measurement of this GPU; a measured profile says it",
+           rate_text);
+  all.fill(
+      &M::select_efficiency, from, "selections' share of the streaming bandwidth", kRule,
+      [](double share) { return fmt::format("{:.0f} %", 100 * share); }, selection);
+  all.fill(
+      &M::torch_legacy_s, from, "torch_legacy top-k",
+      "fitted to published times of two GPUs, scaled by lanes and clock",
+      [](double seconds) { return fmt::format("{:.4g} s n log2 n", seconds); }, selection);
+  all.fill(
+      &M::top_k, from, "kind of top-k", "a profile's software or --top-k says it",
+      [](Selector selector) { return to_string(selector); }, selection);
+  all.fill(&M::host_to_device_pinned, from, "copy to the GPU", kRule, copy_text, copies);
+  all.fill(&M::host_to_device_pageable, from, "pageable copy to the GPU", kRule, copy_text, copies);
+  all.fill(&M::device_to_host_pinned, from, "copy from the GPU", kRule, copy_text, copies);
+  all.fill(&M::device_to_host_pageable, from, "pageable copy from the GPU", kRule, copy_text,
+           copies);
+  return all;
 }
 
 }  // namespace
 
-OperationCosts::OperationCosts(OperationModel model, std::string description)
-    : model_(model), description_(std::move(description)) {
+OperationCosts::OperationCosts(OperationModel model, std::string description,
+                               std::vector<Assumption> assumptions)
+    : model_(std::move(model)),
+      description_(std::move(description)),
+      assumptions_(std::move(assumptions)) {
   if (!complete(model_)) throw InputError("the operation costs of the profile are incomplete");
 }
 
@@ -162,15 +219,23 @@ double OperationCosts::copy_d2h(double bytes, bool pinned) const {
   return copy_time(pinned ? *model_.device_to_host_pinned : *model_.device_to_host_pageable, bytes);
 }
 
-double OperationCosts::host_update(double bytes_moved) const {
-  return bytes_moved / *model_.host_bandwidth;
+double OperationCosts::host_update(double bytes_moved, double memory_bandwidth) const {
+  const bool known = model_.host_bandwidth || std::isfinite(memory_bandwidth);
+  const double measured = model_.host_bandwidth.value_or(memory_bandwidth);
+  return bytes_moved / (known ? std::min(measured, memory_bandwidth) : kAssumedHostBandwidth);
+}
+
+Assumption assumed_host_bandwidth() {
+  return {"memory bandwidth of the hosts", rate_text(OperationCosts::kAssumedHostBandwidth),
+          "rule of thumb, one core; the cluster's host.memory_bandwidth says it",
+          Assumption::When::copies};
 }
 
 OperationModel analytic_operations(const GpuSpec& gpu) {
   // Rules of thumb, replaced by a measured profile: 5 us to launch a kernel, 10 us to start a copy,
   // 78 % of the PCIe line rate from pinned memory (12.3 GB/s of 3.0 x16, 0.8 of 1.0 x4), half of it
   // from pageable memory, 70 % of the streaming bandwidth in selection kernels (60 to 80 % is
-  // usual), one host core.
+  // usual).
   constexpr double kCopyLatency = 10e-6, kPcieShare = 0.78;
   const double link = kPcieShare * pcie_bandwidth(gpu.pcie_generation, gpu.pcie_lanes);
   OperationModel model;
@@ -180,36 +245,31 @@ OperationModel analytic_operations(const GpuSpec& gpu) {
   model.torch_legacy_s = torch_legacy_top_k(gpu);
   model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
   model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
-  model.host_bandwidth = 10e9;
   model.top_k = Selector::radix_select;
   return model;
 }
 
 OperationCosts operation_costs(const GpuSpec& gpu) {
-  return {analytic_operations(gpu), fmt::format("analytic: {}", gpu.name)};
+  const Completion all = completed({}, gpu);
+  return {all.model(), fmt::format("analytic: {}", gpu.name), all.assumptions()};
 }
 
 OperationCosts operation_costs(const Profile& profile) {
-  OperationModel model = profile.operations;
-  std::string description = fmt::format("{}: {}", to_string(profile.source), profile.device);
-  if (!complete(model) || (!model.torch_legacy_s && is_gpu(profile.device))) {
-    const OperationModel fallback = analytic_operations(find_gpu(profile.device));
-    if (model != OperationModel{})
-      description += ", completed analytically";
-    else
-      description = fmt::format("analytic: {}", profile.device);
-    fill(model.launch_s, fallback.launch_s);
-    fill(model.memory_bandwidth, fallback.memory_bandwidth);
-    fill(model.select_efficiency, fallback.select_efficiency);
-    fill(model.torch_legacy_s, fallback.torch_legacy_s);
-    fill(model.host_to_device_pinned, fallback.host_to_device_pinned);
-    fill(model.host_to_device_pageable, fallback.host_to_device_pageable);
-    fill(model.device_to_host_pinned, fallback.device_to_host_pinned);
-    fill(model.device_to_host_pageable, fallback.device_to_host_pageable);
-    fill(model.host_bandwidth, fallback.host_bandwidth);
-    fill(model.top_k, fallback.top_k);
+  const OperationModel& model = profile.operations;
+  // An analytic profile brings what would be assumed without it.
+  if (is_gpu(profile.device) && model == analytic_operations(find_gpu(profile.device))) {
+    const Completion all = completed({}, find_gpu(profile.device));
+    return {all.model(), fmt::format("{}: {}", to_string(profile.source), profile.device),
+            all.assumptions()};
   }
-  return {model, description};
+  if (complete(model) && (model.torch_legacy_s || !is_gpu(profile.device)))
+    return {model, fmt::format("{}: {}", to_string(profile.source), profile.device)};
+  const Completion all = completed(model, find_gpu(profile.device));
+  return {all.model(),
+          model != OperationModel{} ? fmt::format("{}: {}, completed analytically",
+                                                  to_string(profile.source), profile.device)
+                                    : fmt::format("analytic: {}", profile.device),
+          all.assumptions()};
 }
 
 }  // namespace paceline

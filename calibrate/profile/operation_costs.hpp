@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calibrate/profile/assumption.hpp"
 #include "kernels/operations/list.hpp"
 #include "kernels/operations/selector.hpp"
 
@@ -47,8 +48,9 @@ struct OperationModel {
   std::optional<CopyCost> host_to_device_pageable;
   std::optional<CopyCost> device_to_host_pinned;
   std::optional<CopyCost> device_to_host_pageable;
-  std::optional<double> host_bandwidth;  ///< B/s of updates in the memory of the host
-  std::optional<Selector> top_k;         ///< the selector that the profile's software used
+  std::optional<double>
+      host_bandwidth;  ///< B/s of updates in the memory of the host; absent: the cluster's
+  std::optional<Selector> top_k;  ///< the selector that the profile's software used
   /// By name (kernels::kOperations): as measured, instead of bytes over bandwidth.
   std::map<std::string, KernelCost, std::less<>> kernels = {};
   bool operator==(const OperationModel&) const = default;
@@ -63,8 +65,10 @@ struct GpuSpec;
 /// graph replays, and a schedule launches from the host.
 class OperationCosts {
  public:
-  /// Every field of `model` must be set but torch_legacy_s, which a CPU has not.
-  OperationCosts(OperationModel model, std::string description);
+  /// Every field of `model` must be set but torch_legacy_s, which a CPU has not, and
+  /// host_bandwidth.
+  OperationCosts(OperationModel model, std::string description,
+                 std::vector<Assumption> assumptions = {});
 
   [[nodiscard]] double launch() const { return *model_.launch_s; }
   /// Any of kernels::kOperations: as the profile prices it, else a launch and its least bytes.
@@ -100,9 +104,14 @@ class OperationCosts {
 
   [[nodiscard]] double copy_h2d(double bytes, bool pinned = true) const;
   [[nodiscard]] double copy_d2h(double bytes, bool pinned = true) const;
-  /// An update on the host (a parameter server's) that reads and writes `bytes_moved` in all.
-  [[nodiscard]] double host_update(double bytes_moved) const;
+  /// An update on a host (a parameter server's) that reads and writes `bytes_moved` in all: at the
+  /// bandwidth that the profile has measured or at that of the host's memory, whichever is less;
+  /// where neither is known (`memory_bandwidth` infinite) at kAssumedHostBandwidth.
+  [[nodiscard]] double host_update(double bytes_moved, double memory_bandwidth) const;
+  static constexpr double kAssumedHostBandwidth = 10e9;  ///< B/s: one core of a server
 
+  /// What of the model is nobody's measurement.
+  [[nodiscard]] const std::vector<Assumption>& assumptions() const { return assumptions_; }
   [[nodiscard]] const OperationModel& model() const { return model_; }
   [[nodiscard]] const std::string& description() const { return description_; }
 
@@ -114,7 +123,11 @@ class OperationCosts {
 
   OperationModel model_;
   std::string description_;
+  std::vector<Assumption> assumptions_;
 };
+
+/// At what hosts update where neither profile nor cluster says it.
+Assumption assumed_host_bandwidth();
 
 /// From the data sheet and the measured ceilings of `gpu` where there are any (analytic.hpp).
 OperationModel analytic_operations(const GpuSpec& gpu);

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "calibrate/profile/shipped.hpp"
 
 namespace paceline {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "calibrate/profile/operation_costs.hpp"
 
 namespace paceline {
@@ -108,9 +108,8 @@ struct Profile {
       0;  ///< time added per operation and pass by the host's launching of it
   Ceilings ceilings;
   OperationModel
-      operations;  ///< cost models of the operations of schedules; what is absent is analytic
-  Json metadata =
-      Json::object();  ///< everything else that was recorded: clocks, driver, host, date
+      operations;      ///< cost models of the operations of schedules; what is absent is analytic
+  OwnedJson metadata;  ///< all else that was recorded, an object: clocks, driver, host, date
   bool operator==(const Profile&) const = default;
 };
 

@@ -4,6 +4,8 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 
@@ -181,7 +183,7 @@ Ceilings read_ceilings(ObjectReader reader) {
 Profile read_profile(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
   Profile profile;
-  reader.choice("format", {"paceline-profile-1"});
+  expect_format(reader, "paceline-profile-1");
   profile.source = profile_source_from_string(
       reader.choice("source", {"measured", "transferred", "published", "analytic"}));
   profile.uncertainty = reader.number("uncertainty", 0, 10);
@@ -202,8 +204,8 @@ Profile read_profile(const Json& json, const std::string& file) {
   if (reader.has("operations")) profile.operations = read_operations(reader.object("operations"));
   profile.batches = read_batches(reader);
   if (reader.has("metadata")) {
-    profile.metadata = reader.raw("metadata");
-    if (!profile.metadata.is_object()) reader.fail_at("metadata", "expected an object");
+    *profile.metadata = reader.raw("metadata");
+    if (!profile.metadata->is_object()) reader.fail_at("metadata", "expected an object");
   }
   reader.finish();
   return profile;

@@ -1,3 +1,4 @@
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 
@@ -104,7 +105,7 @@ Json profile_json(const Profile& profile) {
   if (profile.operations != OperationModel{}) json["operations"] = operations(profile.operations);
   Json& batches = json["batches"] = Json::array();
   for (const BatchTimes& times : profile.batches) batches.push_back(batch(times));
-  if (!profile.metadata.empty()) json["metadata"] = profile.metadata;
+  if (!profile.metadata->empty()) json["metadata"] = *profile.metadata;
   return json;
 }
 

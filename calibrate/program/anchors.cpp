@@ -1,4 +1,5 @@
 #include "calibrate/transfer/anchors.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,6 +11,9 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/file_lock.hpp"
+#include "base/files.hpp"
+#include "base/interrupt.hpp"
 #include "base/units.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/device.hpp"
@@ -42,6 +46,8 @@ std::string summary(const AnchorSet& set) {
 }
 
 void measure_anchors(const AnchorArguments& arguments) {
+  check_writable("--out", arguments.out);
+  const FileLock lock(arguments.out, "paceline-calibrate is measuring into it");
   std::error_code ignored;
   std::optional<AnchorSet> known;
   if (!arguments.again && std::filesystem::exists(arguments.out, ignored))
@@ -59,6 +65,9 @@ void measure_anchors(const AnchorArguments& arguments) {
   options.measured = [&](const AnchorSet& set) { save_json(arguments.out, anchors_json(set)); };
   const AnchorSet set = paceline::measure_anchors(device.backend(), options, known);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{: <79}\r", "");
+  if (!set.kernels.empty())
+    interrupt_note(
+        fmt::format("what was measured is in {}; the same command goes on", arguments.out));
   if (set.kernels.empty()) throw InputError("no kernel was measured");
   std::cout << (arguments.json ? anchors_json(set).dump(2) + "\n"
                                : summary(set) + fmt::format("written to {}\n", arguments.out));

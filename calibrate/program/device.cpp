@@ -6,6 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/interrupt.hpp"
+#include "base/json.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/commands.hpp"
 #include "kernels/cuda_module.hpp"
@@ -50,6 +52,7 @@ Json record_of(const kernels::CudaDeviceInfo& info, const kernels::CudaClocks& c
 
 ChosenDevice::ChosenDevice(const std::string& device, const std::string& engine) {
   options.tool = fmt::format("paceline-calibrate {}", version());
+  first_interrupt_sets(interrupted);
   options.stop = &interrupted;
   if (device == "cpu") {
     backend_ = kernels::make_backend(engine.empty() ? kernels::fastest_cpu_backend() : engine);

@@ -1,4 +1,5 @@
 #include "calibrate/import/import.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 
@@ -37,9 +38,9 @@ Profile imported(const ImportArguments& arguments, const Model& model) {
                         ? parse_import_csv(text, arguments.file, model, arguments.options)
                         : parse_trace(text, arguments.file, model, arguments.options);
   profile.software["tool"] = fmt::format("paceline-calibrate {}", version());
-  profile.metadata["date"] = utc_now();
-  profile.metadata["source_file"] = std::filesystem::path(arguments.file).filename().string();
-  profile.metadata["source_hash"] = text_hash(text);
+  (*profile.metadata)["date"] = utc_now();
+  (*profile.metadata)["source_file"] = std::filesystem::path(arguments.file).filename().string();
+  (*profile.metadata)["source_hash"] = text_hash(text);
   return profile;
 }
 
@@ -47,7 +48,7 @@ void import(const ImportArguments& arguments) {
   const Model model = find_model(arguments.model);
   const Profile profile = imported(arguments, model);
   const StepCosts costs = step_costs(model, profile, arguments.options.batch);
-  for (const Json& warning : profile.metadata.value("warnings", Json::array()))
+  for (const Json& warning : profile.metadata->value("warnings", Json::array()))
     fmt::print(stderr, "paceline-calibrate: warning: {}\n", warning.get<std::string>());
   if (!arguments.out.empty()) {
     read_profile(profile_json(profile), arguments.out);  // never write what nobody can read

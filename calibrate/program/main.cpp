@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <iostream>
+#include <new>
 
 #include "base/error.hpp"
+#include "base/interrupt.hpp"
 #include "base/version.hpp"
+#include "calibrate/program/command_line.hpp"
 #include "calibrate/program/commands.hpp"
 
 std::atomic<bool> paceline::interrupted{false};
@@ -19,14 +21,19 @@ int complain(int code, const std::string& message) {
   return code;
 }
 
-void on_interrupt(int signal) {
-  paceline::interrupted = true;
-  std::signal(signal, SIG_DFL);
+// What was said has to have arrived.
+int said() {
+  std::cout.flush();
+  return std::cout ? 0 : complain(kInputWrong, "the output cannot be written");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int given, char** words) {
+  std::vector<char*> arguments = paceline::with_help(given, words);
+  const int argc = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  char** argv = arguments.data();
   CLI::App app{"Measures this device, or takes others' measurements, for the simulator",
                "paceline calibrate"};
   app.set_version_flag("--version", std::string("paceline calibrate ") + paceline::version());
@@ -42,26 +49,28 @@ int main(int argc, char** argv) {
   paceline::add_transfer(app);
   paceline::add_anchors(app);
   paceline::add_import(app);
-  std::signal(SIGINT, on_interrupt);
+  paceline::end_on_interrupt("paceline calibrate");
   try {
     if (argc == 1) {
       std::cout << app.help();
-      return 0;
+      return said();
     }
+    paceline::check_utf8({argv, argv + argc});
     app.parse(argc, argv);
-    std::cout.flush();
-    if (!std::cout) return complain(kOurFault, "the output could not be written");
-    return paceline::interrupted ? 130 : 0;
+    const int code = said();
+    return code != 0 ? code : paceline::interrupted_exit_code();
   } catch (const CLI::Success& asked) {  // --help, --version
-    return app.exit(asked);
+    app.exit(asked);
+    return said();
   } catch (const CLI::ParseError& error) {
-    std::string message = error.what();
-    std::replace(message.begin(), message.end(), '\n', ' ');
-    return complain(kInputWrong, message + " (see --help)");
+    return complain(kInputWrong, paceline::parse_failure(app, error));
   } catch (const paceline::InputError& error) {
+    if (const int code = paceline::interrupted_exit_code(); code != 0) return code;
     return complain(kInputWrong, error.what());
   } catch (const paceline::CheckFailed& error) {
     return complain(kCheckFailed, error.what());
+  } catch (const std::bad_alloc&) {
+    return complain(kInputWrong, "there is not enough memory for this");
   } catch (const std::exception& error) {
     return complain(kOurFault, error.what());
   }

@@ -1,4 +1,5 @@
 #include "calibrate/measure/measure.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/interrupt.hpp"
 #include "base/units.hpp"
 #include "calibrate/measure/host.hpp"
 #include "calibrate/profile/operation_costs.hpp"
@@ -100,7 +102,10 @@ void measure(const MeasureArguments& arguments) {
   const Profile profile =
       measure_profile(model, device.backend(), arguments.batches, device.options, known);
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r{: <79}\r", "");
-  if (profile.batches.empty()) throw InputError("interrupted before the first batch was measured");
+  if (profile.batches.empty()) return;  // interrupted before the first was measured
+  if (file)
+    interrupt_note(
+        fmt::format("what was measured is in {}; the same command goes on", arguments.out));
   std::cout << (arguments.json ? profile_json(profile).dump(2) + "\n" : summary(profile));
   if (!arguments.json && !arguments.out.empty())
     std::cout << fmt::format("written to {}\n", arguments.out);

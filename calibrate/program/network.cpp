@@ -7,10 +7,12 @@
 #include <memory>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/network/choice.hpp"
 #include "calibrate/program/commands.hpp"
 #include "calibrate/program/network_report.hpp"
+#include "calibrate/program/written.hpp"
 #include "platforms/cluster_file.hpp"
 
 namespace paceline {
@@ -97,6 +99,41 @@ void report_link(Report& report, const Choice& choice, const FittedLink& link) {
   }
 }
 
+// What the cluster file says of the same transfers: everything else of the base is on the way too.
+void report_written(const Choice& choice, const FittedLink& link, LinkClass link_class,
+                    ClusterSpec& written, Report& report) {
+  constexpr double kMore = 0.1;  // than the law itself misses by
+  const MessageLog& log = choice.main.log;
+  const std::optional<WrittenError> error = written_error(written, log, link_class);
+  if (!error) {
+    if (!log.samples.empty() && log.ranks)
+      report.print("not simulated: {} has fewer than {} GPUs\n", written.name, *log.ranks);
+    return;
+  }
+  report.json["written"] = {{"gpus", error->gpus},
+                            {"mean_error", error->mean},
+                            {"worst_error", error->worst},
+                            {"worst_bytes", error->worst_bytes},
+                            {"narrowest_link", error->narrowest},
+                            {"narrowest_bandwidth", error->narrowest_bandwidth}};
+  const std::string misses = fmt::format(
+      "simulated on {} of {}: misses the log by {:.1f} % on average and by {:.0f} % at "
+      "worst ({} at {}, measured {})",
+      error->gpus, written.name, 100 * error->mean, 100 * error->worst,
+      format_duration(error->worst_simulated_s), format_bytes(error->worst_bytes),
+      format_duration(error->worst_measured_s));
+  report.print("{}\n", misses);
+  for (auto& [subject, source] : written.sources)
+    if (source.find(link.derivation) != std::string::npos) source += "; " + misses;
+  if (error->mean <= link.law.mean_error + kMore) return;
+  report.print("WARNING: this cluster does not do what the log says");
+  if (error->narrowest_bandwidth < 0.99 * link.bandwidth)
+    report.print(": {} carries {}, and the log needs {} on every hop; correct the base",
+                 error->narrowest, format_bandwidth(error->narrowest_bandwidth),
+                 format_bandwidth(link.bandwidth));
+  report.print("\n");
+}
+
 void write_link(const NetworkArguments& arguments, const Choice& choice, const FittedLink& link,
                 Report& report) {
   const auto link_class = named<LinkClass>("link", arguments.link, {"network", "pcie", "nvlink"});
@@ -106,7 +143,8 @@ void write_link(const NetworkArguments& arguments, const Choice& choice, const F
   const ClusterSpec base = load_cluster_spec(arguments.base);
   std::string source = choice.main.log.source;
   if (choice.bandwidth) source += ", " + choice.bandwidth->log.source;
-  const ClusterSpec fitted = with_link(base, link, link_class, name, source);
+  ClusterSpec fitted = with_link(base, link, link_class, name, source);
+  report_written(choice, link, link_class, fitted, report);
   save_json(arguments.out, write_cluster(fitted));
   if (!link.latency_s) report.print("latency: the log has none; that of {} stays\n", base.name);
   report.print("written to {}\n", arguments.out);

@@ -1,5 +1,6 @@
 #include "calibrate/program/network_report.hpp"
 
+#include "base/json.hpp"
 #include "base/units.hpp"
 
 namespace paceline {

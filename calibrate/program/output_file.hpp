@@ -2,25 +2,23 @@
 
 #include <filesystem>
 
+#include "base/file_lock.hpp"
 #include "calibrate/profile/profile.hpp"
 
 namespace paceline {
 
 /// The profile file that a measurement goes into. From its construction on it is known to be
-/// writable, and no other process of ours writes it: FILE.lock is held, and removed at the end.
+/// writable, and no other process of ours writes it.
 class OutputFile {
  public:
   /// Throws InputError if the file cannot be written there or another process measures into it.
   explicit OutputFile(std::filesystem::path file);
-  ~OutputFile();
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
 
   void save(const Profile& profile) const { save_profile(file_, profile); }
 
  private:
-  std::filesystem::path file_, lock_;
-  int descriptor_ = -1;
+  std::filesystem::path file_;
+  FileLock lock_;
 };
 
 }  // namespace paceline

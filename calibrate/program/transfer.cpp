@@ -1,4 +1,5 @@
 #include "calibrate/transfer/transfer.hpp"
+#include "base/json.hpp"
 
 #include <fmt/format.h>
 
@@ -83,10 +84,11 @@ Profile transferred(const TransferArguments& arguments, const Profile& from, con
   Profile to =
       transfer_profile(from, model, to_gpu, anchors_for(arguments, from, to_gpu), arguments.from);
   if (arguments.anchors.empty()) return to;
-  if (to.metadata.at("classes").empty())
+  if (to.metadata->at("classes").empty())
     throw InputError(
         fmt::format("{}: $.kernels: too few, no class of kernels has ten", arguments.anchors));
-  to.metadata["anchors"] = {{"file", arguments.anchors}, {"of", "this device (hot) and DeepBench"}};
+  (*to.metadata)["anchors"] = {{"file", arguments.anchors},
+                               {"of", "this device (hot) and DeepBench"}};
   return to;
 }
 

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
+#include "base/json.hpp"
 
 namespace paceline {
 namespace {
@@ -48,7 +50,7 @@ MeasuredAnchor read_anchor(ObjectReader reader) {
 AnchorSet read_anchors(const Json& json, const std::string& file) {
   ObjectReader reader(json, file);
   AnchorSet set;
-  reader.choice("format", {"paceline-anchors-1"});
+  expect_format(reader, "paceline-anchors-1");
   reader.choice("source", {"measured"});
   set.device = reader.string("device");
   reader.choice("precision", {"fp32"});

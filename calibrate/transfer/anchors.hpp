@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "calibrate/transfer/transfer.hpp"
 #include "kernels/backend.hpp"

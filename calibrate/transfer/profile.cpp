@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/transfer/transfer.hpp"
@@ -215,8 +216,8 @@ TransferGpu transfer_source(const Profile& profile, const std::string& file) {
   if (profile.operations.launch_s) gpu.launch_s = *profile.operations.launch_s;
   if (gpu.launch_s > 1) refuse("$.operations.launch", "expected at most 1 s");
   const Json::json_pointer l2("/device/l2_bytes");
-  if (profile.metadata.contains(l2) && profile.metadata.at(l2).is_number())
-    gpu.l2_bytes = profile.metadata.at(l2).get<double>();
+  if (profile.metadata->contains(l2) && profile.metadata->at(l2).is_number())
+    gpu.l2_bytes = profile.metadata->at(l2).get<double>();
   return gpu;
 }
 
@@ -266,11 +267,11 @@ Profile transfer_profile(const Profile& from, const Model& model, const GpuSpec&
     refuse("$.uncertainty", fmt::format("{} becomes {:.6g} there, more than the {} that a profile "
                                         "may state",
                                         from.uncertainty, to.uncertainty, kMostUncertainty));
-  to.metadata = {{"parent_device", from.device},
-                 {"parent_uncertainty", from.uncertainty},
-                 {"classes", transfer.record()},
-                 {"l2", l2_record(transfer, unknown_l2)},
-                 {"layer_sigma", std::move(sigmas)}};
+  *to.metadata = {{"parent_device", from.device},
+                  {"parent_uncertainty", from.uncertainty},
+                  {"classes", transfer.record()},
+                  {"l2", l2_record(transfer, unknown_l2)},
+                  {"layer_sigma", std::move(sigmas)}};
   return read_profile(profile_json(to), fmt::format("{} on the {}", file, to_gpu.name));
 }
 

@@ -1,11 +1,12 @@
 #include "calibrate/transfer/transfer.hpp"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
 
+#include "base/json.hpp"
+#include "base/least_squares.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 
@@ -93,27 +94,27 @@ double TransferModel::Correction::log_kappa(double intensity_of, double work_of)
 
 TransferModel::Correction TransferModel::fit(
     const std::vector<const TransferAnchor*>& of_class) const {
-  const auto rows = static_cast<Eigen::Index>(of_class.size());
-  Eigen::MatrixXd features(rows, 3);
-  Eigen::VectorXd logs(rows);
-  for (Eigen::Index row = 0; row < rows; ++row) {
-    const TransferAnchor& anchor = *of_class[static_cast<std::size_t>(row)];
-    const Features values = features_of(anchor, from_, to_);
-    features.row(row) << 1, values.intensity, values.work;
-    logs(row) = std::log(anchor.to_s / roofline_transfer(anchor.from_s, anchor, from_, to_));
+  DesignMatrix features(3);
+  std::vector<double> logs;
+  for (const TransferAnchor* anchor : of_class) {
+    const Features values = features_of(*anchor, from_, to_);
+    features.add({1, values.intensity, values.work});
+    logs.push_back(std::log(anchor->to_s / roofline_transfer(anchor->from_s, *anchor, from_, to_)));
   }
-  Eigen::Matrix3d normal = features.transpose() * features;
-  normal(1, 1) += kRidge;
-  normal(2, 2) += kRidge;
-  const Eigen::Vector3d solution = normal.ldlt().solve(features.transpose() * logs);
+  const std::vector<double> solution =
+      ridge_regression(features, logs, std::array{0.0, kRidge, kRidge});
+  const auto range = [&](std::size_t column) -> Range {
+    const std::vector<double> values = features.column(column);
+    return {std::ranges::min(values), std::ranges::max(values)};
+  };
   return {of_class.front()->law,
           of_class.size(),
-          solution(0),
-          solution(1),
-          solution(2),
+          solution[0],
+          solution[1],
+          solution[2],
           0,
-          {features.col(1).minCoeff(), features.col(1).maxCoeff()},
-          {features.col(2).minCoeff(), features.col(2).maxCoeff()}};
+          range(1),
+          range(2)};
 }
 
 TransferModel::TransferModel(TransferGpu from, TransferGpu to,

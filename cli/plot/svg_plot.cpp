@@ -8,82 +8,16 @@
 #include <numeric>
 
 #include "base/error.hpp"
+#include "cli/plot/svg_parts.hpp"
 
 namespace paceline {
 namespace {
 
+using namespace svg;
+
 constexpr double kWidth = 960, kPlotHeight = 425;
 constexpr double kLeft = 80, kTop = 50, kBottom = 65;
 constexpr double kLabelRow = 17, kLabelLetter = 6.9, kLeader = 26, kLabelKey = 30;
-// Okabe and Ito's colours, which the colour-blind tell apart, black last; dashes when they repeat.
-const std::vector<std::string> kColours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                        "#e69f00", "#56b4e9", "#000000"};
-const std::vector<std::string> kDashes{"", "7 4", "2 3"};
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    if (c == '&')
-      safe += "&amp;";
-    else if (c == '<')
-      safe += "&lt;";
-    else if (c == '>')
-      safe += "&gt;";
-    else if (c == '"')
-      safe += "&quot;";
-    else if (static_cast<unsigned char>(c) >= 0x20)
-      safe += c;
-  }
-  return safe;
-}
-
-// Round values that cover what is drawn: 1, 2 or 5 times a power of ten apart, or, logarithmic, the
-// powers of ten and their double and quintuple.
-class Axis {
- public:
-  Axis(double least, double most, int ticks, bool logarithmic = false) : log_(logarithmic) {
-    if (log_) {
-      least_ = std::log10(least);
-      most_ = std::max(std::log10(most), least_ + 0.1);
-      return;
-    }
-    if (most <= least) most = least + (least != 0 ? std::abs(least) : 1);
-    const double rough = (most - least) / ticks;
-    const double power = std::pow(10, std::floor(std::log10(rough)));
-    const double digit = rough / power;
-    step_ = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
-    least_ = step_ * std::floor(least / step_ + 1e-9);
-    most_ = step_ * std::ceil(most / step_ - 1e-9);
-  }
-  [[nodiscard]] double share(double value) const {
-    return ((log_ ? std::log10(value) : value) - least_) / (most_ - least_);
-  }
-  [[nodiscard]] std::vector<double> ticks() const {
-    std::vector<double> values;
-    if (log_) {
-      for (double power = std::floor(least_); power <= most_; ++power)
-        for (const double digit : {1.0, 2.0, 5.0})
-          if (const double at = power + std::log10(digit);
-              at >= least_ - 1e-9 && at <= most_ + 1e-9)
-            values.push_back(digit * std::pow(10, power));
-    } else {
-      const auto count = static_cast<int>(std::lround((most_ - least_) / step_));
-      for (int i = 0; i <= count; ++i) values.push_back(least_ + i * step_);
-    }
-    return values;
-  }
-  [[nodiscard]] std::string label(double value) const {
-    if (log_) return fmt::format("{:g}", value);
-    const int digits = std::max(0, static_cast<int>(std::ceil(-std::log10(step_) - 1e-9)));
-    return step_ < 1e-5 || step_ >= 1e6 ? fmt::format("{:g}", value)
-                                        : fmt::format("{:.{}f}", value, digits);
-  }
-
- private:
-  bool log_;
-  double step_ = 1, least_ = 0, most_ = 1;  // logarithms of them, if logarithmic
-};
-
 struct Range {
   double least = std::numeric_limits<double>::infinity();
   double most = -std::numeric_limits<double>::infinity();
@@ -103,12 +37,6 @@ struct Frame {
     return bottom - y.share(value) * (bottom - kTop);
   }
 };
-
-std::string text_at(double x, double y, const std::string& anchor, const std::string& text,
-                    const std::string& more = "") {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\"{}>{}</text>\n", x, y,
-                     anchor, more, escaped(text));
-}
 
 std::string axes(const Frame& frame, const PlotOptions& options) {
   const double floor = frame.bottom;

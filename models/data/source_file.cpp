@@ -12,6 +12,7 @@ namespace paceline {
 namespace {
 
 constexpr std::size_t kPiece = 1 << 20;
+constexpr std::size_t kMostBytes = std::size_t{4} << 30;  // all of it is held in memory
 
 struct Close {
   void operator()(gzFile file) const { gzclose(file); }
@@ -25,11 +26,17 @@ SourceFile::SourceFile(std::filesystem::path path) : path_(std::move(path)) {
     throw InputError(
         fmt::format("{}: {}", path_.string(),
                     std::filesystem::exists(path_, error) ? "not a regular file" : "no such file"));
+  const auto check_size = [&](std::uintmax_t bytes) {
+    if (bytes > kMostBytes)
+      throw InputError(fmt::format("{}: is larger than 4 GiB", path_.string()));
+  };
+  check_size(std::filesystem::file_size(path_, error));
   // zlib hands plain files through unchanged.
   const std::unique_ptr<gzFile_s, Close> file(gzopen(path_.c_str(), "rb"));
   if (!file) throw InputError(fmt::format("{}: cannot be opened", path_.string()));
   while (true) {
     const std::size_t before = bytes_.size();
+    check_size(before);
     bytes_.resize(before + kPiece);
     const int count = gzread(file.get(), bytes_.data() + before, kPiece);
     bytes_.resize(before + static_cast<std::size_t>(std::max(count, 0)));
@@ -64,7 +71,8 @@ std::filesystem::path find_file(const std::filesystem::path& folder,
                                 const std::vector<std::string>& names) {
   for (const std::string& name : names)
     for (const char* ending : {"", ".gz"})
-      if (std::filesystem::exists(folder / (name + ending))) return folder / (name + ending);
+      if (std::error_code error; std::filesystem::exists(folder / (name + ending), error))
+        return folder / (name + ending);
   throw InputError(fmt::format("{}: no file {} (or .gz) in this folder", folder.string(),
                                fmt::join(names, " or ")));
 }

@@ -193,13 +193,18 @@ void Channel::end() {
   consider();
 }
 
+double Channel::bytes_under_way(const PreparedPlan& plan) const {
+  if (!sending_ || plans_[static_cast<int>(batch_.front()->call.kind)] != &plan) return 0;
+  return load_.bytes;
+}
+
 double Channel::unsent_bytes(const PreparedPlan& plan) const {
-  if (!sending_) return 0;
+  const double bytes = bytes_under_way(plan);
+  if (bytes == 0) return 0;
   PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
-  if (current != &plan) return 0;
-  const double whole = current->closed_s(load_.bytes);
+  const double whole = current->closed_s(bytes);
   const double gone = clock_.now() - sending_since_;
-  return gone < whole ? load_.bytes * (1 - gone / whole) : 0;
+  return gone < whole ? bytes * (1 - gone / whole) : 0;
 }
 
 void Channel::describe_open(std::vector<std::string>& lines) const {

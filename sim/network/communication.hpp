@@ -113,6 +113,8 @@ class Channel {
   [[nodiscard]] std::size_t open() const { return open_.size(); }
   /// Of the collectives that have started: `expected` if one was, else `actual` if one was.
   [[nodiscard]] MessageSizes sizes() const { return sizes_; }
+  /// Of the collective on the wire, if it follows this plan: all its bytes.
+  [[nodiscard]] double bytes_under_way(const PreparedPlan& plan) const;
   /// Of the collective on the wire, if it follows this plan: the bytes that are still to pass the
   /// links, as if it went on evenly for as long as it takes alone.
   [[nodiscard]] double unsent_bytes(const PreparedPlan& plan) const;

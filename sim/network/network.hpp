@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/time/clock.hpp"
 

@@ -84,7 +84,7 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     in_step = in_step && last - first == 1 && end - begin == plan_.ranks &&
               std::all_of(begin, end, alike);
     const bool filled = !in_step;
-    Stage stage{first, last, filled, {}, -1, {}, 0};
+    Stage stage{first, last, filled, {}, -1, {}, 0, 0};
     // (alpha, from, to) -> share
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
     for (std::uint32_t r = first; r < last; ++r) {
@@ -94,14 +94,21 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
         hops[{filled ? 0 : repeat * m.alpha, m.from, m.to}] += repeat * m.share;
       }
     }
+    std::map<LinkId, double> load;  // share of the bytes
     for (const auto& [key, share] : hops) {
       const auto& [alpha, from, to] = key;
       if (stage.groups.empty() || stage.groups.back().alpha != alpha)
         stage.groups.push_back({alpha, {}});
       stage.groups.back().hops.push_back({from, to, share});
       ++stage.hop_count;
+      if (contended_link_ >= 0 || filled) cluster.route(members_[from], members_[to], route);
+      if (contended_link_ >= 0)
+        for (const LinkId link : route.links) {
+          load[link] += share;
+          stage.busiest_s_per_byte =
+              std::max(stage.busiest_s_per_byte, load[link] / bandwidth_[link]);
+        }
       if (!filled) continue;
-      cluster.route(members_[from], members_[to], route);
       stage.flows.push_back({share, route.links});
       if (route.most < kInfinity) {  // as if over a link of its own
         stage.flows.back().links.push_back(static_cast<std::uint32_t>(bandwidth_.size()));
@@ -182,6 +189,16 @@ double PreparedPlan::closed_s(double bytes) {
   return stages_.empty() ? 0 : stage_end_s(stages_.size() - 1, bytes, &Message::seconds_per_byte);
 }
 
+double PreparedPlan::alone_s(double bytes) {
+  if (contended_link_ < 0) return closed_s(bytes);
+  double seconds = 0;
+  for (std::size_t s = 0; s < stages_.size(); ++s)
+    seconds += stages_[s].filled
+                   ? stage_fill_s(s, bytes) + bytes * stages_[s].fluid_s_per_byte
+                   : stages_[s].groups.back().alpha + bytes * stages_[s].busiest_s_per_byte;
+  return seconds;
+}
+
 double PreparedPlan::stage_fill_s(std::size_t stage, double bytes) {
   Stage& s = stages_[stage];
   if (s.fluid_s_per_byte < 0) s.fluid_s_per_byte = max_min_time(s.flows, bandwidth_);
@@ -199,8 +216,8 @@ double PreparedPlan::alpha_share(double bytes) {
   return std::min(1.0, latency / total);
 }
 
-void PreparedPlan::add_link_bytes(std::vector<double>& link_bytes, double unsent) const {
-  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * (uses_.bytes - unsent);
+void PreparedPlan::add_link_bytes(std::vector<double>& link_bytes, double bytes) const {
+  for (const LinkId link : links_) link_bytes[link] += link_share_[link] * bytes;
 }
 
 }  // namespace paceline

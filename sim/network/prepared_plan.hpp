@@ -42,6 +42,7 @@ class PreparedPlan {
     double fluid_s_per_byte = -1;  // filled: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
     std::size_t hop_count = 0;
+    double busiest_s_per_byte = 0;  // of the link that all hops together load most
   };
 
   PreparedPlan(Plan plan, const Cluster& cluster, const std::vector<Endpoint>& members);
@@ -63,6 +64,9 @@ class PreparedPlan {
   /// rank is there. Round a ring that is x_r(k+1) = max(x_{r-1}(k) + alpha_{r-1} + b_{r-1}, x_r(k) +
   /// b_r), x_r(k) being when rank r begins its message k and b its bytes over its bandwidth.
   double closed_s(double bytes);
+  /// The same where hops of the collective share links although not by design: as its flows take
+  /// when nothing else is on the network.
+  double alone_s(double bytes);
   /// The delay of a filled stage: what it adds to the longest chain, with all messages of a round
   /// on the links at once, less what its hops need as flows.
   double stage_fill_s(std::size_t stage, double bytes);
@@ -90,8 +94,8 @@ class PreparedPlan {
   [[nodiscard]] double sent_messages(std::uint32_t rank, const Uses& uses) const {
     return message_count_[rank] * uses.count;
   }
-  /// Of all uses; `unsent` bytes of the one under way have not passed the links yet.
-  void add_link_bytes(std::vector<double>& link_bytes, double unsent) const;
+  /// What collectives of so many bytes bring to each link.
+  void add_link_bytes(std::vector<double>& link_bytes, double bytes) const;
 
  private:
   /// A date, and what a byte more of the collective adds to it.

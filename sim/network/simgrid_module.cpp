@@ -1,3 +1,4 @@
+#include "base/json.hpp"
 #include "base/module.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/simgrid/module.hpp"

@@ -50,11 +50,14 @@ struct Transport::MessageRun {
   Endpoint from = 0, to = 0;
   double bytes = 0;
   Transport* transport = nullptr;
+  double started = 0, alone_s = 0;
+  bool under_way = false;  // a message, not a collective
 
   static void arrived(void* record, std::uint64_t) {
     auto* message = static_cast<MessageRun*>(record);
+    message->under_way = false;
     message->transport->free_message_runs_.push_back(message);
-    message->transport->finish(Done(message->done));
+    finish(Done(message->done));
   }
 };
 
@@ -74,7 +77,7 @@ class Transport::FlowRun {
   void start_stage() {
     if (stage_ == plan_->stages().size()) {
       transport_.free_flow_runs_.push_back(this);
-      transport_.finish(done_);
+      finish(done_);
       return;
     }
     const PreparedPlan::Stage& stage = plan_->stages()[stage_];
@@ -239,7 +242,7 @@ class Transport::StepRun {
   }
   void end() {
     transport_.free_step_runs_.push_back(this);
-    transport_.finish(done_);
+    finish(done_);
   }
 
   Transport& transport_;
@@ -317,11 +320,10 @@ double Transport::message_s(Endpoint from, Endpoint to, double bytes) {
 
 void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
                      std::uint64_t argument) {
-  ++in_flight_;
   const double seconds = message_s(from, to, bytes);  // leaves the route in route_
   for (const LinkId link : route_.links) link_bytes_[link] += bytes;
   MessageRun* run = take(message_runs_, free_message_runs_);
-  *run = {{fire, self, argument}, from, to, bytes, this};
+  *run = {{fire, self, argument}, from, to, bytes, this, clock_.now(), seconds, true};
   if (guarded()) {
     if (bytes > 0) {
       settle();
@@ -343,11 +345,9 @@ void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire,
 
 void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* self,
                     std::uint64_t argument) {
-  ++in_flight_;
   plan.count(bytes);
   const Done done{fire, self, argument};
   if (plan.plan().rounds.empty()) {
-    --in_flight_;
     clock_.after(0, fire, self, argument);
     return;
   }
@@ -368,6 +368,23 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
   } else {
     take(step_runs_, free_step_runs_, *this)->start(plan, bytes, done);
   }
+}
+
+LinkTotals Transport::link_totals() {
+  const std::vector<double> none(link_bytes_.size(), 0);
+  LinkTotals totals{link_bytes_, none, none};
+  for (const auto& message : message_runs_) {
+    if (!message->under_way || message->bytes == 0) continue;
+    const double gone = clock_.now() - message->started;
+    const double unsent =
+        gone < message->alone_s ? message->bytes * (1 - gone / message->alone_s) : 0;
+    cluster_.route(message->from, message->to, route_);
+    for (const LinkId link : route_.links) {
+      totals.under_way[link] += message->bytes;
+      totals.unsent[link] += unsent;
+    }
+  }
+  return totals;
 }
 
 void Transport::check_unchanged(const std::vector<LinkId>& links) {

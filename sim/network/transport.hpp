@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "platforms/cluster.hpp"
+#include "sim/link_use.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/prepared_plan.hpp"
 #include "sim/time/clock.hpp"
@@ -50,9 +51,9 @@ class Transport {
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] Fidelity fidelity() const { return fidelity_; }
-  /// Of messages outside of collectives.
-  [[nodiscard]] const std::vector<double>& link_bytes() const { return link_bytes_; }
-  [[nodiscard]] std::size_t in_flight() const { return in_flight_; }
+  /// Of messages outside of collectives. What is still to pass: as if each went on evenly for as
+  /// long as it takes alone.
+  [[nodiscard]] LinkTotals link_totals();
 
  private:
   struct Done {
@@ -74,10 +75,7 @@ class Transport {
   void check_unchanged(const std::vector<LinkId>& links);  // reports the first that is not
   void settle();
   void report_contention(LinkId link, const char* why);
-  void finish(const Done& done) {
-    --in_flight_;
-    done.fire(done.self, done.argument);
-  }
+  static void finish(const Done& done) { done.fire(done.self, done.argument); }
 
   const Cluster& cluster_;
   Clock& clock_;
@@ -94,7 +92,6 @@ class Transport {
   std::uint64_t ignored_conflicts_ = 0;
   double flow_error_bound_ = 0;
   std::vector<double> link_bytes_;
-  std::size_t in_flight_ = 0;
   Route route_;
 
   // Records of what is under way, reused.

@@ -13,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 #include "base/text_file.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/xml_platform.hpp"

@@ -94,7 +94,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions h
 }
 
 double ServerRuntime::seconds(double bytes_moved) const {
-  return std::max(job_.spec.costs->host_update(bytes_moved), bytes_moved / memory_bandwidth_);
+  return job_.spec.costs->host_update(bytes_moved, memory_bandwidth_);
 }
 
 Tensor ServerRuntime::initial(const Shard& shard) {

@@ -8,6 +8,8 @@
 
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/interrupt.hpp"
+#include "base/json.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
@@ -37,6 +39,11 @@ std::map<std::uint64_t, fs::path> checkpoints_in(const fs::path& folder) {
   return found;
 }
 
+void note_kept(const fs::path& folder, std::int64_t step) {
+  interrupt_note(fmt::format("step {} is kept in {}; the same command with --resume goes on", step,
+                             folder.string()));
+}
+
 // "$.experiment.seed is 2, and 1 in the checkpoint".
 std::string first_difference(const Json& now, const Json& saved) {
   const Json patch = Json::diff(saved, now);
@@ -56,20 +63,32 @@ std::string first_difference(const Json& now, const Json& saved) {
 SavedRun::SavedRun(const fs::path& file) : archive_(file) {
   if (const std::string format = archive_.text(); format != kFormat)
     throw InputError(fmt::format("{}: expected the format {}", file.string(), kFormat));
-  identity_ = Json::parse(archive_.text());
+  *identity_ = Json::parse(archive_.text());
   contention_ = archive_.text();
   tasks_ = archive_.get<std::uint64_t>();
   step_ = archive_.get<std::int64_t>();
   date_s_ = archive_.get<double>();
 }
 
-std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options) {
+void note_checkpoints(const fs::path& folder) {
+  std::error_code ignored;
+  if (fs::is_directory(folder, ignored) && !checkpoints_in(folder).empty())
+    interrupt_note(
+        fmt::format("the latest checkpoint is kept in {}; the same command with --resume goes on",
+                    folder.string()));
+}
+
+std::unique_ptr<FileLock> hold_checkpoints(const CheckpointOptions& options) {
   std::error_code error;
   fs::create_directories(options.folder, error);
   if (!fs::is_directory(options.folder))
     throw InputError(fmt::format("{}: expected a folder for checkpoints{}{}",
                                  options.folder.string(), error ? ": " : "",
                                  error ? error.message() : ""));
+  return std::make_unique<FileLock>(options.folder, "paceline keeps its checkpoints there");
+}
+
+std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options) {
   const auto found = checkpoints_in(options.folder);
   if (!options.resume) {
     if (!found.empty())
@@ -86,7 +105,7 @@ std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options) {
   }
   const fs::path& latest = found.rbegin()->second;
   auto saved = std::make_unique<SavedRun>(latest);
-  if (const std::string difference = first_difference(options.identity, saved->identity());
+  if (const std::string difference = first_difference(*options.identity, saved->identity());
       !difference.empty())
     throw InputError(fmt::format("{}: belongs to another run: {}", latest.string(), difference));
   if (options.note)
@@ -102,6 +121,10 @@ Checkpointer::Checkpointer(const CheckpointOptions& options, TaskGraph& graph,
       contention_(std::move(contention)),
       saved_(std::move(saved)) {
   remove_abandoned(options_.folder);
+  if (saved_)
+    note_kept(options_.folder, saved_->step());
+  else
+    interrupt_note("before the first checkpoint: nothing was kept");
   if (const auto found = checkpoints_in(options_.folder); !found.empty())
     next_file_ = found.rbegin()->first + 1;
   if (saved_) {
@@ -154,6 +177,7 @@ void Checkpointer::save() {
   try {
     save_as(file);
     ++next_file_;
+    note_kept(options_.folder, step_);
     auto kept = checkpoints_in(options_.folder);
     for (; kept.size() > options_.keep; kept.erase(kept.begin())) fs::remove(kept.begin()->second);
   } catch (const std::runtime_error& error) {  // a full disk is no reason to lose the run
@@ -165,7 +189,7 @@ void Checkpointer::save() {
 void Checkpointer::save_as(const fs::path& file) {
   ArchiveWriter archive(file);
   archive.put(std::string(kFormat));
-  archive.put(options_.identity.dump());
+  archive.put(options_.identity->dump());
   archive.put(contention_);
   archive.put<std::uint64_t>(graph_.posted());
   archive.put(step_);

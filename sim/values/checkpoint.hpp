@@ -8,7 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "base/json.hpp"
+#include "base/file_lock.hpp"
+#include "base/json_fwd.hpp"
 #include "sim/values/archive.hpp"
 #include "sim/values/task_graph.hpp"
 
@@ -22,7 +23,7 @@ struct CheckpointOptions {
   std::uint64_t every_tasks = 0;  ///< tasks on values; 0: never
   std::size_t keep = 2;           ///< the latest ones
   bool resume = false;            ///< go on from the latest one in the folder, if there is one
-  Json identity;                  ///< a checkpoint of another identity is refused
+  OwnedJson identity;             ///< a checkpoint of another identity is refused
   std::function<void(const std::string&)> note;  ///< told what the user may want to know
 };
 
@@ -31,7 +32,7 @@ class SavedRun {
  public:
   explicit SavedRun(const std::filesystem::path& file);
 
-  [[nodiscard]] const Json& identity() const { return identity_; }
+  [[nodiscard]] const Json& identity() const { return *identity_; }
   /// Why the run had left closed fidelity; "" if it had not.
   [[nodiscard]] const std::string& contention() const { return contention_; }
   [[nodiscard]] std::uint64_t tasks() const { return tasks_; }  ///< on values, all done
@@ -41,15 +42,20 @@ class SavedRun {
 
  private:
   ArchiveReader archive_;
-  Json identity_;
+  OwnedJson identity_;
   std::string contention_;
   std::uint64_t tasks_ = 0;
   std::int64_t step_ = 0;
   double date_s_ = 0;
 };
 
-/// What the run is to go on from; null: it begins. Makes the folder. Throws InputError if that
-/// cannot be, if the latest checkpoint is damaged or of another run, or if there is one and the run
+/// If the folder has some: what an interruption from here on says.
+void note_checkpoints(const std::filesystem::path& folder);
+
+/// Makes the folder and holds it against other processes. Throws InputError if either cannot be.
+std::unique_ptr<FileLock> hold_checkpoints(const CheckpointOptions& options);
+
+/// What the run is to go on from; null: it begins. Throws InputError if the latest checkpoint is damaged or of another run, or if there is one and the run
 /// is not to go on from it.
 std::unique_ptr<SavedRun> find_saved_run(const CheckpointOptions& options);
 

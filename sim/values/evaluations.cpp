@@ -1,10 +1,22 @@
 #include "sim/values/evaluations.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/values/collective_values.hpp"
 
 namespace paceline {
+namespace {
+
+std::int64_t first_broken(const std::vector<View>& models) {
+  const auto broken = std::find_if(models.begin(), models.end(), [](const View& model) {
+    const std::span<const float> weights = model.read();
+    return !std::all_of(weights.begin(), weights.end(), [](float x) { return std::isfinite(x); });
+  });
+  return broken == models.end() ? -1 : broken - models.begin();
+}
+
+}  // namespace
 
 Evaluations::Evaluations(TaskGraph& graph, Continuations& later,
                          std::shared_ptr<ValueEngine> engine, std::vector<double> shares,
@@ -91,6 +103,7 @@ void Evaluations::post(Open open) {
         const Evaluation result = engine->evaluate(weights, state);
         point->loss = result.loss;
         point->accuracy = result.accuracy;
+        if (!std::isfinite(result.loss)) point->broken_worker = first_broken(of_workers);
       },
       std::move(after));
   for (const Tensor& model : open.models) buffer_of(model).note_reader(nullptr, last_);

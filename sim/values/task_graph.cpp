@@ -1,7 +1,15 @@
 #include "sim/values/task_graph.hpp"
 
+#include <fmt/format.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <system_error>
+#include <thread>
 #include <utility>
+
+#include "base/error.hpp"
 
 namespace paceline {
 namespace {
@@ -11,16 +19,51 @@ constexpr std::size_t kEnoughRoom = kMostOpen / 2;  // open tasks at which a blo
 
 }  // namespace
 
+// The threads are ours: asio's own pool waits for ever for those it has made when the next one
+// cannot be.
+class TaskGraph::Pool {
+ public:
+  explicit Pool(std::size_t count) : tasks_(count == 1 ? 1 : 0) {
+    try {
+      while (threads_.size() < count) threads_.emplace_back([this] { tasks_.run(); });
+    } catch (const std::system_error& error) {
+      const std::size_t made = threads_.size();
+      join();
+      throw InputError(fmt::format("{} threads for the values: the system makes {}: {}", count,
+                                   made, error.code().message()));
+    }
+  }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() { join(); }
+
+  template <class Work>
+  void post(Work work) {
+    boost::asio::post(tasks_, std::move(work));
+  }
+
+ private:
+  void join() {
+    open_.reset();  // no more work: run() returns
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+  boost::asio::io_context tasks_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> open_{
+      tasks_.get_executor()};
+  std::vector<std::thread> threads_;
+};
+
 TaskGraph::TaskGraph(std::size_t threads)
     : threads_(threads),
       skipped_(std::make_shared<Task>()),
-      pool_(threads > 0 ? std::make_unique<boost::asio::thread_pool>(threads) : nullptr) {
+      pool_(threads > 0 ? std::make_unique<Pool>(threads) : nullptr) {
   skipped_->done_ = true;
 }
 
 TaskGraph::~TaskGraph() {
   drain();
-  if (pool_) pool_->join();
 }
 
 void TaskGraph::drain() noexcept {
@@ -52,7 +95,7 @@ TaskGraph::Ref TaskGraph::post(std::function<void()> work, std::vector<Ref> afte
     }
     if (task->missing_ > 0) return task;
   }
-  boost::asio::post(*pool_, [this, task] { run(task); });
+  pool_->post([this, task] { run(task); });
   return task;
 }
 
@@ -67,7 +110,7 @@ void TaskGraph::run(Ref task) {
       if (!task)
         task = std::move(next);
       else
-        boost::asio::post(*pool_, [this, next = std::move(next)] { run(next); });
+        pool_->post([this, next = std::move(next)] { run(next); });
     }
   }
 }

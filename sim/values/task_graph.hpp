@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -30,7 +29,8 @@ class TaskGraph {
     ~Observer() = default;
   };
 
-  /// `threads` = 0: a task runs inside post(), before it returns.
+  /// `threads` = 0: a task runs inside post(), before it returns. Throws InputError if the system
+  /// does not make so many.
   explicit TaskGraph(std::size_t threads);
   ~TaskGraph();
 
@@ -64,7 +64,8 @@ class TaskGraph {
   std::uint64_t posted_ = 0;
   bool skipping_ = false;
   Ref skipped_;  // stands for all of them
-  std::unique_ptr<boost::asio::thread_pool> pool_;
+  class Pool;
+  std::unique_ptr<Pool> pool_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t open_ = 0;

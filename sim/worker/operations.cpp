@@ -38,8 +38,7 @@ Tensor WorkerRuntime::op(std::string_view name, std::span<const Tensor> reads,
 Tensor WorkerRuntime::HostDevice::op(std::string_view name, std::span<const Tensor> reads,
                                      std::int64_t elements, ValueFunction values) {
   return worker_.enqueue_op(worker_.host_, name, Activity::host, reads, elements,
-                            worker_.job_.spec.costs->host_update(bytes_moved(reads, elements)),
-                            std::move(values));
+                            worker_.host_update_s(bytes_moved(reads, elements)), std::move(values));
 }
 
 void WorkerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
@@ -52,8 +51,8 @@ void WorkerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
 void WorkerRuntime::HostDevice::enqueue_call(const kernels::Call& call, OperationSize size,
                                              std::span<const Tensor> reads,
                                              std::span<Tensor> results) {
-  worker_.enqueue_call(worker_.host_, Activity::host,
-                       worker_.job_.spec.costs->host_update(size.bytes), call, reads, results);
+  worker_.enqueue_call(worker_.host_, Activity::host, worker_.host_update_s(size.bytes), call,
+                       reads, results);
 }
 
 void WorkerRuntime::enqueue_call(Stream& stream, Activity activity, double seconds,

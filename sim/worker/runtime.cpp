@@ -141,29 +141,17 @@ double WorkerRuntime::sample_step_factor() {
 
 void WorkerRuntime::step_done() {
   ++steps_passed_;
-  last_step_date_ = clock_.now();
   if (communicated_) ++rounds_;
   communicated_ = false;
   const bool jitter = job_.spec.jitter.distribution != Jitter::Distribution::none;
   passes_.begin_step(jitter ? sample_step_factor() : passes_.factor());
-  if (steps_passed_ <= job_.log.measured_until) at_last_ = totals();
-  if (steps_passed_ == job_.log.measured_from) at_first_ = at_last_;
+  if (steps_passed_ <= job_.log.measured_until) last_ = {steps_passed_, clock_.now()};
+  if (steps_passed_ == job_.log.measured_from) first_ = last_;
   job_.observer.step_passed(*this, steps_passed_);
 }
 
-WorkerRuntime::Measured WorkerRuntime::totals() {
-  return {steps_passed_, 0, last_step_date_, account_now(), server_calls_.sent()};
-}
-
-WorkerRuntime::Measured WorkerRuntime::measured() {
-  Measured m = at_last_;
-  m.since_s = at_first_.seconds;
-  m.steps -= at_first_.steps;
-  m.seconds -= at_first_.seconds;
-  m.account -= at_first_.account;
-  m.sent.bytes -= at_first_.sent.bytes;
-  m.sent.messages -= at_first_.sent.messages;
-  return m;
+WorkerRuntime::Totals WorkerRuntime::totals() {
+  return {steps_passed_, rounds_, clock_.now(), account_now(), server_calls_.sent()};
 }
 
 double WorkerRuntime::take_fingerprint(double origin) {

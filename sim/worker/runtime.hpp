@@ -29,7 +29,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] const ModelShape& model() const override { return job_.spec.model; }
   [[nodiscard]] double now() const override { return clock_.now(); }
   [[nodiscard]] double payload_bytes() const override { return job_.spec.payload_bits / 8; }
-  [[nodiscard]] std::int64_t step_count() const override { return job_.spec.steps; }
+  [[nodiscard]] std::int64_t step_count() const override { return job_.steps; }
   void step_done() override;
   [[nodiscard]] double learning_rate(std::int64_t step) const override {
     return job_.learning_rate(step);
@@ -107,15 +107,23 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // For the job
   [[nodiscard]] WorkerValues& values() { return *values_; }  ///< only with values
 
-  struct Measured {
-    std::int64_t steps = 0;
-    double since_s = 0;  ///< date of the first border
-    double seconds = 0;
+  /// Since the start.
+  struct Totals {
+    std::int64_t steps = 0, rounds = 0;
+    double date_s = 0;
     Account account;
     ServerCalls::Sent sent;  ///< outside of collectives
   };
-  /// What happened between the first and the newest measured border that it has passed.
-  [[nodiscard]] Measured measured();
+  [[nodiscard]] Totals totals();
+  [[nodiscard]] const ServerCalls::Sent& sent() const { return server_calls_.sent(); }
+  /// Between the first and the newest measured border that it has passed itself.
+  struct Own {
+    std::int64_t steps = 0;
+    double seconds = 0;
+  };
+  [[nodiscard]] Own own() const {
+    return {last_.steps - first_.steps, last_.seconds - first_.seconds};
+  }
   [[nodiscard]] std::int64_t steps_passed() const { return steps_passed_; }
   [[nodiscard]] std::int64_t current_phase() const { return phase_; }
   [[nodiscard]] Account account_now();
@@ -183,12 +191,15 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Tensor result_of(const boost::intrusive_ptr<TimedOperation>& operation, std::int64_t elements,
                    std::int64_t offset, ValuesRef values = {});
   [[nodiscard]] BufferRef new_buffer(std::int64_t elements) const;  ///< null in time-only runs
-  [[nodiscard]] Measured totals();
   void record(const Stream& stream, const TimedOperation& operation);
   void update_rate();
   void program_ended();
   void maybe_ended();
   [[nodiscard]] double sample_step_factor();
+  [[nodiscard]] double host_update_s(double bytes_moved) const {
+    return job_.spec.costs->host_update(
+        bytes_moved, job_.cluster.host(job_.cluster.node_of(gpu_)).memory_bandwidth);
+  }
   void note_communication() { communicated_ = true; }
   /// This worker's next collective on the channel that `how` names.
   template <class C>
@@ -231,9 +242,8 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   // Iterations
   std::int64_t steps_passed_ = 0;
   std::int64_t phase_ = 0;
-  double last_step_date_ = 0;
   std::int64_t rounds_ = 0;
-  Measured at_first_, at_last_;  // totals at the first and the newest measured border
+  Own first_, last_;  // at its first and newest measured border
   int on_wire_ = 0;
   double straggling_ = 1;
 };

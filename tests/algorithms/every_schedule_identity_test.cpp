@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {

@@ -11,6 +11,7 @@ import sys
 
 TEST_START = """#include <gtest/gtest.h>
 
+#include "base/json.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {

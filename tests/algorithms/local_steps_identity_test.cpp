@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "algorithms/complexity.hpp"
+#include "base/json.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/json.hpp"
 #include "tests/algorithms/quadratics.hpp"
 
 namespace paceline {

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/json.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/operations/reference.hpp"
 #include "kernels/operations/whole_vector.hpp"

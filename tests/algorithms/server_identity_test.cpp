@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/json.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {

@@ -7,6 +7,7 @@
 
 #include "algorithms/lags_model.hpp"
 #include "algorithms/sparsity.hpp"
+#include "base/json.hpp"
 #include "tests/algorithms/simulated.hpp"
 
 namespace paceline {

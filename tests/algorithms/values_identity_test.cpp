@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/json.hpp"
 #include "tests/algorithms/quadratics.hpp"
 
 namespace paceline {

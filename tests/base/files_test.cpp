@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <chrono>
 #include <ostream>
@@ -14,6 +15,7 @@
 
 #include "base/error.hpp"
 #include "base/hash.hpp"
+#include "base/text_file.hpp"
 #include "tests/base/temporary_folder.hpp"
 
 namespace paceline {
@@ -32,6 +34,27 @@ using ::testing::ThrowsMessage;
 mode_t mode_of(const fs::path& file) {
   struct stat status {};
   return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
+}
+
+TEST(ReadTextFile, UnpacksGzip) {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "line " + std::to_string(i) + "\n";
+  const auto append = [&](const char* name, const std::string& piece) {
+    gzFile file = gzopen((folder / name).c_str(), "ab");
+    gzwrite(file, piece.data(), static_cast<unsigned>(piece.size()));
+    gzclose(file);
+  };
+  append("two.gz", text.substr(0, 1000));
+  append("two.gz", text.substr(1000));  // another member
+  EXPECT_EQ(read_text_file(folder / "two.gz"), text);
+  const std::string packed = contents(folder / "two.gz");
+  write(folder / "short.gz", packed.substr(0, packed.size() / 2));
+  EXPECT_INPUT_ERROR(read_text_file(folder / "short.gz"), HasSubstr("and is cut short"));
+  std::string damaged = packed;
+  damaged[damaged.size() / 2] ^= 0x55;
+  write(folder / "damaged.gz", damaged);
+  EXPECT_INPUT_ERROR(read_text_file(folder / "damaged.gz"), HasSubstr("and is damaged"));
 }
 
 TEST(ReadFile, IsEveryByte) {

@@ -1,4 +1,5 @@
 #include "base/isolated.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "tests/base/temporary_folder.hpp"
 
 namespace paceline {
@@ -29,6 +31,45 @@ void read(std::string_view text, Use use) {
 
 #define EXPECT_INPUT_ERROR(statement, matcher) \
   EXPECT_THAT([&] { statement; }, ThrowsMessage<InputError>(matcher))
+
+TEST(ObjectReader, QuantitiesHaveLimits) {
+  for (const auto& [key, text] : {std::pair("duration", "1e11s"),
+                                  {"duration", "1e-300s"},
+                                  {"bandwidth", "1e300Gbps"},
+                                  {"bandwidth", "1e-300b/s"},
+                                  {"bytes", "1e300GB"},
+                                  {"flops", "1e30TFLOPS"},
+                                  {"count", "1e16"}})
+    EXPECT_INPUT_ERROR(read(std::string("{\"k\": \"") + text + "\"}",
+                            [&](ObjectReader& r) {
+                              const std::string kind = key;
+                              if (kind == "duration") r.duration("k");
+                              if (kind == "bandwidth") r.bandwidth("k");
+                              if (kind == "bytes") r.bytes("k");
+                              if (kind == "flops") r.flops("k");
+                              if (kind == "count") r.count("k");
+                            }),
+                       StartsWith("f.json: $.k: must be between "))
+        << text;
+  EXPECT_INPUT_ERROR(read("{\"k\": 1e300}", [](ObjectReader& r) { r.count("k"); }),
+                     StartsWith("f.json: $.k: must be between "));
+  EXPECT_INPUT_ERROR(read("{\"k\": \"1e307h\"}", [](ObjectReader& r) { r.duration("k"); }),
+                     HasSubstr("is too large for a duration"));
+  read(R"({"inf": "inf", "zero": "0s"})", [](ObjectReader& r) {
+    EXPECT_EQ(r.bandwidth("inf"), HUGE_VAL);
+    EXPECT_EQ(r.duration("zero"), 0);
+  });
+}
+
+TEST(ExpectFormat, SaysWhatTheFileIs) {
+  EXPECT_INPUT_ERROR(read(R"({"format": "paceline-cluster-1"})",
+                          [](ObjectReader& r) { expect_format(r, "paceline-model-1"); }),
+                     "f.json: $.format: this is a cluster (paceline-cluster-1), expected a model; "
+                     "give it with --cluster");
+  EXPECT_INPUT_ERROR(read(R"({"format": "paceline-modle-1"})",
+                          [](ObjectReader& r) { expect_format(r, "paceline-model-1"); }),
+                     HasSubstr("did you mean 'paceline-model-1'?"));
+}
 
 TEST(ParseJson, MalformedTextIsPlaced) {
   EXPECT_INPUT_ERROR(parse_json("{\"a\": 1,\n \"b\": }\n", "f.json"),

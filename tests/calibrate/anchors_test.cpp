@@ -1,4 +1,5 @@
 #include "calibrate/transfer/anchors.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -104,7 +106,7 @@ TEST(ImportTrace, KernelsFindTheirOperationByKindAndOrder) {
   const StepCosts costs = step_costs(model, profile, 4);
   EXPECT_NEAR(costs.forward_s(), 3 * 38e-6, 1e-11);
   EXPECT_NEAR(costs.backward_s(), 3 * 71e-6, 1e-11);
-  EXPECT_NEAR(profile.metadata.at("unmatched_share").get<double>(), 3.0 / 112, 1e-9);  // optimizer
+  EXPECT_NEAR(profile.metadata->at("unmatched_share").get<double>(), 3.0 / 112, 1e-9);  // optimizer
   EXPECT_EQ(read_profile(profile_json(profile), "file"), profile);
 }
 
@@ -116,6 +118,35 @@ TEST(ImportTrace, OneStepNeedsNoAnnotationAndGivesNoQuartiles) {
   const Profile profile = parse_trace(json.dump(), "trace.json", small_model(), kOptions);
   EXPECT_NEAR(profile.batches[0].layers[0].forward.median_s, 10e-6, 1e-12);
   EXPECT_FALSE(profile.batches[0].layers[0].forward.p25_s);
+}
+
+// Of five steps, with dates and categories changed.
+Profile changed(const std::function<void(Json&)>& change) {
+  TraceWriter trace;
+  for (const double scale : {1.0, 2.0, 3.0, 4.0, 5.0}) trace.step(scale);
+  Json json = trace.json();
+  for (Json& event : json["traceEvents"]) change(event);
+  return parse_trace(json.dump(), "trace.json", small_model(), kOptions);
+}
+
+TEST(ImportTrace, DatesMayCountFrom1970) {
+  const Profile from_boot = changed([](Json&) {});
+  EXPECT_EQ(
+      changed([](Json& event) { event["ts"] = event["ts"].get<double>() + 1712195495000000.0; }),
+      from_boot);
+  EXPECT_THAT([] { changed([](Json& event) { event["ts"] = 1e17; }); },
+              ThrowsMessage<InputError>(HasSubstr("$.traceEvents[0].ts: expected microseconds")));
+}
+
+TEST(ImportTrace, CategoriesOf2021AreKnown) {
+  EXPECT_EQ(changed([](Json& event) {
+              const std::map<std::string, std::string> old{{"kernel", "Kernel"},
+                                                           {"cuda_runtime", "Runtime"},
+                                                           {"cpu_op", "Operator"},
+                                                           {"user_annotation", "Operator"}};
+              event["cat"] = old.at(event["cat"]);
+            }),
+            changed([](Json&) {}));
 }
 
 TEST(ImportTrace, RefusesATraceWithoutGpuEvents) {
@@ -137,7 +168,7 @@ TEST(ImportTrace, ManyStepsTakeLinearTime) {
   TraceWriter trace;
   for (int i = 0; i < 1500; ++i) trace.step(1);
   const Profile profile = parse_trace(trace.text(), "trace.json", small_model(), kOptions);
-  EXPECT_EQ(profile.metadata.at("steps"), 1500);
+  EXPECT_EQ(profile.metadata->at("steps"), 1500);
 }
 
 void expect_refused(const Json& trace, const std::string& message,
@@ -152,20 +183,20 @@ TEST(ImportTrace, CallsThatDoNotFitAreLeftAtZeroLoudly) {
   trace.step(1);
   const Profile profile = parse_trace(trace.text(), "trace.json", small_model(), kOptions);
   EXPECT_EQ(profile.batches[0].layers[1].forward.median_s, 0);
-  ASSERT_EQ(profile.metadata.at("left_at_0_s").size(), 1);
-  EXPECT_EQ(profile.metadata.at("left_at_0_s")[0].at("calls"), 2);
-  EXPECT_THAT(profile.metadata.at("warnings").dump(),
+  ASSERT_EQ(profile.metadata->at("left_at_0_s").size(), 1);
+  EXPECT_EQ(profile.metadata->at("left_at_0_s")[0].at("calls"), 2);
+  EXPECT_THAT(profile.metadata->at("warnings").dump(),
               HasSubstr("relu forward left at 0 s: the trace has 2 calls per step, model 'small' "
                         "has 1 (relu1)"));
-  EXPECT_THAT(profile.metadata.at("warnings").dump(), HasSubstr("49 % of the GPU time"));
+  EXPECT_THAT(profile.metadata->at("warnings").dump(), HasSubstr("49 % of the GPU time"));
   EXPECT_THAT(profile.description, HasSubstr("1 passes of layers left at 0 s"));
-  EXPECT_NEAR(profile.metadata.at("unmatched_share").get<double>(), (101.0 + 3) / 212, 1e-9);
+  EXPECT_NEAR(profile.metadata->at("unmatched_share").get<double>(), (101.0 + 3) / 212, 1e-9);
 
   TraceWriter missing;
   missing.skipped = "autograd::engine::evaluate_function: ReluBackward0";
   missing.step(1);
   EXPECT_THAT(parse_trace(missing.text(), "trace.json", small_model(), kOptions)
-                  .metadata.at("warnings")
+                  .metadata->at("warnings")
                   .dump(),
               HasSubstr("relu backward left at 0 s: the trace has 0 calls per step"));
 }
@@ -177,8 +208,8 @@ TEST(ImportTrace, OnlyWholeStepsCount) {
   trace.skipped = "";
   for (int i = 0; i < 4; ++i) trace.step(2);
   const Profile profile = parse_trace(trace.text(), "trace.json", small_model(), kOptions);
-  EXPECT_EQ(profile.metadata.at("steps"), 4);
-  EXPECT_EQ(profile.metadata.at("steps_in_trace"), 5);
+  EXPECT_EQ(profile.metadata->at("steps"), 4);
+  EXPECT_EQ(profile.metadata->at("steps_in_trace"), 5);
   EXPECT_THAT(profile.description, HasSubstr("4 of its 5 steps"));
   EXPECT_NEAR(profile.batches[0].layers[0].forward.median_s, 20e-6, 1e-12);
 }
@@ -221,10 +252,19 @@ TEST(ImportTrace, TheGpuMustBeTheOneRecorded) {
   json["deviceProperties"] = {{{"id", 0}, {"name", "Tesla T4"}}};
   json["cuda_runtime_version"] = 12010;
   const Profile profile = parse_trace(json.dump(), "trace.json", small_model(), kOptions);
-  EXPECT_EQ(profile.metadata.at("trace").at("gpus").at(0), "Tesla T4");
-  EXPECT_EQ(profile.metadata.at("trace").at("cuda_runtime_version"), 12010);
+  EXPECT_EQ(profile.metadata->at("trace").at("gpus").at(0), "Tesla T4");
+  EXPECT_EQ(profile.metadata->at("trace").at("cuda_runtime_version"), 12010);
   expect_refused(json, "was recorded on 'Tesla T4', not on ", {.batch = 4, .device = "V100"});
-  parse_trace(json.dump(), "trace.json", small_model(), {.batch = 4, .device = "my own card"});
+  const Profile own =
+      parse_trace(json.dump(), "trace.json", small_model(), {.batch = 4, .device = "my own card"});
+  EXPECT_THAT(own.metadata.at("warnings").dump(),
+              ::testing::HasSubstr("was recorded on 'Tesla T4', and is taken for 'my own card'"));
+  json["deviceProperties"] = {{{"id", 0}, {"name", "NVIDIA GeForce RTX 3090"}}};
+  expect_refused(json, "was recorded on 'NVIDIA GeForce RTX 3090', not on ",
+                 {.batch = 4, .device = "V100"});
+  const Profile same =
+      parse_trace(json.dump(), "trace.json", small_model(), {.batch = 4, .device = "RTX 3090"});
+  EXPECT_TRUE(same.metadata.at("warnings").empty());
 }
 
 TEST(ImportTrace, OptionsThatNobodyCouldReadAreRefused) {
@@ -270,7 +310,7 @@ TEST(ImportTrace, OneCallMayBeSeveralLstmLayers) {
   EXPECT_NEAR(time("rnn.l0").forward.median_s, 100e-6 * first / (first + second), 1e-12);
   EXPECT_NEAR(time("rnn.l1").backward_data.median_s, 200e-6 * second / (first + second), 1e-12);
   EXPECT_EQ(time("drop").forward.median_s, 0);
-  EXPECT_EQ(profile.metadata.at("warnings").size(), 0);
+  EXPECT_EQ(profile.metadata->at("warnings").size(), 0);
   EXPECT_THAT(profile.description, HasSubstr("is 2 layers of the model"));
 }
 
@@ -293,7 +333,7 @@ TEST(ImportTrace, TheCountOfBatchesOfBatchNormIsNoAddition) {
                            "AddBackward0", "CudnnBatchNormBackward0", "ConvolutionBackward0"})
     trace.call(node + name, 1, 2);
   const Profile profile = parse_trace(trace.text(), "trace.json", model, kOptions);
-  EXPECT_EQ(profile.metadata.at("left_at_0_s").size(), 0);
+  EXPECT_EQ(profile.metadata->at("left_at_0_s").size(), 0);
   EXPECT_NEAR(profile.batches[0].layers[2].forward.median_s, 7e-6, 1e-12);
 }
 

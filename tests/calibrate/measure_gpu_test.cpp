@@ -1,3 +1,4 @@
+#include "base/json.hpp"
 #include "calibrate/measure/gpu.hpp"
 
 #include <gmock/gmock.h>
@@ -50,7 +51,7 @@ TEST(MeasureGpu, AProfileHasLayersOverheadOperationsAndTheirResiduals) {
   EXPECT_NEAR(profile.operations.host_to_device_pinned->latency_s, 10e-6, 1e-9);
   EXPECT_NEAR(profile.operations.host_to_device_pageable->bandwidth, 5e9, 1e6);
   EXPECT_GT(*profile.operations.torch_legacy_s, 0);
-  const Json& record = profile.metadata.at("batches").at("4");
+  const Json& record = profile.metadata->at("batches").at("4");
   for (const char* key : {"graph", "eager", "load", "update", "clocks", "operators",
                           "eager_less_graph_seconds", "dropped_for_low_clock"})
     EXPECT_TRUE(record.contains(key)) << key;
@@ -67,7 +68,7 @@ TEST(MeasureGpu, AProfileHasLayersOverheadOperationsAndTheirResiduals) {
     // What a forward pass touches, all sets together.
     EXPECT_TRUE(row.at("buffers") == 64 || row.at("bytes").get<double>() > 2 * (1 << 16)) << row;
   }
-  const Json& operations = profile.metadata.at("operations");
+  const Json& operations = profile.metadata->at("operations");
   EXPECT_EQ(operations.at("copies").size(), 5);
   // Every kernel is measured, fitted and priced from its fit.
   const OperationCosts costs = operation_costs(profile);
@@ -78,7 +79,7 @@ TEST(MeasureGpu, AProfileHasLayersOverheadOperationsAndTheirResiduals) {
   }
   EXPECT_NE(operations.at("kernels").dump().find("torch_legacy"), std::string::npos);
   EXPECT_FALSE(operations.at("cost_models").empty());
-  EXPECT_EQ(profile.metadata.at("operations_complete"), true);
+  EXPECT_EQ(profile.metadata->at("operations_complete"), true);
 }
 
 TEST(MeasureGpu, WhatIsInterruptedIsKeptAndGoneOnWith) {
@@ -135,17 +136,17 @@ TEST(MeasureGpu, OperatorsGoOnWhereTheyWereInterrupted) {
   MeasureOptions options = quick();
   options.stop = &stop;
   options.measured = [&](const Profile& profile) {
-    stop = profile.metadata.at("batches").at("2").at("operators").size() == 3;
+    stop = profile.metadata->at("batches").at("2").at("operators").size() == 3;
   };
   const Profile first = measure_profile(model, gpu, {2}, options);
-  const Json& partial = first.metadata.at("batches").at("2");
+  const Json& partial = first.metadata->at("batches").at("2");
   EXPECT_EQ(partial.at("operators").size(), 3);
   EXPECT_EQ(partial.at("operators_complete"), false);
   EXPECT_EQ(read_profile(profile_json(first), "file"), first);
   stop = false;
   options.measured = {};
   const Profile second = measure_profile(model, gpu, {2}, options, first);
-  const Json& whole = second.metadata.at("batches").at("2");
+  const Json& whole = second.metadata->at("batches").at("2");
   EXPECT_EQ(whole.at("operators_complete"), true);
   EXPECT_GT(whole.at("operators").size(), 3);
   EXPECT_EQ(whole.at("operators").at(2), partial.at("operators").at(2));
@@ -179,7 +180,7 @@ TEST(MeasureGpu, Tf32IsAProfileOfItsOwn) {
   const Profile tf32 = measure_profile(model, gpu, {2}, options);
   EXPECT_TRUE(gpu.tf32);
   EXPECT_EQ(tf32.precision, "tf32");
-  EXPECT_NE(tf32.metadata.at("arithmetic"), fp32.metadata.at("arithmetic"));
+  EXPECT_NE(tf32.metadata->at("arithmetic"), fp32.metadata->at("arithmetic"));
   EXPECT_NE(tf32.description, fp32.description);
   EXPECT_THROW(measure_profile(model, gpu, {4}, options, fp32), InputError);
   options.precision = "fp32";
@@ -199,8 +200,8 @@ TEST(MeasureGpu, OperationsAreTakenFromAProfileOfTheSameGpuOnly) {
   const Profile second = measure_profile(make_model("lenet5"), gpu, {4}, options);
   EXPECT_EQ(second.operations, first.operations);
   EXPECT_EQ(second.ceilings, first.ceilings);
-  EXPECT_EQ(second.metadata.at("operations"), first.metadata.at("operations"));
-  EXPECT_EQ(second.metadata.at("operations_from").at("model"), "lenet5");
+  EXPECT_EQ(second.metadata->at("operations"), first.metadata->at("operations"));
+  EXPECT_EQ(second.metadata->at("operations_from").at("model"), "lenet5");
   options.device_record = {{"uuid_hash", "another"}};
   EXPECT_THROW(measure_profile(make_model("lenet5"), gpu, {4}, options), InputError);
   options.device_record = {{"uuid_hash", "0123456789abcdef"}};

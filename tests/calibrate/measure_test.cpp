@@ -1,4 +1,5 @@
 #include "calibrate/measure/measure.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -147,9 +148,10 @@ TEST(Measure, RefusesToGoOnWithWhatItCannotHaveMeasured) {
                 first(p).whole_net = WholeNetTimes{Timing{1, {}, {}}, {}, {}, {}, Spread::uniform};
               }),
               HasSubstr("whole network"));
-  EXPECT_THAT(refusal([](Profile& p) { p.metadata = "text"; }), HasSubstr("no object"));
-  EXPECT_THAT(refusal([](Profile& p) { p.metadata["batches"] = 3; }), HasSubstr("no object"));
-  EXPECT_THAT(refusal([](Profile& p) { p.metadata["operations"] = "x"; }), HasSubstr("no object"));
+  EXPECT_THAT(refusal([](Profile& p) { *p.metadata = "text"; }), HasSubstr("no object"));
+  EXPECT_THAT(refusal([](Profile& p) { (*p.metadata)["batches"] = 3; }), HasSubstr("no object"));
+  EXPECT_THAT(refusal([](Profile& p) { (*p.metadata)["operations"] = "x"; }),
+              HasSubstr("no object"));
   // And the good one is gone on with.
   EXPECT_THAT(batches_of(measure_profile(make_model("lenet5"), *backend, {4}, quick(), good)),
               ElementsAre(2, 4));
@@ -167,7 +169,7 @@ TEST(Measure, TheRecordOfALayerHasItsWorkAndItsTails) {
   const auto backend = kernels::make_backend("reference");
   const Model model = make_model("lenet5");
   const Profile profile = measure_profile(model, *backend, {2}, quick());
-  const Json& layers = profile.metadata.at("batches").at("2").at("layers");
+  const Json& layers = profile.metadata->at("batches").at("2").at("layers");
   ASSERT_EQ(layers.size(), timed_operations(model).size());
   const Json& conv = layers.at(0);
   EXPECT_EQ(conv.at("name"), "conv1");

@@ -128,6 +128,55 @@ TEST(MessageLog, TagsOfMpirunDoNotCount) {
   EXPECT_EQ(parse_message_log(tagged, "log")[0].samples.size(), 2);
 }
 
+TEST(MessageLog, WhatLaunchersPutBeforeEachLineDoesNotCount) {
+  for (const char* prefix :
+       {"Fri Feb 26 10:11:12 2021[1,0]<stdout>:", "[prterun-node-4@1,0]<stdout>: ", "0: ", " 3: ",
+        "[0] ", "node01: ", "2024-05-01T10:11:12.123Z ", "[2024-05-01 10:11:12,5] node01: "}) {
+    std::istringstream lines(nccl());
+    std::string tagged;
+    for (std::string line; std::getline(lines, line);) tagged += prefix + line + "\n";
+    const std::vector<MessageLog> logs = parse_message_log(tagged, "log");
+    EXPECT_EQ(logs[0].samples.size(), 2) << prefix;
+    EXPECT_EQ(logs[0].ranks, 2) << prefix;
+  }
+}
+
+TEST(MessageLog, TimeStampsOfNcclTestsAreNoColumn) {
+  std::string text = std::regex_replace(nccl(), std::regex("#wrong\n"), "#wrong  timestamp\n");
+  text = std::regex_replace(text, std::regex("      0\n"), "      0  2025-01-02 10:11:12\n");
+  ASSERT_THAT(text, HasSubstr("12\n     2097152"));
+  EXPECT_EQ(parse_message_log(text, "log")[0].samples.size(), 2);
+  expect_refused(std::regex_replace(nccl(), std::regex("    time"), " cputime"),
+                 "the times are the CPU's");
+}
+
+TEST(MessageLog, JsonOfNcclTestsIsRead) {
+  const auto json = [](const std::string& more, const std::string& wrong = "0.0",
+                       const std::string& program = "/opt/all_reduce_perf") {
+    return R"({"version": 1, "args": [")" + program + R"(", "-J", "x"], "config": {"devices": [
+      {"rank": 0}, {"rank": 1}]}, "results": [)" +
+           more +
+           R"({"size": 1048576, "count": 262144, "type": "float", "redop": "sum", "root": "    -1",
+      "out_of_place": {"time": 215.4, "alg_bw": 4.87, "bus_bw": 4.87, "nwrong": )" +
+           wrong +
+           R"(}, "in_place": {"time": 214.9, "alg_bw": 4.88, "bus_bw": 4.88, "nwrong": null},
+      "actual_iterations": 20}], "out_of_bounds": {"count": 0, "okay": "true"}, "end_time": "x"})";
+  };
+  const std::vector<MessageLog> logs = parse_message_log(json(""), "log");
+  ASSERT_EQ(logs.size(), 1);
+  EXPECT_EQ(logs[0].kind, MessagePattern::all_reduce);
+  EXPECT_EQ(logs[0].ranks, 2);
+  EXPECT_EQ(logs[0].source, "log (nccl-tests)");
+  ASSERT_EQ(logs[0].samples.size(), 1);
+  EXPECT_EQ(logs[0].samples[0].bytes, 1048576);
+  EXPECT_THAT(logs[0].samples[0].seconds, DoubleNear(215.4e-6, 1e-12));
+  expect_refused(json("", "7.0"), "log: $.results:0: the result was wrong in 7 places");
+  expect_refused(json("7, "), "log: $.results[0]: expected an object");
+  expect_refused(json("{\"size\": 8}, "), "log: $.results[0].count: expected a value");
+  expect_refused(json("", "0.0", "all_gather_perf"), "'all_gather_perf' is not used");
+  expect_refused("{\"results\": 1}", "log: expected 'results'");
+}
+
 TEST(MessageLog, RanksAreCompletedAndNeverOverridden) {
   EXPECT_EQ(parse_message_log(nccl(), "log", {}, 2)[0].ranks, 2);
   EXPECT_THAT(

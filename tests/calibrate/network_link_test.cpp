@@ -1,3 +1,4 @@
+#include "base/json.hpp"
 #include "calibrate/network/link.hpp"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
 #include "calibrate/profile/profile.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -82,7 +83,7 @@ Profile random_profile(unsigned seed) {
   profile.operations.kernels["scatter_add"] = {seconds(random), 0, 3e-11, 0};
   profile.operations.host_to_device_pageable = CopyCost{seconds(random), seconds(random) * 1e12};
   profile.operations.top_k = Selector::gaussian_k;
-  profile.metadata["clocks"] = {{"sm", {1980, 1965}}, {"locked", false}};
+  (*profile.metadata)["clocks"] = {{"sm", {1980, 1965}}, {"locked", false}};
   for (const std::int64_t batch : {1, 32, 64}) {
     BatchTimes times;
     times.batch = batch;
@@ -257,7 +258,7 @@ TEST(Profile, ReferenceOperationsAreFreeAndSurviveWriting) {
   EXPECT_EQ(costs.sgd_update(25e6), 0);
   EXPECT_EQ(costs.top_k(1e6, 1000, costs.default_top_k()), 0);
   EXPECT_EQ(costs.copy_h2d(1e9), 0);
-  EXPECT_EQ(costs.host_update(1e9), 0);
+  EXPECT_EQ(costs.host_update(1e9, std::numeric_limits<double>::infinity()), 0);
   EXPECT_EQ(read(parse_json(profile_json(profile).dump(), "text")), profile);
 }
 

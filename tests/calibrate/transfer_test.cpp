@@ -1,4 +1,5 @@
 #include "calibrate/transfer/transfer.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -135,7 +136,7 @@ TEST(TransferProfile, CarriesUncertaintyOfTheSourceAndOfEachLayer) {
   EXPECT_EQ(to.device, "GTX 1080 Ti");
   EXPECT_GT(to.uncertainty, 0.05);
   EXPECT_LT(to.uncertainty, 0.5);
-  const Json& sigmas = to.metadata.at("layer_sigma");
+  const Json& sigmas = to.metadata->at("layer_sigma");
   EXPECT_GE(sigmas.size(), 20);
   for (const auto& [name, sigma] : sigmas.items())
     EXPECT_GE(sigma.get<double>(), from.uncertainty) << name;
@@ -214,7 +215,7 @@ TEST(TransferProfile, ADeviceOutsideTheTableNeedsCeilingsOfItsOwn) {
   Profile from = measured(model, "V100 SXM2", 8);
   from.device = "NVIDIA GeForce RTX 4090";
   from.ceilings = {60e12, 900e9, 4e12};
-  EXPECT_EQ(transfer_profile(from, model, find_gpu("T4"), {}).metadata.at("parent_device"),
+  EXPECT_EQ(transfer_profile(from, model, find_gpu("T4"), {}).metadata->at("parent_device"),
             "NVIDIA GeForce RTX 4090");
   EXPECT_EQ(transfer_source(from, "a.json").ceilings.sgemm_flops, 60e12);
   from.ceilings.memory_bandwidth.reset();

@@ -60,6 +60,25 @@ TEST_F(CalibrateCli, RanksAreNeverIgnored) {
   EXPECT_THAT(read("out"), Not(HasSubstr("8 ranks")));
 }
 
+// What is printed is what the written cluster does: the rest of the base is on the way too.
+TEST_F(CalibrateCli, TheWrittenClusterIsHeldAgainstTheLog) {
+  write("ring.csv", kRing);
+  ASSERT_EQ(calibrate("network ring.csv --ranks 8 --base 16x1-1080ti-10gbe --out a.json --json"), 0)
+      << read("err");
+  const Json good = Json::parse(read("out")).at("written");
+  EXPECT_EQ(good.at("gpus"), "one GPU of each of 8 nodes");
+  EXPECT_LT(good.at("mean_error"), 0.15);
+  EXPECT_THAT(Json::parse(read("a.json")).at("sources").dump(), HasSubstr("misses the log by"));
+  // Several rails at once: no single GPU's PCIe carries that.
+  write("rails.csv",
+        "bytes,seconds,ranks\n8192,9e-5,16\n33554432,7.9e-4,16\n"
+        "268435456,5.7e-3,16\n");
+  ASSERT_EQ(calibrate("network rails.csv --base 16x1-1080ti-10gbe --out b.json"), 0);
+  EXPECT_THAT(read("out"), HasSubstr("at 268.4 MB"));
+  EXPECT_THAT(read("out"), HasSubstr("WARNING: this cluster does not do what the log says: gpu"));
+  EXPECT_THAT(read("out"), HasSubstr("and the log needs"));
+}
+
 TEST_F(CalibrateCli, ContentionIsCheckedLineByLine) {
   write("ring.csv", kRing);
   const auto refused = [&](const std::string& row, const std::string& message) {
@@ -91,7 +110,7 @@ TEST_F(CalibrateCli, ShippedFitsMakeClusters) {
 
 TEST_F(CalibrateCli, CompressedFilesAreNamed) {
   write("log.gz", "\x1f\x8b rest");
-  refuses("network log.gz", "log.gz: is compressed with gzip; decompress it first");
+  refuses("network log.gz", "log.gz: is compressed with gzip, and is damaged");
   refuses("import log.gz --model lenet5 --batch 2 --device V100 --out new", "compressed with gzip");
 }
 

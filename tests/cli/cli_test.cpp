@@ -1,4 +1,5 @@
 #include "tests/cli/cli.hpp"
+#include "base/json.hpp"
 
 #include <map>
 

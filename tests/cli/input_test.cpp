@@ -1,4 +1,5 @@
 // What nobody meant to ask: sizes, depths and values that end a program that trusts its input.
+#include "base/json.hpp"
 #include "tests/cli/cli.hpp"
 
 namespace paceline {

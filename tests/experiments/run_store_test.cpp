@@ -1,4 +1,5 @@
 #include "experiments/run_store.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

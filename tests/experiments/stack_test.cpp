@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/run.hpp"
 

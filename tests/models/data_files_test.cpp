@@ -327,7 +327,7 @@ TEST_F(DataFiles, CatalogNamesWhatIsWrong) {
     return "accepted";
   };
   EXPECT_THAT(message({.name = "digit"}), HasSubstr("did you mean 'digits'?"));
-  EXPECT_THAT(message({.name = "mnist"}), HasSubstr("name their folder"));
+  EXPECT_THAT(message({.name = "mnist"}), HasSubstr("name their folder (--data-folder FOLDER)"));
   EXPECT_THAT(message({.name = "digits", .folder = folder_}), HasSubstr("it reads no folder"));
   EXPECT_THAT(message({.name = "cifar10", .folder = folder_, .train = 5}),
               HasSubstr("give no sizes"));
@@ -352,7 +352,7 @@ TEST_F(DataFiles, ModelAndDataMustFit) {
   EXPECT_EQ(message(make_model("lenet5"), *digits), "fits");
   EXPECT_EQ(message(make_model("resnet20-cifar"), *digits),
             "model 'resnet20-cifar' reads values [3, 32, 32], but a sample of data set 'digits' is "
-            "values [1, 28, 28]");
+            "values [1, 28, 28]; --data textures, cifar10, cifar100");
   EXPECT_EQ(message(make_lstm_language_model({.hidden = 8, .vocabulary = 1000}), *grammar), "fits");
   EXPECT_THAT(message(make_lstm_language_model({.hidden = 8, .vocabulary = 999}), *grammar),
               HasSubstr("has 999 words, but data set 'grammar' has 1000"));

@@ -1,4 +1,5 @@
 #include "models/model_file.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
 #include "platforms/cluster_file.hpp"
+#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

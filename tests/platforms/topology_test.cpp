@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "tests/platforms/routes.hpp"
 

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "tests/sim/closed_form.hpp"
 #include "tests/sim/in_child.hpp"
 #include "tests/sim/scenario.hpp"

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "algorithms/registry.hpp"
+#include "base/json.hpp"
 #include "platforms/gpus.hpp"
 #include "tests/sim/in_child.hpp"
 #include "tests/sim/reference_case.hpp"

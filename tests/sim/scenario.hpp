@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "sim/network/network.hpp"
 #include "sim/simulation.hpp"

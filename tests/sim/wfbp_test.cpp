@@ -2,6 +2,7 @@
 #include <random>
 
 #include "algorithms/registry.hpp"
+#include "base/json.hpp"
 #include "tests/sim/in_child.hpp"
 #include "tests/sim/reference_case.hpp"
 #include "tests/sim/scenario.hpp"

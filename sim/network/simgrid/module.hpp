@@ -3,7 +3,7 @@
 #include <memory>
 #include <string>
 
-#include "base/json.hpp"
+#include "base/json_fwd.hpp"
 #include "sim/network/network.hpp"
 
 // What libpaceline_simgrid.so gives to the program, which links no SimGrid: its loader takes longer

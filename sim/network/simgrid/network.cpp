@@ -42,6 +42,7 @@ class SimgridNetwork final : public FluidNetwork {
  public:
   SimgridNetwork(const Cluster& cluster, Clock& clock)
       : cluster_(cluster), clock_(clock), engine_("paceline") {
+    signals_.give_back();
     // Exact alpha-beta: no protocol correction, no reverse traffic, no TCP window.
     s4u::Engine::set_config("network/model:CM02");
     s4u::Engine::set_config("network/crosstraffic:no");
@@ -144,6 +145,7 @@ class SimgridNetwork final : public FluidNetwork {
 
   const Cluster& cluster_;
   Clock& clock_;
+  simgrid_shim::SignalsKept signals_;
   s4u::Engine engine_;
   std::vector<s4u::Host*> hosts_;
   std::vector<s4u::Link*> links_;
@@ -163,7 +165,6 @@ std::unique_ptr<FluidNetwork> simgrid_module::make_network(const Cluster& cluste
     throw std::logic_error(
         "SimGrid allows one engine per process: run further simulations in a child process");
   engine_made = true;
-  // Quiet, and without SimGrid's signal handlers: Ctrl-C belongs to the command line.
   xbt_log_control_set("root.thresh:critical");
   return std::make_unique<SimgridNetwork>(cluster, clock);
 }

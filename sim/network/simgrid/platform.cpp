@@ -72,7 +72,9 @@ std::vector<const s4u::Link*> shared_links(const std::vector<s4u::Link*>& links)
 
 Json simgrid_module::describe_platform(const std::string& file) {
   xbt_log_control_set("root.thresh:critical");
+  const simgrid_shim::SignalsKept signals;
   s4u::Engine engine("paceline");
+  signals.give_back();
   engine.load_platform(file);
   engine.seal_platform();
   std::vector<s4u::Host*> hosts = engine.get_all_hosts();

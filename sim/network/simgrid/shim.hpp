@@ -10,12 +10,31 @@
 #include <simgrid/kernel/routing/NetPoint.hpp>
 #include <simgrid/kernel/routing/StarZone.hpp>
 
+#include <array>
+#include <csignal>
 #include <functional>
 
 namespace paceline::simgrid_shim {
 
 namespace s4u = simgrid::s4u;
 namespace kernel = simgrid::kernel;
+
+/// Signals belong to the command line: made before an Engine, which takes over Ctrl-C and others, it
+/// gives them back.
+class SignalsKept {
+ public:
+  SignalsKept() {
+    for (std::size_t i = 1; i < before_.size(); ++i)
+      ::sigaction(static_cast<int>(i), nullptr, &before_[i]);
+  }
+  void give_back() const {
+    for (std::size_t i = 1; i < before_.size(); ++i)
+      ::sigaction(static_cast<int>(i), &before_[i], nullptr);
+  }
+
+ private:
+  std::array<struct sigaction, 32> before_{};  // the first real-time signal is 32
+};
 
 inline void start(s4u::Comm& comm) {
 #if SIMGRID_VERSION < 33400

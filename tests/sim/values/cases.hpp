@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.hpp"
 #include "tests/sim/values/regression.hpp"
 
 // Every schedule of the registry, small.

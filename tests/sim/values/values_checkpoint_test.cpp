@@ -33,7 +33,7 @@ class ValuesCheckpoint : public ::testing::Test {
     o.folder = folder_ / "run";
     o.every_tasks = every_tasks;
     o.keep = 1000;
-    o.identity = {{"seed", 1}};
+    *o.identity = {{"seed", 1}};
     return o;
   }
   [[nodiscard]] std::vector<fs::path> files() const {
@@ -304,7 +304,7 @@ TEST_F(ValuesCheckpoint, RefusesWhatDoesNotFit) {
   refuses("--resume");
   const fs::path last = files().back();
   t.checkpoints = resume_from(last);
-  t.checkpoints->identity["seed"] = 2;
+  (*t.checkpoints->identity)["seed"] = 2;
   refuses("belongs to another run: $.seed is 2 now, and 1 in the checkpoint");
 
   t.checkpoints = resume_from(last);

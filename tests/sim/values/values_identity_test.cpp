@@ -1,5 +1,6 @@
 // What the papers' schedules compute, checked with real values: identities between schedules, and
 // their formulas replayed from the recorded weights and gradients.
+#include "base/json.hpp"
 #include "tests/sim/values/regression.hpp"
 
 namespace paceline {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "base/json.hpp"
 #include "tests/sim/values/regression.hpp"
 
 namespace {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/json.hpp"
 #include "tests/sim/values/regression.hpp"
 
 namespace paceline {

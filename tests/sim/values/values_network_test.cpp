@@ -1,6 +1,7 @@
 // Networks trained through the simulator, with the project's own kernels.
 #include <cstring>
 
+#include "base/json.hpp"
 #include "models/data/catalog.hpp"
 #include "models/zoo.hpp"
 #include "sim/values/network_engine.hpp"

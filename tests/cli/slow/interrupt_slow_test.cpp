@@ -1,0 +1,102 @@
+// A hundred interruptions at random moments, over every long command.
+#include <random>
+
+#include "../interrupted.hpp"
+#include "base/json.hpp"
+
+namespace paceline {
+namespace {
+
+class ManyInterruptions : public Interrupted {
+ protected:
+  struct Command {
+    const char* program;
+    std::string arguments, note;
+    std::string folder;  // what it keeps its work in; "": nothing
+    std::string whole;   // its answer when nobody interrupts it; "": not the same each time
+  };
+
+  // What goes wrong is said with the number of the interruption.
+  void interrupt(Command& command, int signal, Ms after, bool group) {
+    const Run run = start(command.program, command.arguments);
+    wait_for_handler(run);
+    std::this_thread::sleep_for(after);
+    ::kill(group ? -run.pid : run.pid, signal);
+    Ended ended = end_of(run);
+    if (command.program == std::string(PACELINE_CALIBRATE_BINARY))
+      ended.out.clear();  // what it measured
+    expect_nothing_left(run, signal);
+    if (ended.code == 0) {  // it was done before
+      ++done_;
+      if (!command.whole.empty()) {
+        EXPECT_EQ(ended.out, command.whole);
+      }
+      if (!command.folder.empty()) fs::remove_all(folder_ / command.folder);
+      return;
+    }
+    ++interrupted_;
+    expect_the_line(ended, signal, command.note);
+    if (command.folder.empty()) return;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(folder_ / command.folder, none))
+      if (entry.path().extension() == ".json") {
+        EXPECT_TRUE(Json::accept(slurp(entry.path()))) << entry.path();
+      }
+  }
+
+  int interrupted_ = 0, done_ = 0;
+};
+
+TEST_F(ManyInterruptions, ResumeToTheSameBytes) {
+  const std::string kept =
+      "([0-9]+ of [0-9]+ kept in [a-z]+|what is in [a-z]+ is kept); the same command goes on";
+  std::vector<Command> commands{
+      {PACELINE_BINARY, "run -m resnet50 -b 32 -c 16x1-1080ti-10gbe -s asgd --steps 4000 --json",
+       "nothing was kept", "", ""},
+      {PACELINE_BINARY,
+       "compare -m lenet5 -b 8 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 30 --numerics --json -j 2 "
+       "--vary seed=1,2,3,4 --vary schedule=asgd,pipe-sgd,local-sgd --runs runs",
+       "(nothing was kept|" + kept + ")", "runs", ""},
+      {PACELINE_BINARY,
+       "compare -m resnet50 -b 32 -c 16x1-1080ti-10gbe --steps 800 --json -j 2 "
+       "--vary jitter=lognormal:0.1,none --vary schedule=asgd,dc-asgd,od-sgd --runs times",
+       "(nothing was kept|" + kept + ")", "times", ""},
+      {PACELINE_BINARY,
+       "run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 120 --numerics --lr 0.02 "
+       "-s cocod-sgd:period=5 --checkpoint saved --checkpoint-every 7 --resume --json",
+       "(nothing was kept|before the first checkpoint: nothing was kept|"
+       "(step [0-9]+|the latest checkpoint) is kept in saved; the same command with --resume goes "
+       "on)",
+       "saved", ""},
+      {PACELINE_CALIBRATE_BINARY, "--model lenet5 --batch 8,16 --seconds 0.2 --out p.json --json",
+       "(nothing was kept|what was measured is in p.json; the same command goes on)", "", ""}};
+  for (Command& command : commands) {
+    if (command.program != std::string(PACELINE_BINARY)) continue;
+    const Ended ended = end_of(start(command.program, command.arguments));
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    command.whole = ended.out;
+    if (!command.folder.empty()) fs::remove_all(folder_ / command.folder);
+  }
+  std::mt19937 random(1);
+  const int signals[]{SIGINT, SIGTERM, SIGKILL};
+  for (int i = 0; interrupted_ < 100; ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_LT(i, 400) << "too few were still running: " << interrupted_;
+    const int after = std::uniform_int_distribution<int>(0, 250)(random);
+    interrupt(commands[static_cast<std::size_t>(i) % commands.size()], signals[random() % 3],
+              Ms(after), random() % 2 == 0);
+    if (HasFailure()) return;
+  }
+  for (Command& command : commands) {
+    const Ended ended = end_of(start(command.program, command.arguments));
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    if (!command.whole.empty()) {
+      EXPECT_EQ(ended.out, command.whole);
+    }
+  }
+  RecordProperty("interrupted", interrupted_);
+  RecordProperty("done_before", done_);
+}
+
+}  // namespace
+}  // namespace paceline
