@@ -294,18 +294,11 @@ std::string who(const JobDescription& job) {
 }
 
 const std::vector<std::string>& experiment_keys() {
-  static const std::vector<std::string> keys{"model",     "batch",
-                                             "precision", "accumulation",
-                                             "cluster",   "stack",
-                                             "set",       "profile",
-                                             "schedule",  "all_reduce",
-                                             "steps",     "fidelity", "network",
-                                             "seed",      "slow_while_sending",
-                                             "optimizer", "top_k",
-                                             "jitter",    "batch_split",
-                                             "servers",   "training",
-                                             "gpus",      "extrapolate",
-                                             "baseline"};
+  static const std::vector<std::string> keys{
+      "model",       "batch",   "precision",          "accumulation", "cluster",     "stack",
+      "set",         "profile", "schedule",           "all_reduce",   "steps",       "fidelity",
+      "network",     "seed",    "slow_while_sending", "optimizer",    "top_k",       "jitter",
+      "batch_split", "servers", "training",           "gpus",         "extrapolate", "baseline"};
   return keys;
 }
 
