@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/json.hpp"
 #include "base/text_file.hpp"
 #include "calibrate/import/import.hpp"
@@ -27,6 +28,8 @@ Json parse_events(std::string_view text, const std::string& name) {
     refuse_trace(name,
                  fmt::format("line {}, byte {}: not JSON; is the trace cut off?",
                              1 + std::count(text.begin(), text.begin() + at, '\n'), error.byte));
+  } catch (const nlohmann::json::out_of_range& error) {
+    refuse_trace(name, json_reason(error));  // a number that no double holds
   }
 }
 

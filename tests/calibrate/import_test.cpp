@@ -138,6 +138,11 @@ TEST(ImportTrace, DatesMayCountFrom1970) {
               ThrowsMessage<InputError>(HasSubstr("$.traceEvents[0].ts: expected microseconds")));
 }
 
+TEST(ImportTrace, RefusesNumbersThatNoDoubleHolds) {
+  EXPECT_THAT([] { parse_trace(R"([{"ts": 1e999}])", "trace.json", small_model(), kOptions); },
+              ThrowsMessage<InputError>(HasSubstr("trace.json: number overflow parsing '1e999'")));
+}
+
 TEST(ImportTrace, CategoriesOf2021AreKnown) {
   EXPECT_EQ(changed([](Json& event) {
               const std::map<std::string, std::string> old{{"kernel", "Kernel"},

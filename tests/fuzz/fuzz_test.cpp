@@ -13,7 +13,7 @@
 namespace paceline {
 namespace {
 
-constexpr int kMutations = 1500;  // of each reader
+constexpr int kMutations = 1500, kMutationsOnDisk = 60;  // of each reader
 constexpr std::size_t kLongest = 1 << 16;
 
 class Mutator {
@@ -77,7 +77,7 @@ TEST_P(Fuzz, RefusesOrTakesWhatItGets) {
   ASSERT_FALSE(corpus.empty());
   for (const std::string& input : corpus) EXPECT_NO_THROW(reader.read(input)) << input;
   Mutator mutator(std::move(corpus));
-  for (int i = 0; i < kMutations && !HasFailure(); ++i) {
+  for (int i = 0; i < (reader.from_disk ? kMutationsOnDisk : kMutations) && !HasFailure(); ++i) {
     const std::string input = mutator.next();
     EXPECT_NO_THROW(reader.read(input)) << i << ":\n" << input;
   }

@@ -191,12 +191,12 @@ const std::vector<FuzzReader>& fuzz_readers() {
                                            {"table", text<table>},
                                            {"log", text<message_log>},
                                            {"csv", text<csv>},
-                                           {"gzip", text<gzip>},
-                                           {"npy", text<npy>},
-                                           {"idx", text<idx>},
-                                           {"cifar", text<cifar>},
-                                           {"ptb", text<ptb>},
-                                           {"checkpoint", text<checkpoint>}};
+                                           {"gzip", text<gzip>, true},
+                                           {"npy", text<npy>, true},
+                                           {"idx", text<idx>, true},
+                                           {"cifar", text<cifar>, true},
+                                           {"ptb", text<ptb>, true},
+                                           {"checkpoint", text<checkpoint>, true}};
   return all;
 }
 

@@ -10,6 +10,7 @@ namespace paceline {
 struct FuzzReader {
   const char* name;  ///< also of its folder in corpus/
   void (*read)(std::string_view bytes);
+  bool from_disk = false;  ///< through files, which takes longer
 };
 
 const std::vector<FuzzReader>& fuzz_readers();
