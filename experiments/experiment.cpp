@@ -304,12 +304,20 @@ const std::vector<std::string>& experiment_keys() {
 
 namespace {
 
+// One GPU's speed or step, right or wrong: who reads the profile refuses what is wrong.
+bool says_one_gpu(const Json& profile) {
+  try {
+    return profile.is_string() && OneGpuTime::from_text(profile.get<std::string>());
+  } catch (const InputError&) {
+    return true;
+  }
+}
+
 // What an experiment cannot do without, all at once.
 void need_all(ObjectReader& r, const Json& json, const std::string& file) {
   const bool one_job = !json.contains("jobs");
   const bool analytic =
-      !json.contains("profile") || json["profile"] == "analytic" ||
-      (json["profile"].is_string() && OneGpuTime::from_text(json["profile"].get<std::string>()));
+      !json.contains("profile") || json["profile"] == "analytic" || says_one_gpu(json["profile"]);
   std::string keys, flags;
   std::size_t missing = 0;
   for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),

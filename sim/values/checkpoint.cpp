@@ -179,6 +179,7 @@ void Checkpointer::save() {
   graph_.wait_all();
   const fs::path file = file_of(options_.folder, next_file_);
   try {
+    const SignalsWait until_noted;
     save_as(file);
     ++next_file_;
     note_kept(options_.folder, step_);

@@ -172,8 +172,9 @@ TEST(Star, GathersTreesAndBarriersEqualTheirClosedForms) {
       // The textbook's 2 log2 N messages, less the latencies that leaves hide where N is no power
       // of two: they send before their partner has come to the round.
       expected.push_back(buffered_s(plan_gtop_k(n), kAlpha, bytes / kBandwidth));
-      if (std::has_single_bit(n))
+      if (std::has_single_bit(n)) {
         EXPECT_TRUE(close_to(expected.back(), 2 * levels * (kAlpha + bytes / kBandwidth), 1e-12));
+      }
     }
     list.push_back({plan_barrier(n), members, 0});
     expected.push_back(levels * kAlpha);

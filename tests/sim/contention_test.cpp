@@ -86,7 +86,8 @@ TEST(Contention, OneSlowPortSetsThePaceOfTheRing) {
   for (const double seconds : at_both([&](Fidelity fidelity) {
          return collective_times(*build(spec), fidelity, {{plan_ring(16), first_gpus(16), kBytes}});
        }))
-    EXPECT_TRUE(close_to(seconds, 30 * (kAlpha + kBytes / 16 / (kBandwidth / 2)), 1e-6));
+    // Its port never rests; the latency of the hops into and out of it counts once each.
+    EXPECT_TRUE(close_to(seconds, 30 * kBytes / 16 / (kBandwidth / 2) + 2 * kAlpha, 1e-6));
 }
 
 // 16 workers push 100 MB each, in equal shards to S servers: the servers' ports carry 16 x 100 MB.

@@ -82,7 +82,8 @@ TEST(Stack, BuffersAreCopiedInAndOut) {
 TEST(Stack, StagingCountsParameters) {
   Stack stack;
   stack.staging_per_parameter = constant(11e-9);
-  expect_step(stack, 10e-3, 2 * kForward + 20e-3 + kAllReduce + 11e-9 * kElements);
+  // 11 ms for each of the two tensors, whose backward passes take 10: the channel is the bottleneck.
+  expect_step(stack, 10e-3, 2 * kForward + 10e-3 + 2 * (kAllReduce + 11e-9 * kElements));
 }
 
 TEST(Stack, StagingCountsTheSelectedEntriesOfAllWorkers) {
@@ -133,9 +134,9 @@ TEST(Stack, AFlowIsCapped) {
   for (const Fidelity fidelity : {Fidelity::closed, Fidelity::flow, Fidelity::step}) {
     const double seconds =
         in_child([&] {
-          return std::vector{step_under(stack, 15e-3, fidelity).iteration_time_s};
+          return std::vector{step_under(stack, 20e-3, fidelity).iteration_time_s};
         }).front();
-    EXPECT_TRUE(close_to(seconds, 2 * kForward + 30e-3 + all_reduce, 1e-6)) << to_string(fidelity);
+    EXPECT_TRUE(close_to(seconds, 2 * kForward + 40e-3 + all_reduce, 1e-6)) << to_string(fidelity);
   }
 }
 
@@ -143,7 +144,8 @@ TEST(Stack, FlowsBelowThePortDoNotDisturbOneAnother) {
   Stack stack;
   stack.flow_bandwidth = constant(0.5 * kBandwidth);
   const auto dates = in_child([&] {
-    Wire wire(make_cluster(cluster_under(stack, star_spec(4))), Fidelity::flow);
+    const Cluster cluster = make_cluster(cluster_under(stack, star_spec(4)));
+    Wire wire(cluster, Fidelity::flow);
     const double *one = wire.send(1, 0, 1e6), *two = wire.send(2, 0, 1e6);
     wire.run();
     return std::vector{*one, *two};

@@ -132,8 +132,10 @@ std::uint32_t FlatNetwork::new_set() {
 
 double FlatNetwork::time_alone(const Set& set, std::size_t transfer, double bytes) const {
   const Set::Transfer* t = set.transfers().data() + transfer;
+  const std::size_t first = transfer == 0 ? 0 : t[-1].links_end;
+  if (first == t->links_end) return 0;  // no link on the way: at once, whatever one flow may get
   double narrowest = t->most;
-  for (std::size_t i = transfer == 0 ? 0 : t[-1].links_end; i < t->links_end; ++i)
+  for (std::size_t i = first; i < t->links_end; ++i)
     narrowest = std::min(narrowest, links_[set.links()[i]].capacity);
   return t->share * bytes / narrowest;
 }
