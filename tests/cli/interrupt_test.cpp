@@ -103,7 +103,7 @@ TEST_F(InterruptCli, ASecondRunIntoTheSameFolderIsRefused) {
 }
 
 TEST_F(InterruptCli, CalibrationKeepsWhatItMeasured) {
-  const std::string command = "--model lenet5 --batch 8,16,32 --seconds 30 --out p.json";
+  const std::string command = "--model resnet20 --batch 32,64,128,256 --seconds 30 --out p.json";
   for (const int signal : {SIGINT, SIGTERM}) {
     const Run run = start(PACELINE_CALIBRATE_BINARY, command);
     wait_for_handler(run);
