@@ -62,8 +62,8 @@ TEST_F(InterruptCli, WithoutAFolderNothingIsKept) {
 
 TEST_F(InterruptCli, TrainingGoesOnFromItsCheckpoint) {
   const std::string command =
-      "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 90 --numerics --lr 0.02 "
-      "--evaluate-every 30 --json ";
+      "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 600 --numerics --lr 0.02 "
+      "--evaluate-every 200 --json ";
   const Ended uninterrupted = whole(command);
   for (const int signal : {SIGINT, SIGTERM}) {
     const std::string saving = command + "--checkpoint saved --checkpoint-every 7 --resume";
