@@ -22,7 +22,8 @@ TEST_F(Cli, NumbersOfOptionsBeyondTheirRange) {
   refuses(base_ + "--set network.efficiency=1e-320", "network.efficiency: must be between");
   refuses(base_ + "--set nodes[0].pcie.efficiency=1e-320", "pcie.efficiency: must be between");
   refuses(base_ + "--set network.latency=1e300s", "network.latency: must be between");
-  refuses(base_ + "--set network.bandwidth=1e-300bps", "network.bandwidth: must be between 1e-6 B/s and 1e9 TB/s");
+  refuses(base_ + "--set network.bandwidth=1e-300bps",
+          "network.bandwidth: must be between 1e-6 B/s and 1e9 TB/s");
 }
 
 TEST_F(Cli, FilesThatNoProgramOfOursWrote) {
