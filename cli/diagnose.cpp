@@ -10,7 +10,7 @@
 #include "commands.hpp"
 #include "experiments/diagnose.hpp"
 #include "options.hpp"
-#include "platforms/stack.hpp"
+#include "platforms/stack_file.hpp"
 #include "report.hpp"
 #include "table.hpp"
 
@@ -48,12 +48,6 @@ std::string point_report(const DiagnosedPoint& point) {
   return text + table.text(2);
 }
 
-const StackField& field_of(const std::string& key) {
-  const auto fields = stack_fields();
-  return *std::find_if(fields.begin(), fields.end(),
-                       [&](const StackField& field) { return field.key == key; });
-}
-
 std::string report(const Diagnosis& diagnosis) {
   std::string text;
   for (const DiagnosedPoint& point : diagnosis.points) text += point_report(point) + "\n";
@@ -65,7 +59,7 @@ std::string report(const Diagnosis& diagnosis) {
     table.column("error left %", Table::Align::right);
     table.column("");
     for (const Suspect& suspect : diagnosis.suspects) {
-      const StackField& field = field_of(suspect.constant);
+      const StackField& field = find_stack_field(suspect.constant);
       table.row({suspect.constant, format_stack_value(field, suspect.value),
                  fmt::format("{:.1f}", 100 * suspect.error), std::string(field.meaning)});
     }

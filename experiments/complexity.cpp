@@ -59,7 +59,8 @@ void count(std::vector<ComplexityPoint>& points, unsigned parallel) {
   std::vector<std::function<Json()>> tasks;
   for (const ComplexityPoint& p : points)
     tasks.push_back([p] {
-      const JobOutcome job = run_alone(read_experiment(experiment_of(p), "reference-wfbp")).job;
+      const Experiment experiment = read_experiment(experiment_of(p), "reference-wfbp");
+      const JobOutcome job = run_alone(experiment, {.uncertainty = false}).job;
       return Json{job.rounds, job.total_messages, job.total_bytes, job.simulated_steps};
     });
   const std::vector<Json> counted = run_isolated(tasks, parallel);

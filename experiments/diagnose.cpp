@@ -119,7 +119,7 @@ const Try kTries[] = {
 double step_of(const Experiment& experiment, const Experiment& like) {
   const double samples = static_cast<double>(experiment.jobs.front().accumulation) /
                          static_cast<double>(like.jobs.front().accumulation);
-  return run_alone(experiment).job.iteration_time_s / samples;
+  return run_alone(experiment, {.uncertainty = false}).job.iteration_time_s / samples;
 }
 
 Experiment changed(Experiment experiment, Change change) {

@@ -132,7 +132,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
-    if (i == 0) {
+    if (i == 0 && alongside.uncertainty) {
       outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
       outcome.uncertainty_s = combined_s(outcome.influences);
     }
@@ -175,7 +175,8 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
   const Baseline baseline = baseline_of(experiment);
   std::vector<std::function<Json()>> tasks;
   const auto iteration_of = [&tasks](const Experiment& other) {
-    tasks.push_back([&other] { return Json(run_alone(other).job.iteration_time_s); });
+    tasks.push_back(
+        [&other] { return Json(run_alone(other, {.uncertainty = false}).job.iteration_time_s); });
   };
   const std::vector<Experiment> none;
   const std::vector<Experiment>& candidates = baseline.only_if_run ? none : baseline.experiments;
@@ -186,9 +187,10 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
     inputs = moved_inputs(experiment, prepare(experiment).jobs.front().relative_uncertainty);
   for (const MovedInput& input : inputs) iteration_of(input.experiment);
   const std::vector<Json> seconds = run_isolated(tasks, std::max(1U, alongside.parallel));
-  RunResult result = run_alone(experiment, alongside);
+  RunAlongside own = alongside;
+  own.uncertainty = !alongside.sensitivity;
+  RunResult result = run_alone(experiment, own);
   if (alongside.sensitivity) {
-    result.job.influences.clear();
     for (std::size_t i = 0; i < inputs.size(); ++i)
       result.job.influences.push_back(
           {inputs[i].input, inputs[i].sigma,

@@ -17,8 +17,10 @@ using ProgressReport = std::function<void(const TrainingProgress&)>;
 /// What goes on beside a run; changes no bit of its result.
 struct RunAlongside {
   Recorder* recorder = nullptr;
-  ProgressReport progress;
-  std::optional<CheckpointOptions> checkpoints;  ///< of the training; their identity is filled in
+  ProgressReport progress = {};
+  std::optional<CheckpointOptions> checkpoints =
+      {};                    ///< of the training; their identity is filled in
+  bool uncertainty = true;   ///< the result has its sigma, which may take runs of moved inputs
   bool sensitivity = false;  ///< repeats the run with each uncertain input moved, whatever it costs
   unsigned parallel = 1;     ///< of those repeats
 };

@@ -23,15 +23,6 @@ constexpr double kLargeProbe = 1;  // where that moves no row
 constexpr double kStill = 1e-9;
 constexpr double kReading = 0.005;  // least error of a measured time, where the fit is perfect
 
-const StackField& field_of(const std::string& key) {
-  std::vector<std::string> keys;
-  for (const StackField& field : stack_fields()) {
-    if (field.key == key) return field;
-    keys.emplace_back(field.key);
-  }
-  throw InputError(unknown_name("constant of a stack", key, keys));
-}
-
 // Bandwidths are fitted as what they cost, 1/B, so that "infinite" is 0 and steps are linear in
 // time.
 bool is_inverse(const StackField& field) {
@@ -42,7 +33,7 @@ class Fit {
  public:
   Fit(const std::vector<PublishedRow>& rows, Stack stack, const StackFitSettings& settings)
       : rows_(rows), stack_(std::move(stack)), settings_(settings) {
-    for (const std::string& key : settings.constants) fields_.push_back(&field_of(key));
+    for (const std::string& key : settings.constants) fields_.push_back(&find_stack_field(key));
     if (rows.size() < fields_.size())
       throw InputError(
           fmt::format("{} rows cannot say {} constants of a stack", rows.size(), fields_.size()));

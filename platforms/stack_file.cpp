@@ -64,11 +64,11 @@ void apply_constant(Json& json, const std::string& override) {
     throw InputError(
         fmt::format("stack.{}: expected KEY=VALUE, e.g. stack.flow_bandwidth=20Gbps", override));
   const std::string key = override.substr(0, equals);
-  std::vector<std::string> keys;
-  for (const StackField& field : stack_fields()) keys.emplace_back(field.key);
-  if (std::find(keys.begin(), keys.end(), key) == keys.end())
-    throw InputError(
-        fmt::format("stack.{}: {}", override, unknown_name("constant of a stack", key, keys)));
+  try {
+    find_stack_field(key);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("stack.{}: {}", override, error.what()));
+  }
   json["constants"][key] = {
       {"value", parse_json_or_text(override.substr(equals + 1), "stack." + override)},
       {"source", "--set stack." + override},
@@ -82,6 +82,15 @@ std::optional<fs::path> stack_folder() {
 }
 
 }  // namespace
+
+const StackField& find_stack_field(const std::string& key) {
+  std::vector<std::string> keys;
+  for (const StackField& field : stack_fields()) {
+    if (field.key == key) return field;
+    keys.emplace_back(field.key);
+  }
+  throw InputError(unknown_name("constant of a stack", key, keys));
+}
 
 Stack read_stack(const Json& json, const std::string& file,
                  const std::vector<std::string>& overrides) {

@@ -13,6 +13,8 @@ namespace paceline {
 /// InputError at the JSON path, with the nearest key. `overrides` as for load_stack.
 Stack read_stack(const Json& json, const std::string& file,
                  const std::vector<std::string>& overrides = {});
+/// Throws InputError with the nearest key.
+const StackField& find_stack_field(const std::string& key);
 /// What read_stack reads: the stated constants.
 Json write_stack(const Stack& stack);
 

@@ -11,6 +11,7 @@
 #include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
+#include "small.hpp"
 
 namespace paceline {
 namespace {
@@ -30,13 +31,6 @@ std::string refusal(const Json& json) {
     return error.what();
   }
   return "accepted";
-}
-
-Json small() {
-  return {{"format", "paceline-experiment-1"},
-          {"model", "resnet50"},
-          {"batch", 32},
-          {"cluster", "16x1-1080ti-10gbe"}};
 }
 
 // Closed form of 161 rings in a row after 35 ms + 434 us: the published figures to their last

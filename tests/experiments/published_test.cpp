@@ -6,18 +6,12 @@
 #include "base/json.hpp"
 #include "experiments/run.hpp"
 #include "experiments/validate.hpp"
+#include "small.hpp"
 
 namespace paceline {
 namespace {
 
 using ::testing::HasSubstr;
-
-Json small() {
-  return {{"format", "paceline-experiment-1"},
-          {"model", "resnet50"},
-          {"batch", 32},
-          {"cluster", "16x1-1080ti-10gbe"}};
-}
 
 JobOutcome outcome(const Json& json) {
   return run_alone(read_experiment(json, "test.json")).job;

@@ -6,18 +6,12 @@
 #include "base/json.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/run.hpp"
+#include "small.hpp"
 
 namespace paceline {
 namespace {
 
 using ::testing::HasSubstr;
-
-Json small() {
-  return {{"format", "paceline-experiment-1"},
-          {"model", "resnet50"},
-          {"batch", 32},
-          {"cluster", "16x1-1080ti-10gbe"}};
-}
 
 Json with(const std::string& key, Json value) {
   Json json = small();
