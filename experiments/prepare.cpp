@@ -287,7 +287,7 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   in.backward_s *= slowest;
   const std::shared_ptr<const OperationCosts> costs = spec.costs;
   in.update_s = slowdown * update_s(spec, static_cast<double>(spec.model.elements));
-  in.subtract_s = [costs, slowdown](double elements) {
+  in.subtract_s = [costs, slowdown = slowdown](double elements) {
     const kernels::OperationInfo& subtract = kernels::kInfo<kernels::Combine>;
     return slowdown * costs->operation(subtract.name, elements, subtract.least_bytes(elements));
   };
