@@ -48,7 +48,7 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
   const double bytes = static_cast<double>(shard.elements) * bits / 8;
   sent_.bytes += bytes;
   job_.later.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
-    const Tensor sent = as_sent(job_.graph, tensor, bits);
+    const Tensor sent = rounded_on_wire(job_.graph, tensor, bits);
     to_server_[shard.server]->send(bytes, priority, [this, shard, sent, call] {
       job_.servers[shard.server]->arrived(
           Request(Request::Kind::push, rank_, shard, 0, sent, call));
