@@ -126,6 +126,19 @@ void name_symbols(Json& schedule) {
   }
 }
 
+// Of a schedule in a shared object: what that holds decides what runs.
+void state_code(Json& schedule, ObjectReader& r) {
+  if (!schedule.contains("name") || !schedule["name"].is_string()) return;
+  for (const ScheduleEntry& entry : schedules()) {
+    if (schedule["name"] != entry.name) continue;
+    if (schedule.contains("code") && schedule["code"] != entry.code)
+      r.fail_at("schedule.code",
+                fmt::format("was {}, and '{}' is now {}", schedule["code"].dump(), entry.name,
+                            entry.code.empty() ? "Paceline's own" : entry.code));
+    if (!entry.code.empty()) schedule["code"] = entry.code;
+  }
+}
+
 void read_schedule(ObjectReader& r, JobDescription& job) {
   if (!r.has("schedule")) {
     if (job.schedule.is_null()) job.schedule = {{"name", "s-sgd"}};
@@ -136,6 +149,7 @@ void read_schedule(ObjectReader& r, JobDescription& job) {
   if (!job.schedule.is_object())
     r.fail_at("schedule", "expected a name, or an object with \"name\" and the schedule's options");
   name_symbols(job.schedule);
+  state_code(job.schedule, r);
 }
 
 void read_all_reduce(ObjectReader& r, JobDescription& job) {

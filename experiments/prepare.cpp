@@ -55,6 +55,7 @@ void deal_batches(const std::map<std::string, DeviceCosts>& by_gpu, const JobDes
 Schedule make_schedule(const JobDescription& job, const ScheduleContext& context) {
   ObjectReader options(job.schedule, who(job), "schedule");
   const std::string name = options.string("name");
+  if (options.has("code")) options.string("code");  // stated by the reader
   return find_schedule(name).make(options, context);
 }
 

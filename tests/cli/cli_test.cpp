@@ -129,12 +129,24 @@ TEST_F(Cli, BoundsSayWhatDoesNotBind) {
   EXPECT_THAT(out, HasSubstr("floor: wire "));
 }
 
-TEST_F(Cli, ListsFitAPipe) {
-  for (const char* kind : {"models", "clusters", "profiles", "algorithms", "experiments", "gpus"}) {
-    std::istringstream lines(paceline(std::string("list ") + kind).out);
-    std::string line;
-    while (std::getline(lines, line)) EXPECT_LE(line.size(), 110U) << line;
+TEST_F(Cli, ListsShortenNothing) {
+  for (const char* kind : {"models", "clusters", "stacks", "profiles", "schedules", "experiments",
+                           "gpus", "measurements"}) {
+    const std::string list = std::string("list ") + kind;
+    const std::string piped = paceline(list).out;
+    const Json rows = Json::parse(paceline(list + " --json").out);
+    for (const Json& row : rows)
+      for (const auto& [key, cell] : row.items())
+        EXPECT_THAT(piped, HasSubstr(cell.get<std::string>())) << kind;
+    // Wrapped on a narrow terminal, with every name whole.
+    const std::string narrow =
+        shell("script -qec 'stty cols 60; paceline " + list + "' /dev/null").out;
+    for (const Json& row : rows)
+      EXPECT_THAT(narrow, HasSubstr(row.begin().value().get<std::string>())) << kind;
+    std::istringstream lines(narrow);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 61U) << line;
   }
+  EXPECT_EQ(paceline("list algorithms").out, paceline("list schedules").out);
 }
 
 TEST_F(Cli, WarningsNameTheirRows) {
