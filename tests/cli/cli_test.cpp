@@ -129,6 +129,25 @@ TEST_F(Cli, BoundsSayWhatDoesNotBind) {
   EXPECT_THAT(out, HasSubstr("floor: wire "));
 }
 
+// From an issue about two jobs on one network: the first begins two seconds after the other.
+TEST_F(Cli, JobsBeginAtTheirDates) {
+  write("jobs.json",
+        R"({"format": "paceline-experiment-1", "cluster": "16x1-1080ti-10gbe", "jobs": [
+    {"name": "A", "model": "vgg16", "batch": 32, "gpus": "0-7", "steps": 5, "start": "2s"},
+    {"name": "B", "model": "resnet50", "batch": 32, "gpus": "8-15", "steps": 5}]})");
+  const Json both = Json::parse(paceline("run jobs.json --json").out);
+  EXPECT_EQ(both.at("experiment").at("jobs").at(0).at("start"), "2s");
+  EXPECT_GT(both.at("other_jobs").at(0).at("iteration_time_s"), 0);
+  const Json alone = Json::parse(
+      paceline("run -m vgg16 -b 32 -c 16x1-1080ti-10gbe --gpus 0-7 --steps 5 --json").out);
+  const double expected = alone.at("iteration_time_s");
+  EXPECT_NEAR(both.at("iteration_time_s"), expected, 1e-9 * expected);
+  EXPECT_LT(both.at("total_time_s"), 2);  // from its own start
+  write("never.json",
+        slurp(folder_ / "jobs.json").replace(slurp(folder_ / "jobs.json").find("2s"), 2, "-1s"));
+  refuses("run never.json", "start");
+}
+
 TEST_F(Cli, ListsShortenNothing) {
   for (const char* kind : {"models", "clusters", "stacks", "profiles", "schedules", "experiments",
                            "gpus", "measurements"}) {
