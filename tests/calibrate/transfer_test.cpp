@@ -213,13 +213,13 @@ TEST(TransferProfile, ALaunchMayCostNothing) {
 TEST(TransferProfile, ADeviceOutsideTheTableNeedsCeilingsOfItsOwn) {
   const Model model = make_model("lenet5");
   Profile from = measured(model, "V100 SXM2", 8);
-  from.device = "NVIDIA GeForce RTX 4090";
+  from.device = "NVIDIA GeForce RTX 4060";
   from.ceilings = {60e12, 900e9, 4e12};
   EXPECT_EQ(transfer_profile(from, model, find_gpu("T4"), {}).metadata->at("parent_device"),
-            "NVIDIA GeForce RTX 4090");
+            "NVIDIA GeForce RTX 4060");
   EXPECT_EQ(transfer_source(from, "a.json").ceilings.sgemm_flops, 60e12);
   from.ceilings.memory_bandwidth.reset();
-  refuses(from, model, "$.ceilings.memory_bandwidth: missing, and 'NVIDIA GeForce RTX 4090'");
+  refuses(from, model, "$.ceilings.memory_bandwidth: missing, and 'NVIDIA GeForce RTX 4060'");
 }
 
 // Backward as one: the part of each pass follows from the time it would take at the ceilings.
