@@ -89,6 +89,9 @@ OwnedJson& OwnedJson::operator=(OwnedJson other) noexcept {
   json_.swap(other.json_);
   return *this;
 }
+bool OwnedJson::operator==(const OwnedJson& other) const {
+  return *json_ == *other.json_;
+}
 OwnedJson::~OwnedJson() = default;
 
 }  // namespace paceline

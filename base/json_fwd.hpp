@@ -24,6 +24,7 @@ class OwnedJson {
   const Json& operator*() const { return *json_; }
   Json* operator->() { return json_.get(); }
   const Json* operator->() const { return json_.get(); }
+  bool operator==(const OwnedJson& other) const;
 
  private:
   std::unique_ptr<Json> json_;

@@ -178,7 +178,15 @@ double ObjectReader::flops(std::string_view key, std::optional<double> fallback)
 }
 
 double ObjectReader::count(std::string_view key, std::optional<double> fallback) {
-  if (has(key) && need(key).is_number()) return number(key, 0, limits_of(parse_count).most);
+  if (has(key) && need(key).is_number()) {
+    const double value = number(key, 0, HUGE_VAL);
+    try {
+      check_limits(value, parse_count);
+    } catch (const InputError& error) {
+      fail_at(key, error.what());
+    }
+    return value;
+  }
   return quantity(key, fallback, parse_count, "25.6M");
 }
 

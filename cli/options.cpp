@@ -49,6 +49,8 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("--seed", seed_, "of the jitter (1)");
   flag("--steps", steps_, "iterations (100, in whole cycles of the schedule)");
   flag("--fidelity", fidelity_, "of the network: auto, closed, flow or step (auto)");
+  flag("--network", network_,
+       "what solves shared links at flow and step: flat, simgrid or auto, which is flat (auto)");
   flag("--baseline", baseline_,
        "S-SGD that \"x S-SGD\" is over: a merging rule, s-sgd:KEY=VALUE..., best or none (ddp)");
   command
@@ -101,6 +103,7 @@ ExperimentText ExperimentOptions::text() const {
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);
   put(json, "fidelity", fidelity_);
+  put(json, "network", network_);
   put(json, "baseline", baseline_);
   if (no_extrapolation_) json["extrapolate"] = false;
   for (const std::string& assignment : set_) json["set"].push_back(assignment);

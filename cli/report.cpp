@@ -17,23 +17,6 @@ namespace {
 
 using Align = Table::Align;
 
-struct Part {
-  const char* name;
-  double seconds;
-};
-
-std::vector<Part> parts_of(const TimeSplit& time) {
-  return {{"forward", time.forward_s},
-          {"backward", time.backward_s},
-          {"update", time.update_s},
-          {"sparsification", time.sparsification_s},
-          {"arithmetic of the schedule", time.arithmetic_s},
-          {"software stack", time.software_s},
-          {"exposed communication", time.exposed_communication_s},
-          {"exposed host copies", time.exposed_copies_s},
-          {"waiting for others", time.waiting_s}};
-}
-
 std::string heading(const JobOutcome& job, const std::string& cluster) {
   std::string text = job.model;
   if (job.batch) text += fmt::format(", batch {} per GPU", *job.batch);
@@ -107,7 +90,7 @@ std::string split_table(const JobOutcome& job) {
   table.column("%", Align::right);
   table.column("");
   const double whole = job.time.total_s();
-  for (const Part& part : parts_of(job.time)) {
+  for (const TimePart& part : parts_of(job.time)) {
     if (part.seconds <= 1e-9 * whole) continue;
     const double share = whole > 0 ? part.seconds / whole : 0;
     table.row({part.name, milliseconds(part.seconds, whole, 3), fmt::format("{:.1f}", 100 * share),
@@ -117,6 +100,18 @@ std::string split_table(const JobOutcome& job) {
 }
 
 }  // namespace
+
+std::vector<TimePart> parts_of(const TimeSplit& time) {
+  return {{"forward", time.forward_s},
+          {"backward", time.backward_s},
+          {"update", time.update_s},
+          {"sparsification", time.sparsification_s},
+          {"arithmetic of the schedule", time.arithmetic_s},
+          {"software stack", time.software_s},
+          {"exposed communication", time.exposed_communication_s},
+          {"exposed host copies", time.exposed_copies_s},
+          {"waiting for others", time.waiting_s}};
+}
 
 std::string tornado(const JobOutcome& job) {
   std::vector<Influence> sorted = job.influences;
@@ -173,6 +168,13 @@ std::string percent_text(double share) {
   return share < 0.1 ? fmt::format("{:.2g}", 100 * share) : fmt::format("{:.0f}", 100 * share);
 }
 
+// "closed fidelity", "flow fidelity (flat network)".
+std::string carried_by(const RunResult& result) {
+  const std::string engine =
+      result.network == kNoNetwork ? "" : fmt::format(" ({} network)", result.network);
+  return result.fidelity + " fidelity" + engine;
+}
+
 // What contention can be wrong by, which is far from saying that it is.
 std::string latency_note(double share) {
   return fmt::format(
@@ -183,8 +185,7 @@ std::string latency_note(double share) {
 
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
-  std::string text =
-      fmt::format("  network   {} fidelity: {}", result.fidelity, result.fidelity_reason);
+  std::string text = fmt::format("  network   {}: {}", carried_by(result), result.fidelity_reason);
   if (result.flow_error_bound > 0) text += latency_note(result.flow_error_bound);
   text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
                       result.stack == Stack{}.name ? kIdealStack : "");
@@ -308,7 +309,9 @@ std::string common_notes(const Comparison& comparison) {
   double flow_error = 0;
   for (const ComparedRow& row : comparison.rows) {
     for (const ProfileUse& profile : row.result.job.profiles) profiles.insert(profile.description);
-    fidelities.insert(row.result.fidelity);
+    fidelities.insert(row.result.network == kNoNetwork
+                          ? row.result.fidelity
+                          : fmt::format("{} ({})", row.result.fidelity, row.result.network));
     stacks.insert(row.result.stack + (row.result.stack == Stack{}.name ? kIdealStack : ""));
     flow_error = std::max(flow_error, row.result.flow_error_bound);
   }
@@ -345,21 +348,6 @@ std::string footnotes(const Comparison& comparison) {
     if (above_all(row.result.job))
       return text + fmt::format("efficiency above 100 %: {}\n", kAboveAll);
   return text;
-}
-
-// Of a training, for CSV; empty where there is nothing.
-void training_cells(const JobOutcome& job, std::vector<std::string>& cells) {
-  const TrainingOutcome training = job.training.value_or(TrainingOutcome{});
-  const auto add = [&](const auto& value) {
-    cells.push_back(value ? fmt::format("{}", *value) : std::string());
-  };
-  add(training.final_training_loss);
-  add(training.final_loss);
-  add(training.final_accuracy);
-  add(training.target);
-  add(training.time_to_target_s);
-  add(training.steps_to_target);
-  add(training.diverged_step);
 }
 
 }  // namespace
@@ -459,65 +447,6 @@ std::string comparison_report(const Comparison& comparison) {
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
          footnotes(comparison) + "\n" + schedules_table(comparison) +
          training_comparison(comparison) + common_notes(comparison);
-}
-
-std::string comparison_csv(const Comparison& comparison) {
-  std::vector<std::string> header = comparison.axes;
-  for (const char* name : {"iteration_time_s",
-                           "median_s",
-                           "p25_s",
-                           "p75_s",
-                           "uncertainty_s",
-                           "forward_s",
-                           "backward_s",
-                           "update_s",
-                           "sparsification_s",
-                           "arithmetic_s",
-                           "software_s",
-                           "exposed_communication_s",
-                           "exposed_copies_s",
-                           "waiting_s",
-                           "samples_per_s",
-                           "speedup_over_one_gpu",
-                           "scaling_efficiency",
-                           "s_sgd_baseline",
-                           "speedup_over_s_sgd",
-                           "sent_bytes",
-                           "messages",
-                           "rounds",
-                           "fidelity",
-                           "stack",
-                           "profile_source"})
-    header.emplace_back(name);
-  const bool trained =
-      std::any_of(comparison.rows.begin(), comparison.rows.end(),
-                  [](const ComparedRow& row) { return row.result.job.training.has_value(); });
-  if (trained)
-    for (const char* name : {"final_training_loss", "final_loss", "final_accuracy", "target",
-                             "time_to_target_s", "steps_to_target", "diverged_step"})
-      header.emplace_back(name);
-  std::string text = csv_line(header);
-  for (const ComparedRow& row : comparison.rows) {
-    const JobOutcome& job = row.result.job;
-    std::vector<std::string> cells = row.labels;
-    const auto number = [&](double value) { cells.push_back(fmt::format("{}", value)); };
-    for (const double value :
-         {job.iteration_time_s, job.median_s, job.p25_s, job.p75_s, job.uncertainty_s})
-      number(value);
-    for (const Part& part : parts_of(job.time)) number(part.seconds);
-    cells.push_back(job.samples_per_s ? fmt::format("{}", *job.samples_per_s) : "");
-    number(job.speedup_over_one_gpu);
-    number(job.scaling_efficiency);
-    cells.push_back(job.s_sgd_baseline.value_or(""));
-    cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
-    for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
-    cells.push_back(row.result.fidelity);
-    cells.push_back(row.result.stack);
-    cells.push_back(job.profiles.empty() ? "" : job.profiles.front().source);
-    if (trained) training_cells(job, cells);
-    text += csv_line(cells);
-  }
-  return text;
 }
 
 }  // namespace paceline

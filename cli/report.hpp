@@ -8,6 +8,13 @@
 
 namespace paceline {
 
+/// One part of where the time goes, in the order of reports.
+struct TimePart {
+  const char* name;
+  double seconds;
+};
+std::vector<TimePart> parts_of(const TimeSplit& time);
+
 /// For a person: the answer first, then where the time goes, bounds, traffic, memory, provenance.
 /// `disturbed`: what disturbs the cluster (disturbances.hpp).
 std::string run_report(const RunResult& result, const std::vector<std::string>& disturbed);

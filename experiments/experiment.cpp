@@ -294,18 +294,11 @@ std::string who(const JobDescription& job) {
 }
 
 const std::vector<std::string>& experiment_keys() {
-  static const std::vector<std::string> keys{"model",     "batch",
-                                             "precision", "accumulation",
-                                             "cluster",   "stack",
-                                             "set",       "profile",
-                                             "schedule",  "all_reduce",
-                                             "steps",     "fidelity",
-                                             "seed",      "slow_while_sending",
-                                             "optimizer", "top_k",
-                                             "jitter",    "batch_split",
-                                             "servers",   "training",
-                                             "gpus",      "extrapolate",
-                                             "baseline"};
+  static const std::vector<std::string> keys{
+      "model",       "batch",   "precision",          "accumulation", "cluster",     "stack",
+      "set",         "profile", "schedule",           "all_reduce",   "steps",       "fidelity",
+      "network",     "seed",    "slow_while_sending", "optimizer",    "top_k",       "jitter",
+      "batch_split", "servers", "training",           "gpus",         "extrapolate", "baseline"};
   return keys;
 }
 
@@ -353,6 +346,8 @@ Experiment read_experiment(const Json& json, const std::string& file) {
   experiment.stack = read_stack_choice(r);
   const std::size_t available = experiment.cluster.gpu_count();
   experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));
+  experiment.network =
+      network_engine_from_name(r.choice("network", network_engine_names(), "auto"));
   experiment.extrapolate = r.boolean("extrapolate", true);
   experiment.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
   experiment.jitter = read_jitter_choice(r, experiment);
@@ -391,6 +386,7 @@ Json write_experiment(const Experiment& experiment) {
   json["cluster"] = write_cluster(experiment.cluster);
   json["stack"] = write_stack(experiment.stack);
   json["fidelity"] = to_string(experiment.fidelity);
+  json["network"] = to_string(experiment.network);
   json["extrapolate"] = experiment.extrapolate;
   json["seed"] = experiment.seed;
   json["jitter"] = write_jitter(experiment.jitter);

@@ -12,6 +12,7 @@
 #include "platforms/spec.hpp"
 #include "platforms/stack.hpp"
 #include "sim/job_options.hpp"
+#include "sim/network/engine.hpp"
 #include "sim/network/transport.hpp"
 
 namespace paceline {
@@ -50,6 +51,7 @@ struct Experiment {
   Stack stack;                       ///< the software of the cluster
   std::vector<JobDescription> jobs;  ///< the first one is what is asked about
   Fidelity fidelity = Fidelity::automatic;
+  NetworkEngine network = NetworkEngine::automatic;
   bool extrapolate = true;
   std::uint64_t seed = 1;
   Jitter jitter;

@@ -275,6 +275,7 @@ Prepared prepare(const Experiment& experiment) {
   prepared.simulation.cluster = std::make_shared<const Cluster>(
       build_cluster(cluster_under(experiment.stack, experiment.cluster)));
   prepared.simulation.fidelity = experiment.fidelity;
+  prepared.simulation.network = experiment.network;
   prepared.simulation.extrapolate = experiment.extrapolate;
   for (const JobDescription& job : experiment.jobs) {
     prepared.jobs.push_back(prepare_job(job, experiment, *prepared.simulation.cluster));

@@ -196,6 +196,7 @@ void fields(V& v, RunResult& r) {
   v("stack_description", r.stack_description);
   v("fidelity", r.fidelity);
   v("fidelity_reason", r.fidelity_reason);
+  v("network", r.network);
   v("flow_error_bound", r.flow_error_bound);
   v("ignored_conflicts", r.ignored_conflicts);
   v("events", r.events);

@@ -9,6 +9,7 @@
 #include "calibrate/profile/assumption.hpp"
 #include "sim/job_figures.hpp"
 #include "sim/link_use.hpp"
+#include "sim/network/engine.hpp"
 #include "sim/training_log.hpp"
 
 namespace paceline {
@@ -156,6 +157,7 @@ struct RunResult {
   std::string cluster;
   std::string stack, stack_description;  ///< of the software
   std::string fidelity, fidelity_reason;
+  std::string network = kNoNetwork;  ///< the engine of shared links
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;
   std::uint64_t events = 0;

@@ -150,6 +150,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.stack_description = experiment.stack.description;
   result.fidelity = to_string(run.fidelity);
   result.fidelity_reason = run.fidelity_reason;
+  result.network = run.network;
   result.flow_error_bound = run.flow_error_bound;
   result.ignored_conflicts = run.ignored_conflicts;
   result.events = run.events;
@@ -170,7 +171,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
 }
 
 RunResult run_experiment(const Experiment& experiment, const RunAlongside& alongside) {
-  // The baseline first: a fork after SimGrid has started would inherit its engine.
+  // The baseline first: with SimGrid, a fork after it has started would inherit its engine.
   const Baseline baseline = baseline_of(experiment);
   std::vector<std::function<Json()>> tasks;
   const auto iteration_of = [&tasks](const Experiment& other) {

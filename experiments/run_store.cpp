@@ -21,7 +21,8 @@ void find_target(JobOutcome& outcome, const JobDescription& job) {
 RunStore::RunStore(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;
   fs::create_directories(folder_, error);
-  if (!fs::is_directory(folder_))
+  std::error_code ignored;
+  if (!fs::is_directory(folder_, ignored))
     throw InputError(fmt::format("{}: expected a folder for runs, which cannot be made: {}",
                                  folder_.string(), error.message()));
   lock_ = std::make_unique<FileLock>(folder_, "paceline keeps its runs there");

@@ -17,8 +17,10 @@ namespace paceline {
 namespace {
 
 constexpr int kSteps = 12, kHalvings = 5;
-constexpr double kEnough = 1e-5;    // of the root of the mean square
-constexpr double kProbe = 0.02;     // a constant is moved by this share of its scale
+constexpr double kEnough = 1e-5;   // of the root of the mean square
+constexpr double kProbe = 0.02;    // a constant is moved by this share of its scale
+constexpr double kLargeProbe = 1;  // where that moves no row
+constexpr double kStill = 1e-9;
 constexpr double kReading = 0.005;  // least error of a measured time, where the fit is perfect
 
 const StackField& field_of(const std::string& key) {
@@ -134,17 +136,22 @@ class Fit {
     return found;
   }
 
+  // By small steps, and by large ones where those move nothing: what is hidden behind computation
+  // shows only when there is enough of it.
   Eigen::MatrixXd jacobian(const Eigen::VectorXd& at, const Eigen::VectorXd& residual) {
-    std::vector<Eigen::VectorXd> points;
-    for (Eigen::Index i = 0; i < at.size(); ++i) {
-      points.push_back(at);
-      points.back()[i] += kProbe * std::max(1.0, std::abs(at[i]));
-    }
-    const std::vector<Eigen::VectorXd> moved = residuals(points);
-    Eigen::MatrixXd slopes(residual.size(), at.size());
-    for (Eigen::Index i = 0; i < at.size(); ++i) {
-      const auto p = static_cast<std::size_t>(i);
-      slopes.col(i) = (moved[p] - residual) / (points[p][i] - at[i]);
+    Eigen::MatrixXd slopes = Eigen::MatrixXd::Zero(residual.size(), at.size());
+    for (const double probe : {kProbe, kLargeProbe}) {
+      std::vector<Eigen::Index> still;
+      std::vector<Eigen::VectorXd> points;
+      for (Eigen::Index i = 0; i < at.size(); ++i) {
+        if (slopes.col(i).norm() > kStill) continue;
+        still.push_back(i);
+        points.push_back(at);
+        points.back()[i] += probe * std::max(1.0, std::abs(at[i]));
+      }
+      const std::vector<Eigen::VectorXd> moved = residuals(points);
+      for (std::size_t p = 0; p < still.size(); ++p)
+        slopes.col(still[p]) = (moved[p] - residual) / (points[p][still[p]] - at[still[p]]);
     }
     return slopes;
   }
@@ -184,7 +191,7 @@ class Fit {
       FittedConstant constant{std::string(fields_[i]->key), value(i, first[n]), value(i, at[n]), 0,
                               false};
       const double sigma = std::sqrt(std::max(0.0, covariance(n, n)));
-      if (slopes.col(n).norm() > 1e-9 && at[n] > 0) {
+      if (slopes.col(n).norm() > kStill && at[n] > 0) {
         constant.identified = sigma <= 0.5 * at[n];
         constant.sigma = constant.value * std::min(10.0, sigma / at[n]);
       }

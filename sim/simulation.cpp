@@ -24,7 +24,7 @@ class Simulation final : Job::Listener {
       : spec_(spec),
         cluster_(*spec.cluster),
         network_(fidelity == Fidelity::flow || fidelity == Fidelity::step
-                     ? make_simgrid_network(cluster_, clock_)
+                     ? make_network(spec.network, cluster_, clock_)
                      : nullptr),
         transport_(cluster_, clock_, fidelity, network_.get()),
         graph_(spec.threads) {
@@ -211,6 +211,7 @@ SimulationResult Simulation::result() const {
     r.jobs.push_back(
         job_result(*job, job == jobs_.front() ? LeftOut{skipped_, cycle_s_} : LeftOut{}));
   r.fidelity = transport_.fidelity();
+  if (network_ != nullptr) r.network = to_string(chosen(spec_.network));
   r.flow_error_bound = transport_.flow_error_bound();
   r.ignored_conflicts = transport_.ignored_conflicts();
   r.events = clock_.fired();

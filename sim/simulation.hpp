@@ -10,6 +10,7 @@
 #include "sim/job_figures.hpp"
 #include "sim/job_spec.hpp"
 #include "sim/link_use.hpp"
+#include "sim/network/engine.hpp"
 #include "sim/network/message_sizes.hpp"
 #include "sim/network/transport.hpp"
 #include "sim/time/time_account.hpp"
@@ -24,6 +25,7 @@ struct SimulationSpec {
   std::shared_ptr<const Cluster> cluster;
   std::vector<JobSpec> jobs;  ///< all start at date 0; the run ends when the first one has
   Fidelity fidelity = Fidelity::automatic;
+  NetworkEngine network = NetworkEngine::automatic;  ///< at flow and step fidelity
   std::size_t threads = 0;  ///< of the host, for values; 0: the simulation's own
   std::optional<CheckpointOptions> checkpoints;  ///< of a run with values
   bool extrapolate = true;                       ///< stop when a steady state is recognised
@@ -48,6 +50,7 @@ struct SimulationResult {
   std::vector<JobResult> jobs;
   Fidelity fidelity = Fidelity::closed;  ///< the one used
   std::string fidelity_reason;           ///< why `auto` chose it
+  std::string network = kNoNetwork;      ///< the engine that carried shared links
   double flow_error_bound = 0;           ///< latency share of the collectives carried as flows
   std::uint64_t ignored_conflicts = 0;   ///< forced closed fidelity: shared links and changes of
                                          ///< bandwidth it is blind to
@@ -57,8 +60,8 @@ struct SimulationResult {
 };
 
 /// Runs the simulation. Throws InputError if the schedule deadlocks or workers disagree on a
-/// collective. At flow and step fidelity this uses the process's one SimGrid engine: a second such
-/// call throws std::logic_error.
+/// collective. With `network` simgrid, at flow and step fidelity, this uses the process's one SimGrid
+/// engine: a second such call throws std::logic_error.
 SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder = nullptr);
 
 }  // namespace paceline

@@ -43,9 +43,10 @@ class JsonLog {
     if (const auto args = json_.find("args");
         args != json_.end() && args->is_array() && !args->empty() && args->front().is_string())
       return std::filesystem::path(args->front().get<std::string>()).filename().string();
-    if (const auto config = json_.find("config"); config != json_.end() && config->is_object())
-      return config->value("collective", "");
-    return "";
+    const auto config = json_.find("config");
+    if (config == json_.end() || !config->is_object() || !config->contains("collective")) return "";
+    if (!config->at("collective").is_string()) refuse("$.config.collective: expected a string");
+    return config->at("collective").get<std::string>();
   }
 
   void ranks() {

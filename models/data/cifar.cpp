@@ -34,10 +34,11 @@ const Normalization kNormalization{{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435
 
 std::unique_ptr<Dataset> read_cifar10(const std::filesystem::path& folder) {
   StoredImages train, test;
+  std::error_code ignored;
   read_records(find_file(folder, {"data_batch_1.bin"}), 1, 10, train);
   for (int i = 2; i <= 5; ++i)
     if (const auto path = folder / fmt::format("data_batch_{}.bin", i);
-        std::filesystem::exists(path))
+        std::filesystem::exists(path, ignored))
       read_records(path, 1, 10, train);
   read_records(find_file(folder, {"test_batch.bin"}), 1, 10, test);
   return make_stored_images("cifar10", {3, 32, 32}, 10, kNormalization, std::move(train),

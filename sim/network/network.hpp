@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/json_fwd.hpp"
 #include "platforms/cluster.hpp"
@@ -9,10 +12,29 @@
 
 namespace paceline {
 
-/// Fluid transfers over shared links (max-min fair), driven by SimGrid. Latency is not paid here:
-/// callers wait for alpha on the clock first (SimGrid would weight a flow's share by 1/latency).
+/// Fluid transfers over shared links (max-min fair); engine.hpp has its kinds. Latency is not paid
+/// here: callers wait for alpha on the clock first (SimGrid would weight a flow's share by
+/// 1/latency).
 class FluidNetwork {
  public:
+  /// Transfers that start together, each of a share of the same bytes: hops of a collective.
+  class Set {
+   public:
+    struct Transfer {
+      Endpoint from, to;
+      double share;
+      double most;              ///< bytes/s
+      std::uint32_t links_end;  ///< of its links, which begin where the last transfer's end
+    };
+    void add(Endpoint from, Endpoint to, double share, const Route& route);
+    [[nodiscard]] const std::vector<Transfer>& transfers() const { return transfers_; }
+    [[nodiscard]] const std::vector<LinkId>& links() const { return links_; }
+
+   private:
+    std::vector<Transfer> transfers_;
+    std::vector<LinkId> links_;  // of all transfers
+  };
+
   FluidNetwork() = default;
   FluidNetwork(const FluidNetwork&) = delete;
   FluidNetwork& operator=(const FluidNetwork&) = delete;
@@ -22,9 +44,29 @@ class FluidNetwork {
   /// move, or no link on the way: at once, through the clock.
   virtual void transfer(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
                         std::uint64_t argument) = 0;
+  /// Starts all of a set now and calls fire(self, argument) once, when the last has arrived. The
+  /// set must outlive that.
+  virtual void transfer_all(const Set& set, double bytes, Clock::Fire fire, void* self,
+                            std::uint64_t argument);
   virtual void set_bandwidth(LinkId link, double bytes_per_second) = 0;
   /// Runs the clock and the transfers until nothing is left or the clock is stopped.
   virtual void run() = 0;
+
+ protected:
+  // Transfers that are told of together: one_arrived(of it, 0) for each.
+  struct Together {
+    std::size_t open;
+    Clock::Fire fire;
+    void* self;
+    std::uint64_t argument;
+    FluidNetwork* network;
+  };
+  Together* together(std::size_t open, Clock::Fire fire, void* self, std::uint64_t argument);
+  static void one_arrived(void* together, std::uint64_t);
+
+ private:
+  std::deque<Together> together_;
+  std::vector<Together*> free_together_;
 };
 
 /// The one Engine of this process: a second call throws std::logic_error (fork first).

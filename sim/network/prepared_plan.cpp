@@ -84,7 +84,7 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
     in_step = in_step && last - first == 1 && end - begin == plan_.ranks &&
               std::all_of(begin, end, alike);
     const bool filled = !in_step;
-    Stage stage{first, last, filled, {}, -1, {}, 0, 0};
+    Stage stage{first, last, filled, {}, -1, {}, 0};
     // (alpha, from, to) -> share
     std::map<std::tuple<double, std::uint32_t, std::uint32_t>, double> hops;
     for (std::uint32_t r = first; r < last; ++r) {
@@ -99,9 +99,8 @@ void PreparedPlan::prepare_stages(const Cluster& cluster) {
       const auto& [alpha, from, to] = key;
       if (stage.groups.empty() || stage.groups.back().alpha != alpha)
         stage.groups.push_back({alpha, {}});
-      stage.groups.back().hops.push_back({from, to, share});
-      ++stage.hop_count;
-      if (contended_link_ >= 0 || filled) cluster.route(members_[from], members_[to], route);
+      cluster.route(members_[from], members_[to], route);
+      stage.groups.back().hops.add(members_[from], members_[to], share, route);
       if (contended_link_ >= 0)
         for (const LinkId link : route.links) {
           load[link] += share;

@@ -6,6 +6,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/network/collectives/plan.hpp"
 #include "sim/network/max_min.hpp"
+#include "sim/network/network.hpp"
 
 namespace paceline {
 
@@ -24,13 +25,11 @@ class PreparedPlan {
     std::uint32_t round;
     std::int32_t send, receive;  // message indices, -1: none
   };
-  struct Hop {  // flow fidelity: all messages of a stage between two ranks
-    std::uint32_t from, to;
-    double share;
-  };
-  struct HopGroup {  // hops that start after the same latency
+  // Flow fidelity: all messages of a stage between two ranks are one hop. A group: those that start
+  // after the same latency.
+  struct HopGroup {
     double alpha;
-    std::vector<Hop> hops;
+    FluidNetwork::Set hops;
   };
   struct Stage {
     std::uint32_t first_round, last_round;  // [first, last)
@@ -41,7 +40,6 @@ class PreparedPlan {
         flows;  // filled: the same hops for the max-min solver, per byte of the collective
     double fluid_s_per_byte = -1;  // filled: all hops at once, alone; solved when first asked for
     std::vector<HopGroup> groups;
-    std::size_t hop_count = 0;
     double busiest_s_per_byte = 0;  // of the link that all hops together load most
   };
 

@@ -81,7 +81,7 @@ class Transport::FlowRun {
       return;
     }
     const PreparedPlan::Stage& stage = plan_->stages()[stage_];
-    open_ = stage.hop_count;
+    open_ = stage.groups.size();
     const double fill = stage.filled ? plan_->stage_fill_s(stage_, bytes_) : 0;
     for (std::size_t g = 0; g < stage.groups.size(); ++g)
       transport_.clock_.after(
@@ -90,18 +90,15 @@ class Transport::FlowRun {
           this, g);
   }
   void start_group(std::uint64_t group) {
-    const std::vector<Endpoint>& members = plan_->members();
-    for (const PreparedPlan::Hop& hop : plan_->stages()[stage_].groups[group].hops)
-      transport_.network_->transfer(
-          members[hop.from], members[hop.to], hop.share * bytes_,
-          [](void* self, std::uint64_t) {
-            auto* run = static_cast<FlowRun*>(self);
-            if (--run->open_ == 0) {
-              ++run->stage_;
-              run->start_stage();
-            }
-          },
-          this, 0);
+    transport_.network_->transfer_all(
+        plan_->stages()[stage_].groups[group].hops, bytes_,
+        [](void* self, std::uint64_t) {
+          auto* run = static_cast<FlowRun*>(self);
+          if (--run->open_ > 0) return;
+          ++run->stage_;
+          run->start_stage();
+        },
+        this, 0);
   }
 
   Transport& transport_;

@@ -123,9 +123,9 @@ Table table_of(const Json& described) {
 
 Cluster load_xml_cluster(const ClusterSpec& spec) {
   std::filesystem::path file = spec.network.topology.platform_file();
-  if (file.is_relative() && !std::filesystem::exists(file) && !spec.file.empty())
-    file = std::filesystem::path(spec.file).parent_path() / file;
   std::error_code ignored;
+  if (file.is_relative() && !std::filesystem::exists(file, ignored) && !spec.file.empty())
+    file = std::filesystem::path(spec.file).parent_path() / file;
   if (!std::filesystem::is_regular_file(file, ignored))
     throw InputError(fmt::format("{}: $.network.topology.file: there is no file '{}'", spec.file,
                                  file.string()));

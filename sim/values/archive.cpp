@@ -46,8 +46,9 @@ ArchiveReader::ArchiveReader(std::filesystem::path file)
     : file_(std::move(file)), stream_(std::fopen(file_.c_str(), "rb")) {
   if (!stream_)
     throw InputError(fmt::format("{}: cannot be read: {}", file_.string(), std::strerror(errno)));
-  const std::uint64_t size = std::filesystem::file_size(file_);
-  if (size < sizeof(Checksum)) damaged();
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(file_, error);
+  if (error || size < sizeof(Checksum)) damaged();
   left_ = size - sizeof(Checksum);
   unsigned long checksum = ::crc32_z(0, nullptr, 0);
   std::vector<char> piece(kPiece);

@@ -28,14 +28,18 @@ fs::path file_of(const fs::path& folder, std::uint64_t number) {
 // By number, the latest last.
 std::map<std::uint64_t, fs::path> checkpoints_in(const fs::path& folder) {
   std::map<std::uint64_t, fs::path> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
     const char* const end = name.data() + name.size() - kSuffix.size();
     std::uint64_t number = 0;
-    const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, number);
-    if (error == std::errc() && stop == end) found[number] = entry.path();
+    const auto [stop, wrong] = std::from_chars(name.data() + kPrefix.size(), end, number);
+    if (wrong == std::errc() && stop == end) found[number] = entry->path();
   }
+  if (error)
+    throw InputError(fmt::format("{}: cannot be read: {}", folder.string(), error.message()));
   return found;
 }
 
@@ -63,7 +67,7 @@ std::string first_difference(const Json& now, const Json& saved) {
 SavedRun::SavedRun(const fs::path& file) : archive_(file) {
   if (const std::string format = archive_.text(); format != kFormat)
     throw InputError(fmt::format("{}: expected the format {}", file.string(), kFormat));
-  *identity_ = Json::parse(archive_.text());
+  *identity_ = parse_json(archive_.text(), file.string());
   contention_ = archive_.text();
   tasks_ = archive_.get<std::uint64_t>();
   step_ = archive_.get<std::int64_t>();
@@ -79,9 +83,9 @@ void note_checkpoints(const fs::path& folder) {
 }
 
 std::unique_ptr<FileLock> hold_checkpoints(const CheckpointOptions& options) {
-  std::error_code error;
+  std::error_code error, ignored;
   fs::create_directories(options.folder, error);
-  if (!fs::is_directory(options.folder))
+  if (!fs::is_directory(options.folder, ignored))
     throw InputError(fmt::format("{}: expected a folder for checkpoints{}{}",
                                  options.folder.string(), error ? ": " : "",
                                  error ? error.message() : ""));

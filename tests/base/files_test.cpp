@@ -59,7 +59,8 @@ TEST(ReadTextFile, UnpacksGzip) {
 
 TEST(ReadFile, IsEveryByte) {
   const TemporaryFolder folder;
-  const std::string text = std::string("a\0b\r\n", 5) + std::string(200'000, 'x');
+  std::string text("a\0b\r\n", 5);
+  text.append(200'000, 'x');
   write(folder / "f", text);
   EXPECT_EQ(read_file(folder / "f"), text);
   EXPECT_FALSE(read_file("/proc/self/status").empty());  // whose size is said to be 0

@@ -153,7 +153,7 @@ TEST(Anchors, PairedWithDeepBenchCorrectATransferAsItsOwnPairsDo) {
   from.source = ProfileSource::measured;
   const Profile with = transfer_profile(from, model, find_gpu("1080ti"), pairs);
   const Profile without = transfer_profile(from, model, find_gpu("1080ti"), {});
-  EXPECT_GE(with.metadata.at("classes").size(), 13);
+  EXPECT_GE(with.metadata->at("classes").size(), 13);
   EXPECT_LT(with.uncertainty, without.uncertainty);
   EXPECT_THAT(with.description, HasSubstr("corrected on "));
 }

@@ -257,14 +257,14 @@ TEST(ImportTrace, TheGpuMustBeTheOneRecorded) {
   expect_refused(json, "was recorded on 'Tesla T4', not on ", {.batch = 4, .device = "V100"});
   const Profile own =
       parse_trace(json.dump(), "trace.json", small_model(), {.batch = 4, .device = "my own card"});
-  EXPECT_THAT(own.metadata.at("warnings").dump(),
+  EXPECT_THAT(own.metadata->at("warnings").dump(),
               ::testing::HasSubstr("was recorded on 'Tesla T4', and is taken for 'my own card'"));
   json["deviceProperties"] = {{{"id", 0}, {"name", "NVIDIA GeForce RTX 3090"}}};
   expect_refused(json, "was recorded on 'NVIDIA GeForce RTX 3090', not on ",
                  {.batch = 4, .device = "V100"});
   const Profile same =
       parse_trace(json.dump(), "trace.json", small_model(), {.batch = 4, .device = "RTX 3090"});
-  EXPECT_TRUE(same.metadata.at("warnings").empty());
+  EXPECT_TRUE(same.metadata->at("warnings").empty());
 }
 
 TEST(ImportTrace, OptionsThatNobodyCouldReadAreRefused) {

@@ -174,6 +174,8 @@ TEST(MessageLog, JsonOfNcclTestsIsRead) {
   expect_refused(json("7, "), "log: $.results[0]: expected an object");
   expect_refused(json("{\"size\": 8}, "), "log: $.results[0].count: expected a value");
   expect_refused(json("", "0.0", "all_gather_perf"), "'all_gather_perf' is not used");
+  expect_refused("{\"results\": [], \"config\": {\"collective\": true}}",
+                 "log: $.config.collective: expected a string");
   expect_refused("{\"results\": 1}", "log: expected 'results'");
 }
 

@@ -27,7 +27,7 @@ TEST_F(InterruptCli, SimGridDoesNotTakeCtrlC) {
 
 TEST_F(InterruptCli, ComparisonKeepsItsRunsAndGoesOn) {
   const std::string command =
-      "compare -m resnet50 -b 32 -c 16x1-1080ti-10gbe --gpus 0-3 --steps 100 --json -j 2 "
+      "compare -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-3 --servers 1 --steps 400 --json -j 2 "
       "--jitter lognormal:0.1 --vary seed=1,2,3,4,5,6 --vary schedule=asgd,dc-asgd";
   const Ended uninterrupted = whole(command + " --runs uninterrupted");
   ASSERT_EQ(uninterrupted.code, 0) << uninterrupted.err;
@@ -62,8 +62,8 @@ TEST_F(InterruptCli, WithoutAFolderNothingIsKept) {
 
 TEST_F(InterruptCli, TrainingGoesOnFromItsCheckpoint) {
   const std::string command =
-      "run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 60 --numerics --lr 0.02 "
-      "--evaluate-every 10 --json ";
+      "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 90 --numerics --lr 0.02 "
+      "--evaluate-every 30 --json ";
   const Ended uninterrupted = whole(command);
   for (const int signal : {SIGINT, SIGTERM}) {
     const std::string saving = command + "--checkpoint saved --checkpoint-every 7 --resume";

@@ -12,6 +12,7 @@ FORMATS = [
     (r"experiments/published/", r"paceline-published-\d+"),
     (r"experiments/", r"paceline-experiment-\d+"),
     (r"CMakePresets\.json$", None),      # CMake's own format
+    (r"tests/fuzz/corpus/", None),       # what readers must bear
     (r"", r"paceline-[a-z]+-\d+"),
 ]
 

@@ -279,8 +279,13 @@ TEST(Auto, ForcedClosedCountsWhatItIsBlindTo) {
 
 TEST(Auto, ASecondEngineInOneProcessIsRefusedWithAReason) {
   const JobSpec job = all_reduce_job(first_gpus(4));
-  run(build(star_spec(4)), {job}, Fidelity::flow);
-  EXPECT_THROW(run(build(star_spec(4)), {job}, Fidelity::flow), std::logic_error);
+  const auto on = [&](NetworkEngine network) {
+    return run(build(star_spec(4)), {job}, Fidelity::flow, false, network).network;
+  };
+  EXPECT_EQ(on(NetworkEngine::simgrid), "simgrid");
+  EXPECT_THROW(on(NetworkEngine::simgrid), std::logic_error);
+  EXPECT_EQ(on(NetworkEngine::automatic), "flat");  // of which there may be many
+  EXPECT_EQ(on(NetworkEngine::flat), "flat");
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "tests/sim/both_networks.hpp"
 #include "tests/sim/closed_form.hpp"
-#include "tests/sim/in_child.hpp"
 #include "tests/sim/scenario.hpp"
 
 namespace paceline {
@@ -55,9 +55,9 @@ void all_fidelities_agree(const AllReduceOptions& options,
   const std::vector<Timed> list = on_star(*cluster, options, counts);
   const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
   const std::vector<double> flow =
-      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::flow, list); });
   const std::vector<double> step =
-      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::step, list); });
   ASSERT_EQ(flow.size(), list.size());
   ASSERT_EQ(step.size(), list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
@@ -180,9 +180,9 @@ TEST(Star, GathersTreesAndBarriersEqualTheirClosedForms) {
   }
   const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
   const std::vector<double> flow =
-      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::flow, list); });
   const std::vector<double> step =
-      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::step, list); });
   for (std::size_t i = 0; i < list.size(); ++i) {
     SCOPED_TRACE(list[i].plan.name + " of " + std::to_string(list[i].members.size()));
     EXPECT_TRUE(close_to(closed[i], expected[i], 1e-9));
@@ -213,9 +213,9 @@ void ring_is_its_heaviest_walk(const ClusterSpec& spec) {
     list.push_back({plan_ring(static_cast<std::uint32_t>(members.size())), members, bytes});
   const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
   const std::vector<double> flow =
-      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::flow, list); });
   const std::vector<double> step =
-      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::step, list); });
   for (std::size_t i = 0; i < list.size(); ++i) {
     const double expected = walk_of(*cluster, members, list[i].bytes);
     SCOPED_TRACE(std::to_string(list[i].bytes) + " bytes");
@@ -323,9 +323,9 @@ TEST(Hierarchical, EqualsItsClosedFormOnFourByFourOverPcie) {
                     members, bytes});
   const std::vector<double> closed = collective_times(*cluster, Fidelity::closed, list);
   const std::vector<double> flow =
-      in_child([&] { return collective_times(*cluster, Fidelity::flow, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::flow, list); });
   const std::vector<double> step =
-      in_child([&] { return collective_times(*cluster, Fidelity::step, list); });
+      on_both_networks([&] { return collective_times(*cluster, Fidelity::step, list); });
   for (std::size_t i = 0; i < list.size(); ++i) {
     const double s = list[i].bytes;
     // Reduce-scatter and all-gather over four GPUs; four rings of S/4 share one port.
@@ -355,7 +355,7 @@ TEST(FatTree, HalvingDoublingAtFlowStaysWithinItsOwnBoundOfStep) {
   const auto cluster = build(fat_tree_spec(16, 4, 4));
   for (const double bytes : kSizes) {
     const std::vector<Timed> list{{plan_halving_doubling(16), first_gpus(16), bytes}};
-    const std::vector<double> flow = in_child([&] {
+    const std::vector<double> flow = on_both_networks([&] {
       Wire wire(*cluster, Fidelity::flow);
       PreparedPlan plan(list[0].plan, *cluster, list[0].members);
       const double* end = wire.collective(plan, bytes);
@@ -363,7 +363,7 @@ TEST(FatTree, HalvingDoublingAtFlowStaysWithinItsOwnBoundOfStep) {
       return std::vector<double>{*end, wire.transport.flow_error_bound()};
     });
     const double step =
-        in_child([&] { return collective_times(*cluster, Fidelity::step, list); }).at(0);
+        on_both_networks([&] { return collective_times(*cluster, Fidelity::step, list); }).at(0);
     EXPECT_LE(std::abs(flow.at(0) / step - 1), flow.at(1) + 1e-6) << bytes;
     EXPECT_LT(flow.at(1), 1);
     // The far exchanges cross the 4:1 tree: slower than on a star.

@@ -142,23 +142,28 @@ inline Program wait_free(Worker& w) {
 }
 
 inline SimulationResult run(std::shared_ptr<const Cluster> cluster, std::vector<JobSpec> jobs,
-                            Fidelity fidelity, bool extrapolate = false) {
+                            Fidelity fidelity, bool extrapolate = false,
+                            NetworkEngine network = NetworkEngine::automatic) {
   SimulationSpec spec;
   spec.cluster = std::move(cluster);
   spec.jobs = std::move(jobs);
   spec.fidelity = fidelity;
   spec.extrapolate = extrapolate;
+  spec.network = network;
   return simulate(spec);
 }
 
 // ---- transport alone
 
-/// A clock and a transport without workers. At flow and step fidelity: one per process.
+/// Of the Wires that are made from now on.
+inline NetworkEngine wires_use = NetworkEngine::automatic;
+
+/// A clock and a transport without workers. At flow and step fidelity on SimGrid: one per process.
 class Wire {
  public:
   Wire(const Cluster& cluster, Fidelity fidelity)
       : network_(fidelity == Fidelity::flow || fidelity == Fidelity::step
-                     ? make_simgrid_network(cluster, clock)
+                     ? make_network(wires_use, cluster, clock)
                      : nullptr),
         transport(cluster, clock, fidelity, network_.get()) {}
 

@@ -17,6 +17,7 @@ namespace kernel = simgrid_shim::kernel;
 // SimGrid counts whole bytes. Sizes and bandwidths both times 1024 keep the rounding of a 1 kB
 // message at 1e-7 of it and change no date.
 constexpr double kByteScale = 1024;
+constexpr double kNoBound = 1e30;  // bytes/s
 
 // Routes come from our own Cluster, so that the closed forms and the flows see the very same links.
 // Host i of the zone is endpoint i.
@@ -25,16 +26,21 @@ class ClusterRouting final : public kernel::routing::StarZone {
   ClusterRouting(const std::string& name, const Cluster& cluster)
       : StarZone(name), cluster_(cluster) {}
   void add_link(kernel::resource::StandardLinkImpl* link) { links_.push_back(link); }
+  /// A FATPIPE of what one flow gets at most (a rate of the flow would not outlive a change of
+  /// bandwidth).
+  void set_limit(kernel::resource::StandardLinkImpl* link) { limit_ = link; }
   void get_local_route(const kernel::routing::NetPoint* from, const kernel::routing::NetPoint* to,
                        kernel::routing::Route* into, double*) override {
     cluster_.route(static_cast<Endpoint>(from->id()), static_cast<Endpoint>(to->id()), route_);
     for (const LinkId link : route_.links) into->link_list_.push_back(links_[link]);
+    if (route_.most < kInfinity) into->link_list_.push_back(limit_);
   }
   void do_seal() override {}
 
  private:
   const Cluster& cluster_;
   std::vector<kernel::resource::StandardLinkImpl*> links_;
+  kernel::resource::StandardLinkImpl* limit_ = nullptr;
   Route route_;
 };
 
@@ -58,7 +64,15 @@ class SimgridNetwork final : public FluidNetwork {
       links_.push_back(made);
       zone->add_link(made->get_impl());
     }
+    if (const double most = cluster_.spec().network.flow_bandwidth; most < kInfinity) {
+      s4u::Link* limit = face->create_link("one flow", most * kByteScale);
+      limit->set_latency(0);
+      limit->set_sharing_policy(s4u::Link::SharingPolicy::FATPIPE);
+      limit->seal();
+      zone->set_limit(limit->get_impl());
+    }
     face->seal();
+    model_ = dynamic_cast<kernel::resource::Model*>(face->get_network_model());
     simgrid_shim::on_comm_completion([this](const s4u::Comm& comm) { ended(comm); });
   }
 
@@ -76,13 +90,15 @@ class SimgridNetwork final : public FluidNetwork {
     flow->argument = argument;
     flow->comm = s4u::Comm::sendto_init(hosts_[from], hosts_[to]);
     flow->comm->set_payload_size(size);
-    if (route_.most < kInfinity) flow->comm->set_rate(route_.most * kByteScale);
     flow->comm->set_data(flow);
     simgrid_shim::start(*flow->comm);
   }
 
   void set_bandwidth(LinkId link, double bytes_per_second) override {
     links_[link]->set_bandwidth(bytes_per_second * kByteScale);
+    // SimGrid bounds a flow by the narrowest link of its way as that was when the flow began.
+    for (kernel::resource::Action& action : *model_->get_started_action_set())
+      action.set_bound(kNoBound);
   }
 
   void run() override {
@@ -147,6 +163,7 @@ class SimgridNetwork final : public FluidNetwork {
   Clock& clock_;
   simgrid_shim::SignalsKept signals_;
   s4u::Engine engine_;
+  kernel::resource::Model* model_ = nullptr;
   std::vector<s4u::Host*> hosts_;
   std::vector<s4u::Link*> links_;
   std::vector<std::unique_ptr<Flow>> flows_;

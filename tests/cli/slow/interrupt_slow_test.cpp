@@ -51,18 +51,19 @@ TEST_F(ManyInterruptions, ResumeToTheSameBytes) {
   const std::string kept =
       "([0-9]+ of [0-9]+ kept in [a-z]+|what is in [a-z]+ is kept); the same command goes on";
   std::vector<Command> commands{
-      {PACELINE_BINARY, "run -m resnet50 -b 32 -c 16x1-1080ti-10gbe -s asgd --steps 4000 --json",
+      {PACELINE_BINARY,
+       "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-3 --servers 1 -s asgd --steps 4000 --json",
        "nothing was kept", "", ""},
       {PACELINE_BINARY,
-       "compare -m lenet5 -b 8 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 30 --numerics --json -j 2 "
-       "--vary seed=1,2,3,4 --vary schedule=asgd,pipe-sgd,local-sgd --runs runs",
+       "compare -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 10 --numerics --json -j 2 "
+       "--vary seed=1,2 --vary schedule=pipe-sgd,local-sgd --runs runs",
        "(nothing was kept|" + kept + ")", "runs", ""},
       {PACELINE_BINARY,
-       "compare -m resnet50 -b 32 -c 16x1-1080ti-10gbe --steps 800 --json -j 2 "
-       "--vary jitter=lognormal:0.1,none --vary schedule=asgd,dc-asgd,od-sgd --runs times",
+       "compare -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-3 --servers 1 --steps 500 --json -j 2 "
+       "--jitter lognormal:0.1 --vary seed=1,2,3 --vary schedule=asgd,dc-asgd,od-sgd --runs times",
        "(nothing was kept|" + kept + ")", "times", ""},
       {PACELINE_BINARY,
-       "run -m lenet5 -b 16 -c 16x1-1080ti-1gbe --gpus 0-3 --steps 120 --numerics --lr 0.02 "
+       "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 150 --numerics --lr 0.02 "
        "-s cocod-sgd:period=5 --checkpoint saved --checkpoint-every 7 --resume --json",
        "(nothing was kept|before the first checkpoint: nothing was kept|"
        "(step [0-9]+|the latest checkpoint) is kept in saved; the same command with --resume goes "
