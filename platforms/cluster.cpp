@@ -53,6 +53,12 @@ class Router {
 
   void route(Endpoint from, Endpoint to, Route& out) const {
     const std::size_t from_node = node_of(from), to_node = node_of(to);
+    if (from == to) {  // out of the port and in again
+      nodes_[from_node].port.up.append_to(out);
+      nodes_[from_node].port.down.append_to(out);
+      out.latency += network_overhead_;
+      return;
+    }
     if (from_node == to_node) {
       route_inside(from, to, nodes_[from_node], out);
       return;
@@ -245,7 +251,7 @@ void Cluster::route(Endpoint from, Endpoint to, Route& out) const {
   out.links.clear();
   out.latency = 0;
   out.most = kInfinity;
-  if (from == to) return;
+  if (from == to && (from < gpus() || !spec_.network.own_host_over_port)) return;
   route_(from, to, out);
   const double most = spec_.network.flow_bandwidth;
   if (most < kInfinity && node_of(from) != node_of(to)) out.most = most;

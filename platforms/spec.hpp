@@ -83,6 +83,7 @@ struct NetworkSpec {
   double switch_latency = 0;  ///< of every switch beyond the first
   double flow_bandwidth =
       kInfinity;  ///< most that one message gets; of the software: not in a cluster's file
+  bool own_host_over_port = false;  ///< a host's messages to itself; of the software, too
   TopologySpec topology;
   bool operator==(const NetworkSpec&) const = default;
 };

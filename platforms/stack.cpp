@@ -42,6 +42,17 @@ constexpr std::array kStackFields{
                "most that one message gets between two nodes"},
     StackField{"port_efficiency", StackUnit::share, &Stack::port_efficiency, 0.001, 1,
                "share of what the network's links carry that payload gets"},
+    StackField{"tree_below", StackUnit::bytes, &Stack::tree_below, 0, 1e15,
+               "all-reduces `auto` of fewer bytes take the tree, others the ring"},
+    StackField{
+        "local_reduction_bandwidth", StackUnit::bandwidth, &Stack::local_reduction_bandwidth, 1e3,
+        kInfinity,
+        "the GPUs of a node sum what they push at this rate, and one push and one pull go out "
+        "for all of them (synchronous schedules)"},
+    StackField{"summation_bandwidth", StackUnit::bandwidth, &Stack::summation_bandwidth, 1e3,
+               kInfinity, "a server takes no more pushed bytes into its sums"},
+    StackField{"own_server_over_port", StackUnit::flag, &Stack::own_server_over_port, 0, 1,
+               "messages to a server on the own host take its network port, out and in"},
     StackField{"step_jitter", StackUnit::share, &Stack::step_jitter, Jitter::kLeastCv,
                Jitter::kMostCv,
                "coefficient of variation of a worker's step, lognormal, where neither experiment "
@@ -64,8 +75,12 @@ std::string format_stack_value(const StackField& field, double value) {
       return format_duration(value);
     case StackUnit::bandwidth:
       return format_bandwidth(value);
+    case StackUnit::bytes:
+      return format_bytes(value);
     case StackUnit::share:
       return fmt::format("{:.3g} %", 100 * value);
+    case StackUnit::flag:
+      return value != 0 ? "yes" : "no";
     case StackUnit::ratio:
       break;
   }
@@ -75,6 +90,8 @@ std::string format_stack_value(const StackField& field, double value) {
 ClusterSpec cluster_under(const Stack& stack, ClusterSpec cluster) {
   cluster.network.efficiency *= stack.port_efficiency.value;
   cluster.network.flow_bandwidth = stack.flow_bandwidth.value;
+  cluster.network.own_host_over_port =
+      stack.own_server_over_port.value != 0 && cluster.network.topology.platform_file().empty();
   return cluster;
 }
 

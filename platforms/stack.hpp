@@ -38,6 +38,11 @@ struct Stack {
   // The wire
   StackConstant flow_bandwidth{kInfinity};  ///< B/s
   StackConstant port_efficiency{1};
+  StackConstant tree_below{0};  ///< bytes
+  // Parameter servers
+  StackConstant local_reduction_bandwidth{kInfinity};  ///< B/s; stated: nodes reduce first
+  StackConstant summation_bandwidth{kInfinity};        ///< B/s
+  StackConstant own_server_over_port{0};               ///< 1: yes
   // Everything
   StackConstant step_jitter{0};  ///< coefficient of variation, lognormal
 
@@ -46,7 +51,7 @@ struct Stack {
 };
 
 /// How a constant is written in a file.
-enum class StackUnit : std::uint8_t { duration, bandwidth, share, ratio };
+enum class StackUnit : std::uint8_t { duration, bandwidth, bytes, share, ratio, flag };
 
 /// A constant of the file: the reader, the writer, `paceline show` and fits know it from here.
 struct StackField {

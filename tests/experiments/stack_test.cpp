@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
 #include "experiments/axes.hpp"
+#include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
 #include "small.hpp"
 
@@ -61,6 +61,23 @@ TEST(StackOfAnExperiment, CanBeAnAxis) {
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(read_experiment(all[0].json, "test.json").stack.flow_bandwidth.value, 0.25e9);
   EXPECT_EQ(read_experiment(all[1].json, "test.json").stack.flow_bandwidth.value, 0.5e9);
+}
+
+TEST(Servers, StandOnTheNodesThatTheJobUses) {
+  Json json = small();
+  json["cluster"] = "4x4-1080ti-10gbe";
+  json["schedule"] = "ps-s-sgd";
+  json["steps"] = 4;
+  const auto servers = [&](const std::string& gpus) {
+    json["gpus"] = gpus;
+    return prepare(read_experiment(json, "test.json")).jobs[0].spec.servers;
+  };
+  EXPECT_EQ(servers("4-11"), (std::vector<Endpoint>{17, 18}));
+  EXPECT_EQ(servers("0-15"), (std::vector<Endpoint>{16, 17, 18, 19}));
+  json["servers"] = 3;  // more than its nodes: others help
+  EXPECT_EQ(servers("4-11"), (std::vector<Endpoint>{17, 18, 16}));
+  json["servers"] = 5;
+  EXPECT_THROW(servers("4-11"), InputError);
 }
 
 TEST(StackOfAnExperiment, IsRefusedWithItsPath) {

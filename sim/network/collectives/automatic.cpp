@@ -1,0 +1,25 @@
+#include "base/error.hpp"
+#include "sim/network/collectives/plan.hpp"
+
+namespace paceline {
+namespace {
+
+// Between nodes where these are alike, else between all GPUs.
+Plan tree(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
+  try {
+    return AllReduce::hierarchical_tree.plan(options, node_of);
+  } catch (const InputError&) {
+    return AllReduce::double_binary_tree.plan(options, node_of);
+  }
+}
+
+Plan ring(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
+  return AllReduce::ring.plan(options, node_of);
+}
+
+}  // namespace
+
+extern const AllReduceAlgorithm kAutomatic;
+constinit const AllReduceAlgorithm kAutomatic{"auto", ring, tree};
+
+}  // namespace paceline
