@@ -268,12 +268,28 @@ double server_passes(const Route& there, const JobSpec& spec, const Cluster& clu
       1.0, exchange_s_per_byte(spec, cluster) * servers * cluster.bandwidth(there) / workers);
 }
 
+// Software that sends to servers on the own host over its port uses none where all workers of a job
+// are on one node.
+std::shared_ptr<const Cluster> cluster_of(const Experiment& experiment) {
+  ClusterSpec spec = cluster_under(experiment.stack, experiment.cluster);
+  auto cluster = std::make_shared<const Cluster>(build_cluster(spec));
+  const auto on_one_node = [&](const JobDescription& job) {
+    return std::all_of(job.gpus.begin(), job.gpus.end(), [&](Endpoint gpu) {
+      return cluster->node_of(gpu) == cluster->node_of(job.gpus.front());
+    });
+  };
+  if (!spec.network.own_host_over_port ||
+      !std::all_of(experiment.jobs.begin(), experiment.jobs.end(), on_one_node))
+    return cluster;
+  spec.network.own_host_over_port = false;
+  return std::make_shared<const Cluster>(build_cluster(std::move(spec)));
+}
+
 }  // namespace
 
 Prepared prepare(const Experiment& experiment) {
   Prepared prepared;
-  prepared.simulation.cluster = std::make_shared<const Cluster>(
-      build_cluster(cluster_under(experiment.stack, experiment.cluster)));
+  prepared.simulation.cluster = cluster_of(experiment);
   prepared.simulation.fidelity = experiment.fidelity;
   prepared.simulation.network = experiment.network;
   prepared.simulation.extrapolate = experiment.extrapolate;

@@ -18,8 +18,8 @@ JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& ove
       recorder(to),
       observer(told),
       pass_times(spec.model, spec.accumulation, spec.step_overhead_s),
-      steps(spec.steps),
       plans(spec.all_reduce, spec.stack, spec.gpus, cluster),
+      steps(spec.steps),
       graph(spec.values ? values : nullptr) {
   if (spec.weights.empty())
     spec.weights.assign(spec.gpus.size(), 1.0 / static_cast<double>(spec.gpus.size()));

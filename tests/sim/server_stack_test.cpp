@@ -19,14 +19,16 @@ StackConstant constant(double value) {
 }
 
 // Bulk-synchronous steps of the GPUs of one node, one tensor, and a server on a node of its own.
-JobResult steps_of(std::size_t gpus, const Stack& stack, bool overlaps = false) {
+JobResult steps_of(std::size_t gpus, const Stack& stack, const std::string& overlap = "none",
+                   std::size_t tensors = 1) {
   ClusterSpec spec = star_spec(2);
   spec.nodes = {node_group(1, gpus), node_group(1, 0)};
   spec.nodes[1].name = "server";
   const auto cluster = build(cluster_under(stack, spec));
-  JobSpec job =
-      make_job(uniform_model(1, kElements, kForward, kBackward), first_gpus(gpus), 8, nullptr);
-  const Json options{{"overlap", overlaps ? "wfbp" : "none"}};
+  const auto count = static_cast<double>(tensors);
+  JobSpec job = make_job(uniform_model(tensors, kElements, kForward / count, kBackward / count),
+                         first_gpus(gpus), 8, nullptr);
+  const Json options{{"overlap", overlap}, {"split_above", 2 * kElements}};
   ObjectReader reader(options, "options");
   job.schedule = find_schedule("ps-s-sgd").make(reader, {&job.model, 1});
   job.stack = stack;
@@ -41,7 +43,26 @@ TEST(ServerStack, BulkSynchronousStepsAreOneAfterTheOther) {
 
 // With one tensor there is nothing to overlap.
 TEST(ServerStack, WithOneTensorOverlapChangesNothing) {
-  EXPECT_EQ(steps_of(1, {}).iteration_time_s, steps_of(1, {}, true).iteration_time_s);
+  EXPECT_EQ(steps_of(1, {}).iteration_time_s, steps_of(1, {}, "wfbp").iteration_time_s);
+  EXPECT_TRUE(close_to(steps_of(1, {}, "in_step").iteration_time_s,
+                       kForward + kBackward + kExchange, 1e-9));
+}
+
+// The second weights are home one message after the first, which forward begins with; the first
+// gradient leaves half way through backward; weights are asked for when the last push is applied.
+TEST(ServerStack, PullsOfAStepWaitForAllItsPushes) {
+  static_assert(kMessage > kBackward / 2 && kMessage > kForward / 2);
+  EXPECT_TRUE(close_to(steps_of(1, {}, "in_step", 2).iteration_time_s,
+                       kForward / 2 + kBackward / 2 + 2 * kMessage + kExchange, 1e-9));
+}
+
+TEST(ServerStack, PortsOfNodesGetNoMoreThanTheStackSays) {
+  Stack stack;
+  stack.port_bandwidth = constant(0.5e9);
+  EXPECT_TRUE(close_to(steps_of(1, stack).iteration_time_s,
+                       kForward + kBackward + 4 * kAlpha + 2 * kBytes / 0.5e9, 1e-9));
+  stack.port_bandwidth = constant(500e9);
+  EXPECT_EQ(steps_of(1, stack).iteration_time_s, steps_of(1, {}).iteration_time_s);
 }
 
 TEST(ServerStack, ServersSumAtTheirRate) {

@@ -4,12 +4,15 @@
 namespace paceline {
 namespace {
 
-// Between nodes where these are alike, else between all GPUs.
+// Between nodes where these are alike, else between all GPUs. Small messages go whole: chunks would
+// only add latencies.
 Plan tree(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
+  AllReduceOptions whole = options;
+  whole.chunks = 1;
   try {
-    return AllReduce::hierarchical_tree.plan(options, node_of);
+    return AllReduce::hierarchical_tree.plan(whole, node_of);
   } catch (const InputError&) {
-    return AllReduce::double_binary_tree.plan(options, node_of);
+    return AllReduce::double_binary_tree.plan(whole, node_of);
   }
 }
 

@@ -98,6 +98,11 @@ Plan plan_hierarchical(std::uint32_t nodes, std::uint32_t ranks_per_node);
 Plan plan_hierarchical_tree(std::uint32_t nodes, std::uint32_t ranks_per_node, std::int64_t chunks);
 /// Ring all-gather: N-1 rounds; the collective's bytes are those of all blocks together.
 Plan plan_all_gather(std::uint32_t ranks);
+/// ceil(log2 N) rounds, in which what a rank has doubles (Bruck et al. 1997).
+Plan plan_bruck_all_gather(std::uint32_t ranks);
+/// N/2 rounds with the two neighbours in turn, of one block, then of two (Chen et al. 2005); of an
+/// odd number of ranks the ring.
+Plan plan_neighbour_all_gather(std::uint32_t ranks);
 /// gTop-k: ceil(log2 N) rounds of the whole block up a binary tree, then a broadcast down it.
 Plan plan_gtop_k(std::uint32_t ranks);
 /// Dissemination barrier: ceil(log2 N) rounds of empty messages (Hensgen, Finkel, Manber 1988).
