@@ -55,6 +55,7 @@ void deal_batches(const std::map<std::string, DeviceCosts>& by_gpu, const JobDes
 Schedule make_schedule(const JobDescription& job, const ScheduleContext& context) {
   ObjectReader options(job.schedule, who(job), "schedule");
   const std::string name = options.string("name");
+  if (options.has("code")) options.string("code");  // stated by the reader
   return find_schedule(name).make(options, context);
 }
 
@@ -318,7 +319,7 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   in.backward_s *= slowest;
   const std::shared_ptr<const OperationCosts> costs = spec.costs;
   in.update_s = slowdown * update_s(spec, static_cast<double>(spec.model.elements));
-  in.subtract_s = [costs, slowdown](double elements) {
+  in.subtract_s = [costs, slowdown = slowdown](double elements) {
     const kernels::OperationInfo& subtract = kernels::kInfo<kernels::Combine>;
     return slowdown * costs->operation(subtract.name, elements, subtract.least_bytes(elements));
   };

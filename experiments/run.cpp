@@ -138,6 +138,10 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
       outcome.uncertainty_s = combined_s(outcome.influences);
     }
     compare_bounds(outcome);
+    if (run.jobs[i].measured_steps <= 0)
+      result.warnings.push_back(fmt::format(
+          "{}: no whole iteration was measured before the first job ended: its figures are zero",
+          outcome.name));
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(
           run.jobs.size() == 1 ? warning : fmt::format("{}: {}", outcome.name, warning));

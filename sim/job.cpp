@@ -112,6 +112,8 @@ Job::~Job() {
 void Job::start() {
   for (const auto& server : servers_) server->start();
   for (const auto& worker : workers_) worker->start();
+  context_.log.last_date = context_.clock.now();
+  measurement_.begin(totals());
 }
 
 std::string Job::label(std::int64_t offset, std::int64_t elements) const {
@@ -157,12 +159,12 @@ void Job::border_passed(std::int64_t border) {
   context_.log.passed(border, now);
   if (measurement_.wants(border)) measurement_.passed(totals());
   if (context_.graph != nullptr) {
-    step_dates_.push_back(now);
+    step_dates_.push_back(now - context_.spec.start_s);
     if (evaluations_->wanted(border)) {
       std::vector<Tensor> served;
       for (const auto& server : servers_)
         for (const Tensor& shard : server->latest()) served.push_back(shard);
-      evaluations_->all_passed(border, now, served);
+      evaluations_->all_passed(border, now - context_.spec.start_s, served);
     }
   }
   listener_.iteration_ended(*this, border);
@@ -273,7 +275,7 @@ TrainingProgress Job::training_progress() const {
   TrainingProgress progress;
   progress.step = context_.log.completed;
   progress.steps = context_.spec.steps;
-  progress.date_s = context_.log.last_date;
+  progress.date_s = context_.log.last_date - context_.spec.start_s;
   if (context_.metrics) context_.metrics->report(progress);
   return progress;
 }

@@ -72,7 +72,7 @@ TransferGpu transfer_gpu(const GpuSpec& gpu) {
 }
 
 std::vector<TransferErrors> validate_transfer(std::string_view from, std::string_view to) {
-  constexpr std::size_t kFolds = 5;
+  constexpr std::size_t folds = 5;
   const TransferGpu a = deepbench_gpu(from);
   const TransferGpu b = deepbench_gpu(to);
   const std::vector<TransferAnchor> anchors = deepbench_anchors(from, to);
@@ -80,12 +80,12 @@ std::vector<TransferErrors> validate_transfer(std::string_view from, std::string
     std::vector<double> raw, corrected, measured;
   };
   std::map<std::string, Group> groups;
-  for (std::size_t fold = 0; fold < kFolds; ++fold) {
+  for (std::size_t fold = 0; fold < folds; ++fold) {
     std::vector<TransferAnchor> others;
     for (std::size_t i = 0; i < anchors.size(); ++i)
-      if (i % kFolds != fold) others.push_back(anchors[i]);
+      if (i % folds != fold) others.push_back(anchors[i]);
     const TransferModel model(a, b, others);
-    for (std::size_t i = fold; i < anchors.size(); i += kFolds) {
+    for (std::size_t i = fold; i < anchors.size(); i += folds) {
       Group& group = groups[transfer_group(anchors[i].law)];
       group.raw.push_back(roofline_transfer(anchors[i].from_s, anchors[i], a, b));
       group.corrected.push_back(model.seconds(anchors[i].from_s, anchors[i]));

@@ -54,7 +54,7 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
     sent_.bytes += bytes;
   }
   job_.later.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
-    const Tensor sent = as_sent(job_.graph, tensor, bits);
+    const Tensor sent = rounded_on_wire(job_.graph, tensor, bits);
     const Request push(Request::Kind::push, rank_, shard, 0, sent, call);
     if (node_ == nullptr) return send(shard.server, bytes, priority, {push});
     node_->push(push, bytes, [this, server = shard.server, bytes, priority](auto pushes) {

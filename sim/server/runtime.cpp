@@ -86,7 +86,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions h
   const double bits = how.bits_per_element > 0 ? how.bits_per_element : job_.spec.payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
   job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
-    const Tensor sent = as_sent(job_.graph, data, bits);
+    const Tensor sent = rounded_on_wire(job_.graph, data, bits);
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
       job_.calls[pull.worker]->pull_arrived(pull.call, sent);
     });
@@ -184,7 +184,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
     if (!velocity) {
       const bool kept = job_.spec.values->momentum() > 0;
       velocity =
-          job_.graph->ledger().floats(kept ? static_cast<std::size_t>(weights.elements()) : 0);
+          job_.graph->state().floats(kept ? static_cast<std::size_t>(weights.elements()) : 0);
     }
     result = new_buffer(weights.elements());
     launch = values_->new_version(

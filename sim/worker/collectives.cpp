@@ -39,10 +39,8 @@ CompletionRef WorkerRuntime::enqueue_hand_over(std::int64_t offset, std::int64_t
   return CompletionRef(enqueue(compute_, "hand over", Activity::software, -1, seconds, {}, {}));
 }
 
-// Once its data and, where it holds up the computation, the host's work for it are done.
-void WorkerRuntime::submit(Collective& collective, const Tensor& data) {
-  const CompletionRef handed = hand_over(collective.call.offset, collective.call.elements);
-  if (!handed) return collective.channel.submit(collective, data);
+void WorkerRuntime::submit_after(const CompletionRef& handed, Collective& collective,
+                                 const Tensor& data) {
   job_.later.when_done(handed,
                        [&collective, data] { collective.channel.submit(collective, data); });
 }

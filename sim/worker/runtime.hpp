@@ -85,7 +85,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   [[nodiscard]] std::size_t server_count() const override { return job_.spec.servers.size(); }
   Pending<> push(const Shard& shard, const Tensor& tensor, SendOptions how) override {
     note_communication();
-    hand_over(shard.offset, shard.elements);
+    if (hands_over_) enqueue_hand_over(shard.offset, shard.elements);
     return server_calls_.push(shard, tensor, bits(how), how.priority);
   }
   Pending<Tensor> pull(const Shard& shard, std::int64_t version, SendOptions) override {
@@ -157,15 +157,18 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
                                                std::int32_t tag, double seconds, Range result,
                                                std::span<const Tensor> reads,
                                                std::function<void()> launch = {});
-  /// The host's work for a collective or push, if it holds up the computation; null: none.
-  CompletionRef hand_over(std::int64_t offset, std::int64_t elements) {
-    return hands_over_ ? enqueue_hand_over(offset, elements) : CompletionRef();
-  }
+  /// The host's work for a collective or push, where it holds up the computation.
   CompletionRef enqueue_hand_over(std::int64_t offset, std::int64_t elements);
-  void submit(Collective& collective, const Tensor& data);
-  [[nodiscard]] double clip_s(std::int64_t elements) const;
-  Pending<> enqueue_update(std::int64_t elements, double clipping_s, std::span<const Tensor> reads,
-                           std::function<void()> launch);
+  /// Hands a collective to its channel, once its data and, where it holds up the computation, the
+  /// host's work for it are done.
+  void submit(Collective& collective, const Tensor& data) {
+    if (!hands_over_) return collective.channel.submit(collective, data);
+    submit_after(enqueue_hand_over(collective.call.offset, collective.call.elements), collective,
+                 data);
+  }
+  void submit_after(const CompletionRef& handed, Collective& collective, const Tensor& data);
+  template <class Gradients>
+  [[nodiscard]] double update_s(const Gradients& gradients) const;
   Tensor enqueue_op(Stream& stream, std::string_view name, Activity activity,
                     std::span<const Tensor> reads, std::int64_t elements, double seconds,
                     ValueFunction values);

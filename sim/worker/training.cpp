@@ -84,31 +84,21 @@ Pending<> WorkerRuntime::update(const Tensor& gradient) {
 }
 
 Pending<> WorkerRuntime::update(const std::vector<Tensor>& gradients) {
-  std::int64_t elements = 0;
-  double clipping_s = 0;
-  for (const Tensor& gradient : gradients) {
-    elements += gradient.elements();
-    clipping_s += clip_s(gradient.elements());
-  }
   std::function<void()> launch;
   if (values_)
     launch = [this, gradients, rate = learning_rate(steps_passed_)] {
       values_->update(gradients, rate, parameters_);
     };
-  return enqueue_update(elements, clipping_s, gradients, std::move(launch));
+  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1,
+                                         update_s(gradients), {}, gradients, std::move(launch))));
 }
 
 Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients,
                                 std::int64_t of_step) {
   if (of_step == kThisStep) of_step = steps_passed_;
-  std::int64_t elements = 0;
-  double clipping_s = 0;
   std::vector<Tensor> waits;
-  for (const Pending<Tensor>& gradient : gradients) {
-    elements += gradient.elements();
-    clipping_s += clip_s(gradient.elements());
+  for (const Pending<Tensor>& gradient : gradients)
     if (!gradient.done()) waits.emplace_back(this, 0, 0, CompletionRef(gradient.completion()));
-  }
   std::function<void()> launch;
   if (values_)
     launch = [this, gradients, rate = learning_rate(of_step)] {
@@ -116,22 +106,22 @@ Pending<> WorkerRuntime::update(const std::vector<Pending<Tensor>>& gradients,
       for (const Pending<Tensor>& gradient : gradients) parts.push_back(gradient.get(*this));
       values_->update(parts, rate, parameters_);
     };
-  return enqueue_update(elements, clipping_s, waits, std::move(launch));
-}
-
-double WorkerRuntime::clip_s(std::int64_t elements) const {
-  return job_.spec.clips ? job_.spec.costs->kernel("clip_norm", static_cast<double>(elements)) : 0;
+  return Pending<>(CompletionRef(enqueue(compute_, "update", Activity::update, -1,
+                                         update_s(gradients), {}, waits, std::move(launch))));
 }
 
 // One step over all parts, each clipped by itself.
-Pending<> WorkerRuntime::enqueue_update(std::int64_t elements, double clipping_s,
-                                        std::span<const Tensor> reads,
-                                        std::function<void()> launch) {
-  const double step =
-      job_.spec.costs->sgd_update(static_cast<double>(elements), job_.spec.momentum);
-  const double seconds = job_.spec.clips ? clipping_s + step : step;
-  return Pending<>(CompletionRef(
-      enqueue(compute_, "update", Activity::update, -1, seconds, {}, reads, std::move(launch))));
+template <class Gradients>
+double WorkerRuntime::update_s(const Gradients& gradients) const {
+  const OperationCosts& costs = *job_.spec.costs;
+  std::int64_t elements = 0;
+  for (const auto& gradient : gradients) elements += gradient.elements();
+  const double step = costs.sgd_update(static_cast<double>(elements), job_.spec.momentum);
+  if (!job_.spec.clips) return step;
+  double clipping = 0;
+  for (const auto& gradient : gradients)
+    clipping += costs.kernel("clip_norm", static_cast<double>(gradient.elements()));
+  return clipping + step;
 }
 
 Tensor WorkerRuntime::parameters() {

@@ -23,6 +23,7 @@
 #include "experiments/axes.hpp"
 #include "experiments/compare.hpp"
 #include "experiments/experiment.hpp"
+#include "experiments/published.hpp"
 #include "experiments/result.hpp"
 #include "models/data/readers.hpp"
 #include "models/graph.hpp"
@@ -30,6 +31,7 @@
 #include "models/zoo.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/overrides.hpp"
+#include "platforms/stack_file.hpp"
 #include "sim/network/xml_platform.hpp"
 #include "sim/values/checkpoint.hpp"
 
@@ -110,6 +112,14 @@ void cluster(const Json& parsed, const std::string& name) {
   write_cluster(read_cluster(parsed, name));
 }
 
+void stack(const Json& parsed, const std::string& name) {
+  write_stack(read_stack(parsed, name));
+}
+
+void published(const Json& parsed, const std::string& name) {
+  read_published(parsed, "set", name);
+}
+
 void trace(std::string_view bytes) {
   static const Model model = toy();
   parse_trace(bytes, kName, model, {.batch = 4, .device = "V100"});
@@ -179,6 +189,8 @@ void platform(std::string_view bytes) {
 const std::vector<FuzzReader>& fuzz_readers() {
   static const std::vector<FuzzReader> all{{"experiment", json<read_experiment>},
                                            {"cluster", json<cluster>},
+                                           {"stack", json<stack>},
+                                           {"published", json<published>},
                                            {"model", json<read_model>},
                                            {"profile", json<read_profile>},
                                            {"anchors", json<read_anchors>},
