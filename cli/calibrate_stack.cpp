@@ -118,12 +118,13 @@ std::vector<std::string> wanted(const CalibrateStackOptions& options, const Stac
   if (!options.constants.empty()) return options.constants;
   std::vector<std::string> keys;
   for (const StackField& field : stack_fields())
-    if ((stack.*field.constant).stated()) keys.emplace_back(field.key);
+    if ((stack.*field.constant).stated() && can_be_fitted(field)) keys.emplace_back(field.key);
   if (keys.empty())
-    throw InputError(fmt::format(
-        "the stack '{}' states no constant: say which to fit (--constant KEY; 'paceline show "
-        "stack ideal' lists them)",
-        stack.name));
+    throw InputError(
+        fmt::format("the stack '{}' states no constant that rows can say: say which to fit "
+                    "(--constant KEY; 'paceline show "
+                    "stack ideal' lists them)",
+                    stack.name));
   return keys;
 }
 

@@ -134,6 +134,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
     if (i == 0 && alongside.uncertainty) {
       outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
+      add_unexplained(experiment, outcome.iteration_time_s, outcome.influences);
       outcome.uncertainty_s = combined_s(outcome.influences);
     }
     compare_bounds(outcome);
@@ -199,6 +200,7 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
       result.job.influences.push_back(
           {inputs[i].input, inputs[i].sigma,
            seconds[candidates.size() + i].get<double>() - result.job.iteration_time_s});
+    add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);
     result.job.uncertainty_s = combined_s(result.job.influences);
   }
   const auto end = seconds.begin() + static_cast<std::ptrdiff_t>(candidates.size());

@@ -31,7 +31,7 @@ ServerRuntime::ServerRuntime(JobContext& job, std::uint32_t index)
   if (job.graph != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph, *job.metrics);
   for (const ServerCalls* worker : job.calls)
     to_worker_.push_back(std::make_unique<Connection>(job.clock, job.transport, host_,
-                                                      worker->host(), worker->wire()));
+                                                      worker->host(), worker->wires()));
   job.servers.push_back(this);
 }
 
@@ -136,13 +136,18 @@ void ServerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
     results[i] = Tensor(this, results[i].elements(), results[i].offset(), done, buffers[i]);
 }
 
-// Null if it is done at once.
 CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                                      std::function<void()> launch) {
+  return enqueue_for(name, reads, seconds(bytes), std::move(launch));
+}
+
+// Null if it is done at once.
+CompletionRef ServerRuntime::enqueue_for(const char* name, std::span<const Tensor> reads,
+                                         double work, std::function<void()> launch) {
   boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = name;
   operation->activity = Activity::host;
-  operation->work = seconds(bytes);
+  operation->work = work;
   operation->yields({});
   if (launch) operation->values().launch = std::move(launch);
   for (const Tensor& read : reads)
@@ -151,10 +156,13 @@ CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> r
   return operation->done() ? CompletionRef() : CompletionRef(operation);
 }
 
-void ServerRuntime::accumulate(const Tensor& pushed) {
+void ServerRuntime::accumulate(const Request& push) {
+  if (push.in_sum) return;
   const kernels::OperationInfo& addition = kernels::kInfo<kernels::Axpy>;
-  enqueue(addition.name.data(), std::span(&pushed, 1),
-          addition.least_bytes(static_cast<double>(pushed.elements())), {});
+  const double bytes = addition.least_bytes(static_cast<double>(push.data.elements()));
+  const double most = job_.spec.stack.summation_bandwidth.value;
+  const double slowest = std::max(seconds(bytes), push.data.bytes() / most);
+  enqueue_for(addition.name.data(), std::span(&push.data, 1), slowest, {});
 }
 
 Tensor ServerRuntime::mean(std::span<const Tensor> pushed) {

@@ -6,10 +6,12 @@
 namespace paceline {
 
 // One line each: the algorithm is in a file of its own.
-extern const AllReduceAlgorithm kRing, kDoubleBinaryTree, kHalvingDoubling, kHierarchical;
+extern const AllReduceAlgorithm kRing, kDoubleBinaryTree, kHalvingDoubling, kHierarchical,
+    kHierarchicalTree, kAutomatic;
 namespace {
 
-constexpr std::array kAlgorithms{&kRing, &kDoubleBinaryTree, &kHalvingDoubling, &kHierarchical};
+constexpr std::array kAlgorithms{&kRing,         &kDoubleBinaryTree, &kHalvingDoubling,
+                                 &kHierarchical, &kHierarchicalTree, &kAutomatic};
 
 }  // namespace
 
@@ -17,6 +19,8 @@ constinit const AllReduce AllReduce::ring(kRing);
 constinit const AllReduce AllReduce::double_binary_tree(kDoubleBinaryTree);
 constinit const AllReduce AllReduce::halving_doubling(kHalvingDoubling);
 constinit const AllReduce AllReduce::hierarchical(kHierarchical);
+constinit const AllReduce AllReduce::hierarchical_tree(kHierarchicalTree);
+constinit const AllReduce AllReduce::automatic(kAutomatic);
 
 std::string to_string(AllReduce algorithm) {
   return std::string(algorithm.name());
