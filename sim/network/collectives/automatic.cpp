@@ -22,7 +22,6 @@ Plan ring(const AllReduceOptions& options, const std::vector<std::uint32_t>& nod
 
 }  // namespace
 
-extern const AllReduceAlgorithm kAutomatic;
-constinit const AllReduceAlgorithm kAutomatic{"auto", ring, tree};
+extern const AllReduceAlgorithm kAutomatic{9, "auto", ring, tree};
 
 }  // namespace paceline

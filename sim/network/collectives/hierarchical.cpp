@@ -70,8 +70,7 @@ Plan plan_hierarchical_tree(std::uint32_t nodes, std::uint32_t per_node, std::in
   return around(plan_double_binary_tree(nodes, chunks), per_node, "hierarchical tree");
 }
 
-extern const AllReduceAlgorithm kHierarchical, kHierarchicalTree;
-constinit const AllReduceAlgorithm kHierarchical{"hierarchical", rings};
-constinit const AllReduceAlgorithm kHierarchicalTree{"hierarchical_tree", trees};
+extern const AllReduceAlgorithm kHierarchical{3, "hierarchical", rings};
+extern const AllReduceAlgorithm kHierarchicalTree{4, "hierarchical_tree", trees};
 
 }  // namespace paceline

@@ -35,11 +35,12 @@ struct Plan {
 
 struct AllReduceOptions;
 
-/// An algorithm of all-reduce: one file of this folder, and its name in the list of all_reduce.cpp.
-/// `node_of[r]` is the node of rank r; throws InputError where the algorithm cannot serve them.
+/// An algorithm of all-reduce: one file of this folder, found by the build. `node_of[r]` is the node
+/// of rank r; throws InputError where the algorithm cannot serve them.
 struct AllReduceAlgorithm {
   using MakePlan = Plan (*)(const AllReduceOptions& options,
                             const std::vector<std::uint32_t>& node_of);
+  int place;  ///< in lists of names
   std::string_view name;
   MakePlan plan;
   MakePlan plan_of_small = nullptr;  ///< of small messages; null: there is one plan for all
@@ -67,6 +68,8 @@ class AllReduce {
  private:
   const AllReduceAlgorithm* algorithm_;
 };
+/// Those that files of this folder define, in order of place.
+const std::vector<const AllReduceAlgorithm*>& all_reduce_algorithms();
 AllReduce all_reduce_from_name(std::string_view name);  ///< throws InputError
 std::string to_string(AllReduce algorithm);
 std::vector<std::string> all_reduce_names();

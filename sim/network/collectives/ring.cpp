@@ -12,9 +12,8 @@ Plan plan_ring(std::uint32_t ranks) {
   return plan;
 }
 
-extern const AllReduceAlgorithm kRing;
-constinit const AllReduceAlgorithm kRing{
-    "ring", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
+extern const AllReduceAlgorithm kRing{
+    0, "ring", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
       return plan_ring(static_cast<std::uint32_t>(node_of.size()));
     }};
 
