@@ -169,7 +169,7 @@ void add_calibrate_stack(CLI::App& calibrate) {
       "  paceline calibrate stack --rows mine.csv -m resnet50 -b 64 -c mine.json --one-gpu 253/s "
       "\\\n      --constant compute_per_collective --constant flow_bandwidth --out "
       "mine-stack.json\n"
-      "  paceline calibrate stack --rows ddl-2080ti-all-reduce --stack horovod-2020\n"
+      "  paceline calibrate stack --rows ddl-2080ti-all-reduce --stack horovod-tcp-2020\n"
       "mine.csv has the columns gpus and measured (\"1400/s\" or \"182ms\"), and any key of an "
       "experiment.");
   const auto options = std::make_shared<CalibrateStackOptions>(*command);
