@@ -19,7 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-Study study_of(const Json& axes, const Json& more = Json::object()) {
+Study study_of(const std::vector<Json>& axes, const Json& more = Json::object()) {
   Json json{{"format", "paceline-study-1"}, {"experiment", small()}, {"axes", axes}};
   json.update(more);
   Study study = Study::read(json, "test.json");
@@ -94,12 +94,13 @@ TEST(Study, LeavesOutWhatFiltersSay) {
 }
 
 TEST(Study, ThatIsWrongIsRefusedBeforeAnythingRuns) {
-  const auto refused = [](const Json& axes, const char* why, const Json& more = Json::object()) {
+  const auto refused = [](const std::vector<Json>& axes, const char* why,
+                          const Json& more = Json::object()) {
     EXPECT_THAT([&] { study_of(axes, more).check_values(); },
                 ThrowsMessage<InputError>(HasSubstr(why)))
-        << axes;
+        << Json(axes);
   };
-  refused(Json::array(), "nothing varies");
+  refused({}, "nothing varies");
   refused({Json{{"axis", "bandwith"}, {"values", "1"}}}, "unknown key 'bandwith'");
   refused({Json{{"axis", "network.bandwith"}, {"values", "1Gbps,2Gbps"}}},
           "none of 2 points was run");

@@ -1,4 +1,4 @@
-#include "interrupted.hpp"
+#include "tests/cli/interrupted.hpp"
 
 #include <random>
 
