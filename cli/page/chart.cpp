@@ -13,6 +13,7 @@ namespace {
 using svg::escaped;
 using svg::text_at;
 
+constexpr std::size_t kSlanted = 20;              // characters of a slanting label
 constexpr double kWidth = 480, kCharacter = 7.4;  // of a label of 12 units
 
 std::string cut(const std::string& text, std::size_t most) {
@@ -60,13 +61,23 @@ class Across {
   }
   [[nodiscard]] double operator[](std::size_t i) const { return at_[i]; }
   [[nodiscard]] const std::vector<std::size_t>& order() const { return order_; }
-  [[nodiscard]] std::string labels(const std::vector<Position>& positions, double y) const {
+  /// Those that have room; names slant, as they would be cut to nothing side by side.
+  [[nodiscard]] std::string labels(const std::vector<Position>& positions, double y,
+                                   bool slanted) const {
     std::string text;
     double free_from = -1;
-    const std::size_t most =
-        std::max<std::size_t>(7, 72 / std::max<std::size_t>(1, positions.size()));
     for (const std::size_t i : order_) {
-      const std::string label = cut(positions[i].label, most);
+      if (slanted) {
+        if (at_[i] < free_from) continue;
+        text += fmt::format(
+            "<text transform=\"translate({:.1f} {:.1f}) rotate(-35)\" "
+            "text-anchor=\"end\">{}</text>\n",
+            at_[i] + 4, y - 4, escaped(cut(positions[i].label, kSlanted)));
+        free_from = at_[i] + 13;
+        continue;
+      }
+      const std::string label =
+          cut(positions[i].label, std::max<std::size_t>(7, 72 / positions.size()));
       const double half = kCharacter * static_cast<double>(label.size()) / 2,
                    x = std::min(at_[i], kWidth - half);
       if (x - half < free_from) continue;
@@ -80,6 +91,20 @@ class Across {
   std::vector<double> at_;
   std::vector<std::size_t> order_;
 };
+
+bool names(const std::vector<Position>& positions) {
+  return std::any_of(positions.begin(), positions.end(),
+                     [](const Position& position) { return !position.number; });
+}
+
+// Height of slanting labels, and of others.
+double room_below(const std::vector<Position>& positions) {
+  if (!names(positions)) return 44;
+  std::size_t longest = 0;
+  for (const Position& position : positions)
+    longest = std::max(longest, std::min(kSlanted, position.label.size()));
+  return 34 + 0.6 * kCharacter * static_cast<double>(longest);
+}
 
 struct Extent {
   double least = INFINITY, most = -INFINITY;
@@ -103,8 +128,8 @@ std::string band(const Line& line, const Across& across, const std::vector<doubl
 }  // namespace
 
 std::string svg(const Lines& lines) {
-  constexpr double kHeight = 300, kLeft = 52, kRight = kWidth - 14, kTop = 14,
-                   kBottom = kHeight - 44;
+  constexpr double kLeft = 52, kRight = kWidth - 14, kTop = 14, kBottom = 256;
+  const double height = kBottom + room_below(lines.positions);
   Extent extent;
   for (const Line& line : lines.lines)
     for (std::size_t i = 0; i < line.values.size(); ++i)
@@ -121,15 +146,15 @@ std::string svg(const Lines& lines) {
     return kBottom - std::clamp(up.share(value), 0.0, 1.0) * (kBottom - kTop);
   };
   const Across across(lines.positions, kLeft + 8, kRight - 8);
-  std::string text = opened(lines.title, kHeight);
+  std::string text = opened(lines.title, height);
   for (const double tick : up.ticks()) {
     text +=
         fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
                     kLeft, kRight, y_of(tick));
     text += text_at(kLeft - 6, y_of(tick) + 4, "end", up.label(tick));
   }
-  text += across.labels(lines.positions, kBottom + 18);
-  text += text_at((kLeft + kRight) / 2, kHeight - 6, "middle", lines.across, " class=\"axis\"");
+  text += across.labels(lines.positions, kBottom + 18, names(lines.positions));
+  text += text_at((kLeft + kRight) / 2, height - 6, "middle", lines.across, " class=\"axis\"");
   text += fmt::format(
       "<text class=\"axis\" transform=\"translate(12 {:.1f}) rotate(-90)\" "
       "text-anchor=\"middle\">{}</text>\n",
@@ -161,7 +186,7 @@ std::string svg(const Lines& lines) {
 std::string svg(const Map& map) {
   std::size_t longest = 4;
   for (const std::string& row : map.rows)
-    longest = std::max(longest, std::min<std::size_t>(18, row.size()));
+    longest = std::max(longest, std::min<std::size_t>(24, row.size()));
   const double left = 24 + kCharacter * static_cast<double>(longest), top = 8,
                row_height = map.rows.size() > 12 ? 22 : 34;
   const double bottom = top + row_height * static_cast<double>(map.rows.size()),
@@ -173,7 +198,7 @@ std::string svg(const Map& map) {
   std::string text = opened(map.title, height);
   for (std::size_t r = 0; r < map.rows.size(); ++r) {
     const double y = top + row_height * static_cast<double>(r);
-    text += text_at(left - 6, y + row_height / 2 + 4, "end", cut(map.rows[r], 18));
+    text += text_at(left - 6, y + row_height / 2 + 4, "end", cut(map.rows[r], 24));
     for (std::size_t c = 0; c < map.columns.size(); ++c) {
       const Map::Cell& cell = map.cells[r * map.columns.size() + c];
       const double x = left + width * static_cast<double>(c);
@@ -188,7 +213,8 @@ std::string svg(const Map& map) {
       text += "</g>\n";
     }
   }
-  text += Across(columns, left + width / 2, kWidth - 4 - width / 2).labels(columns, bottom + 18);
+  text +=
+      Across(columns, left + width / 2, kWidth - 4 - width / 2).labels(columns, bottom + 18, false);
   text += text_at((left + kWidth) / 2, height - 6, "middle", map.across, " class=\"axis\"");
   text += fmt::format(
       "<text class=\"axis\" transform=\"translate(12 {:.1f}) rotate(-90)\" "

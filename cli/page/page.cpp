@@ -7,7 +7,8 @@
 #include <cmath>
 #include <functional>
 #include <map>
-#include <set>
+#include <optional>
+#include <utility>
 
 #include "base/json.hpp"
 #include "cli/page/chart.hpp"
@@ -32,6 +33,18 @@ std::vector<std::size_t> some(std::size_t count, std::size_t most) {
   for (std::size_t i = 0; i < most; ++i)
     chosen.push_back(most == 1 ? 0 : (i * (count - 1) + (most - 1) / 2) / (most - 1));
   return chosen;
+}
+
+// Then small values would lie on the axis.
+bool spans_decades(const chart::Lines& lines) {
+  double least = INFINITY, greatest = 0;
+  for (const chart::Line& line : lines.lines)
+    for (const std::optional<double>& value : line.values)
+      if (value) {
+        least = std::min(least, *value);
+        greatest = std::max(greatest, *value);
+      }
+  return least > 0 && greatest > 30 * least;
 }
 
 std::string times(double ratio) {
@@ -113,14 +126,14 @@ std::string Page::answer() const {
   const std::string where =
       overall.places == 1 ? "" : fmt::format(" at {} of {} settings", overall.won, overall.places);
   if (overall.ratio < 1)
-    return fmt::format("{} is fastest most often{}, but over all of them {} is ahead: {} is {}.",
+    return fmt::format("{} is fastest most often{}, but over all settings {} is ahead: {} is {}.",
                        name(overall.winner), where, name(*overall.second), name(overall.winner),
                        ratio);
   if (low <= 1)
-    return fmt::format("{} is fastest{}, but not clearly: over all of them it is {}.",
+    return fmt::format("{} is fastest{}, but not clearly: over all settings it is {}.",
                        name(overall.winner), where, ratio);
   return fmt::format("{} is fastest{}: {}{}.", name(overall.winner), where,
-                     overall.places == 1 ? "" : "over all of them ", ratio);
+                     overall.places == 1 ? "" : "over all settings it is ", ratio);
 }
 
 std::string Page::legend() const {
@@ -138,14 +151,12 @@ std::string Page::map() const {
       "Who is fastest where", axis_name(found_.across), axis_name(found_.down), {}, {}, {}};
   map.columns = found_.across ? found_.labels(*found_.across) : std::vector<std::string>{""};
   map.rows = found_.down ? found_.labels(*found_.down) : std::vector<std::string>{""};
-  std::set<std::size_t> winners;
   for (std::size_t d = 0; d < found_.down_count(); ++d)
     for (std::size_t a = 0; a < found_.across_count(); ++a) {
       const Findings::Cell& cell = found_.cell(a, d);
       chart::Map::Cell drawn;
       drawn.empty = !cell.winner || !series_.contains(*cell.winner);
       if (cell.winner) {
-        winners.insert(*cell.winner);
         if (!drawn.empty) drawn.series = series_.at(*cell.winner);
         drawn.tooltip = fmt::format("{}: {}", place(a, d), name(*cell.winner));
         if (cell.second) {
@@ -158,6 +169,10 @@ std::string Page::map() const {
       }
       map.cells.push_back(std::move(drawn));
     }
+  if (!found_.down) {  // one below the other: names have room
+    std::swap(map.columns, map.rows);
+    std::swap(map.across, map.down);
+  }
   return fmt::format(
       "<section><h2>Who is fastest where</h2>{}<div class=\"charts\"><figure>{}<figcaption>Colour: "
       "the fastest {}. "
@@ -199,6 +214,7 @@ std::string Page::curves(const std::string& heading, const std::string& up, bool
       }
       lines.lines.push_back(std::move(line));
     }
+    lines.logarithmic = !most && spans_decades(lines);
     text += "<figure>";
     if (other)
       text += fmt::format("<h3>{} {}</h3>", escaped(axis_name(other)),
