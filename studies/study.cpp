@@ -16,7 +16,8 @@ namespace paceline {
 namespace {
 
 constexpr const char* kFormat = "paceline-study-1";
-constexpr std::size_t kCheckedValues = 1000;  // of an axis, evenly chosen
+constexpr std::size_t kReadValues = 64;     // of an axis, evenly chosen
+constexpr std::size_t kNamedValues = 1000;  // of an axis, looked at for names
 
 // The experiment's own "vary" is the study's.
 std::vector<Dimension> take_axes(Json& experiment, const std::string& file) {
@@ -141,7 +142,7 @@ void Study::finish() {
       if (names[dimension.axes[i]]++ > 0)
         throw InputError(fmt::format("{}: two axes are called '{}'", file, dimension.axes[i]));
       Axis axis{dimension.axes[i], {}};
-      for (std::size_t row = 0; row < std::min(kCheckedValues, dimension.rows.size()); ++row)
+      for (std::size_t row = 0; row < std::min(kNamedValues, dimension.rows.size()); ++row)
         axis.variants.push_back({dimension.rows[row].labels[i], dimension.rows[row].keys[i]});
       said.push_back(std::move(axis));
     }
@@ -188,7 +189,7 @@ Study::Condition Study::condition(const std::string& axis, const Json& values,
       if (!any) {
         std::vector<std::string> labels;
         for (const Dimension::Row& row : dimensions_[d].rows)
-          if (labels.size() < kCheckedValues) labels.push_back(row.labels[column]);
+          if (labels.size() < kNamedValues) labels.push_back(row.labels[column]);
         throw InputError(
             fmt::format("{}: {}", where, unknown_name("value of '" + axis + "'", text, labels)));
       }
@@ -258,7 +259,7 @@ void Study::check_values() const {
   std::uint64_t last = combinations_ - 1;
   for (std::size_t d = 0; d < dimensions_.size(); ++d) {
     const std::size_t rows = dimensions_[d].rows.size(),
-                      step = (rows + kCheckedValues - 1) / kCheckedValues;
+                      step = (rows + kReadValues - 1) / kReadValues;
     for (std::size_t i = 0; i < rows; i += step) {
       const std::uint64_t beside_first = i * stride_[d];
       const std::string why = wrong(beside_first);

@@ -101,8 +101,22 @@ TEST_F(SweepCli, KilledAtAnyMomentItGoesOn) {
   std::mt19937 random(1);
   int kept = 0;
   for (int i = 0; i < 36; ++i) {
+    const auto size = [this] {
+      std::uintmax_t all = 0;
+      for (const auto& entry : fs::directory_iterator(folder_))
+        if (entry.path().filename().string().starts_with("killed.db")) all += entry.file_size();
+      return all;
+    };
+    const std::uintmax_t before = size();
     const Run run = start(study + "-o killed.db");
-    std::this_thread::sleep_for(Ms(random() % 300));
+    const auto ended = [&run] {
+      siginfo_t info{};
+      return ::waitid(P_PID, static_cast<id_t>(run.pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+             info.si_pid != 0;
+    };
+    // At any moment, and every other time when there is more than there was.
+    if (i % 2 == 1) wait_until([&] { return size() > before + 20'000 || ended(); }, "more");
+    std::this_thread::sleep_for(Ms(random() % 200));
     ::kill(run.pid, SIGKILL);
     (void)end_of(run);
     if (!fs::exists(folder_ / "killed.db")) continue;
