@@ -212,6 +212,16 @@ void Store::put(std::int64_t study, const Study& of, const std::vector<StoredPoi
   }
 }
 
+void Store::collect(const std::string& file) {
+  (void)Store(file, Database::Mode::read);  // it is one, of this version
+  Statement(database_, "ATTACH ? AS other").bind(1, file).run();
+  database_.execute(
+      "BEGIN IMMEDIATE;"
+      "INSERT OR IGNORE INTO main.result SELECT * FROM other.result WHERE error IS NULL;"
+      "INSERT OR IGNORE INTO main.detail SELECT * FROM other.detail;"
+      "COMMIT; DETACH other");
+}
+
 std::vector<Store::StudyInfo> Store::studies() const {
   std::vector<StudyInfo> found;
   Statement all(database_,

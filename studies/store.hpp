@@ -52,6 +52,9 @@ class Store {
   void put(std::int64_t study, const Study& of, const std::vector<StoredPoint>& points,
            const std::vector<StoredResult>& results);
 
+  /// Takes over the results of another store, those that are not here yet.
+  void collect(const std::string& file);
+
   struct StudyInfo {
     std::int64_t id = 0;
     std::string name, description, version;
