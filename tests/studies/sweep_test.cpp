@@ -120,8 +120,8 @@ TEST_F(Sweeps, ShareResultsAndMakeNoneTwice) {
   // The same study with other points replaces its points, and keeps the results.
   EXPECT_EQ(run(study_of({"seed=5..6"})).simulations, 0U);
   Store store(path("store.db"), Database::Mode::read);
-  EXPECT_EQ(store.study("test").done, 2U);
-  EXPECT_EQ(store.study("wider").done, 6U);
+  EXPECT_EQ(store.done(store.study("test")), 2U);
+  EXPECT_EQ(store.done(store.study("wider")), 6U);
   EXPECT_EQ(store.keys().size(), 6U);
 }
 
