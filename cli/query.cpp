@@ -29,15 +29,16 @@ std::string studies_table(const Store& store) {
   table.column("axes");
   table.column("description");
   for (const Store::StudyInfo& info : store.studies())
-    table.row({info.name, fmt::format("{}", info.points), fmt::format("{}", info.done),
+    table.row({info.name, fmt::format("{}", info.points), fmt::format("{}", store.done(info)),
                fmt::format("{}", fmt::join(info.axes, ", ")), info.description});
   return table.text(0, 200);
 }
 
 void say_what_is_missing(const Store& store, const Question& question) {
   const Store::StudyInfo info = store.study(question.study);
-  if (info.done < info.points)
-    fmt::print(stderr, "paceline: {}: {} of {} points have been run so far\n", info.name, info.done,
+  const std::uint64_t done = store.done(info);
+  if (done < info.points)
+    fmt::print(stderr, "paceline: {}: {} of {} points have been run so far\n", info.name, done,
                info.points);
 }
 

@@ -29,7 +29,8 @@ struct SweepOptions {
   ExperimentOptions experiment;
   OutputOptions output;
   Study::Options axes;
-  std::string out, name;
+  std::string out, name, part;
+  std::vector<std::string> collect;
   bool count = false;
   unsigned jobs = std::thread::hardware_concurrency();
 };
@@ -102,6 +103,21 @@ std::string summary(const Study& study, const std::string& file, const SweepProg
                     file);
 }
 
+// "2/8": the third of eight shares.
+void read_part(const std::string& text, SweepSettings& settings) {
+  const auto slash = text.find('/');
+  const auto number = [&](const std::string& digits) -> std::uint64_t {
+    if (digits.empty() || digits.size() > 9 ||
+        digits.find_first_not_of("0123456789") != std::string::npos)
+      throw InputError(fmt::format("--part '{}': expected I/N with I from 0 to N-1", text));
+    return std::stoull(digits);
+  };
+  settings.part = number(text.substr(0, slash));
+  settings.parts = slash == std::string::npos ? 0 : number(text.substr(slash + 1));
+  if (settings.part >= settings.parts)
+    throw InputError(fmt::format("--part '{}': expected I/N with I from 0 to N-1", text));
+}
+
 void run(const SweepOptions& options) {
   const Study study = study_of(options);
   if (options.count) {
@@ -110,12 +126,14 @@ void run(const SweepOptions& options) {
     return;
   }
   study.check_values();
+  SweepSettings settings{.parallel = options.jobs};
+  if (!options.part.empty()) read_part(options.part, settings);
   const std::string file = options.out.empty() ? study.name + ".db" : options.out;
   interrupt_note(fmt::format("what is in {} is kept; the same command goes on", file));
   SweepProgress result;
   {
     Store store(file, Database::Mode::write);
-    SweepSettings settings{options.jobs, {}};
+    for (const std::string& other : options.collect) store.collect(other);
     settings.progress = [&, show = sweep_progress()](const SweepProgress& progress) {
       interrupt_note(fmt::format("{} of {} points are kept in {}; the same command goes on",
                                  progress.done, progress.all, file));
@@ -166,6 +184,9 @@ void add_sweep(CLI::App& app) {
   command->add_option("-o,--out", options->out,
                       "the store (NAME.db); what it has is not made again");
   command->add_option("--name", options->name, "of the study in the store");
+  command->add_option("--part", options->part,
+                      "run one share only: I/N, as of a job array: $SLURM_ARRAY_TASK_ID/8");
+  command->add_option("--collect", options->collect, "take over the results of these stores first");
   command->add_flag("--count", options->count, "say how many points there are, and run none");
   command->add_option("-j,--jobs", options->jobs, "points at a time (the number of cores)")
       ->check(CLI::Range(1U, kMostJobs));

@@ -212,18 +212,26 @@ void Store::put(std::int64_t study, const Study& of, const std::vector<StoredPoi
   }
 }
 
+void Store::collect(const std::string& file) {
+  (void)Store(file, Database::Mode::read);  // it is one, of this version
+  Statement(database_, "ATTACH ? AS other").bind(1, file).run();
+  database_.execute(
+      "BEGIN IMMEDIATE;"
+      "INSERT OR IGNORE INTO main.result SELECT * FROM other.result WHERE error IS NULL;"
+      "INSERT OR IGNORE INTO main.detail SELECT * FROM other.detail;"
+      "COMMIT; DETACH other");
+}
+
 std::vector<Store::StudyInfo> Store::studies() const {
   std::vector<StudyInfo> found;
-  Statement all(database_,
-                "SELECT id, name, description, version, axes, points, experiment, (SELECT count(*) "
-                "FROM point p JOIN result"
-                " USING(key) WHERE p.study = study.id) FROM study ORDER BY id");
+  Statement all(
+      database_,
+      "SELECT id, name, description, version, axes, points, experiment FROM study ORDER BY id");
   while (all.step()) {
-    StudyInfo info{all.integer(0), all.text(1), all.text(2), all.text(3), {}, 0, 0, {}};
+    StudyInfo info{all.integer(0), all.text(1), all.text(2), all.text(3), {}, 0, {}};
     info.axes = Json::parse(all.text(4)).get<std::vector<std::string>>();
     info.points = static_cast<std::uint64_t>(all.integer(5));
     info.experiment = Json::parse(all.text(6));
-    info.done = static_cast<std::uint64_t>(all.integer(7));
     found.push_back(std::move(info));
   }
   return found;
@@ -241,6 +249,13 @@ Store::StudyInfo Store::study(const std::string& name) const {
     throw InputError(
         fmt::format("{}: which study? --study {}", database_.file(), fmt::join(names, ", ")));
   throw InputError(fmt::format("{}: {}", database_.file(), unknown_name("study", name, names)));
+}
+
+std::uint64_t Store::done(const StudyInfo& study) const {
+  Statement count(database_,
+                  "SELECT count(*) FROM point p JOIN result USING(key) WHERE p.study = ?");
+  count.bind(1, study.id).step();
+  return static_cast<std::uint64_t>(count.integer(0));
 }
 
 std::vector<std::string> point_columns() {

@@ -52,16 +52,21 @@ class Store {
   void put(std::int64_t study, const Study& of, const std::vector<StoredPoint>& points,
            const std::vector<StoredResult>& results);
 
+  /// Takes over the results of another store, those that are not here yet.
+  void collect(const std::string& file);
+
   struct StudyInfo {
     std::int64_t id = 0;
     std::string name, description, version;
     std::vector<std::string> axes;
-    std::uint64_t points = 0, done = 0;
+    std::uint64_t points = 0;
     Json experiment;
   };
   [[nodiscard]] std::vector<StudyInfo> studies() const;
   /// The study of that name, or the only one. Throws InputError with the nearest name.
   [[nodiscard]] StudyInfo study(const std::string& name) const;
+  /// How many of its points have been run.
+  [[nodiscard]] std::uint64_t done(const StudyInfo& study) const;
 
   /// Makes the view "points" of one study: number, a column for each axis, `error`, every figure,
   /// s_sgd_time_s and speedup_over_s_sgd; only of points that have been run.

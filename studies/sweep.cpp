@@ -153,7 +153,8 @@ class Sweep {
         settings_(settings),
         id_(store.begin(study)),
         claims_(store.keys()) {
-    progress_.all = study.points();
+    for (std::uint64_t number = 0; number < study.combinations(); ++number)
+      if (wanted(number)) ++progress_.all;
     report();
   }
 
@@ -165,6 +166,9 @@ class Sweep {
   }
 
  private:
+  [[nodiscard]] bool wanted(std::uint64_t number) const {
+    return number % settings_.parts == settings_.part && !study_.skipped(number);
+  }
   void run_on_threads();
   void work();
   void run_point(Planned planned);
@@ -225,7 +229,7 @@ void Sweep::run_point(Planned planned) {
 void Sweep::work() {
   try {
     for (std::uint64_t number = 0; !stop_ && (number = next_++) < study_.combinations();) {
-      if (study_.skipped(number)) continue;
+      if (!wanted(number)) continue;
       Planned planned = plan(study_, number);
       const bool to_run = planned.experiment && !claims_.was_there(planned.stored.key);
       if (to_run && needs_process(*planned.experiment)) {

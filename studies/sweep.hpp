@@ -20,6 +20,8 @@ struct SweepProgress {
 struct SweepSettings {
   unsigned parallel = 1;  ///< points at a time
   std::function<void(const SweepProgress&)> progress{};
+  /// Of the study's points only those whose number leaves `part` when divided by `parts`: a machine's share.
+  std::uint64_t part = 0, parts = 1;
 };
 
 /// Runs the points of a study that the store does not have, and keeps each as it is done. A point

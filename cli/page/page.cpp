@@ -54,7 +54,7 @@ std::string times(double ratio) {
 class Page {
  public:
   Page(Store& store, const Store::StudyInfo& study)
-      : store_(store), study_(study), found_(store, study) {
+      : store_(store), study_(study), found_(store, study), done_(store.done(study)) {
     const auto& labels = found_.labels(found_.contender);
     std::vector<std::size_t> won(labels.size(), 0);
     for (std::size_t d = 0; d < found_.down_count(); ++d)
@@ -109,6 +109,7 @@ class Page {
   Store& store_;
   const Store::StudyInfo& study_;
   Findings found_;
+  std::uint64_t done_;
   std::map<std::size_t, std::size_t> series_;  // colour by contender
 };
 
@@ -327,7 +328,7 @@ std::string Page::provenance() const {
       "<section><h2>Where this comes from</h2><div class=\"table\"><table><tbody>"
       "<tr><th>made by</th><td>paceline {}</td></tr><tr><th>points</th><td>{} of {} run</td></tr>"
       "<tr><th>network fidelity</th><td>{}</td></tr>",
-      escaped(study_.version), study_.done, study_.points, fmt::join(network, ", "));
+      escaped(study_.version), done_, study_.points, fmt::join(network, ", "));
   const auto row = [&](const char* what, const Json& list, const auto& line) {
     std::string lines;
     for (const Json& item : list) lines += escaped(line(item)) + "<br>";
@@ -358,9 +359,9 @@ std::string Page::html() {
       "head><body>\n"
       "<main><h1>{0}</h1><p class=\"soft\">{2}</p><p class=\"answer\">{3}</p>\n",
       escaped(study_.name), kPageStyle, escaped(study_.description), escaped(answer()));
-  if (study_.done < study_.points)
-    text += fmt::format("<p class=\"note\">{} of {} points have been run so far.</p>\n",
-                        study_.done, study_.points);
+  if (done_ < study_.points)
+    text += fmt::format("<p class=\"note\">{} of {} points have been run so far.</p>\n", done_,
+                        study_.points);
   text += map();
   text += curves("Speedup over one GPU", "speedup", by_number,
                  [](const FoundPoint& p) { return p.speedup; }, true, {});

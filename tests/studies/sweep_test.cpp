@@ -120,9 +120,28 @@ TEST_F(Sweeps, ShareResultsAndMakeNoneTwice) {
   // The same study with other points replaces its points, and keeps the results.
   EXPECT_EQ(run(study_of({"seed=5..6"})).simulations, 0U);
   Store store(path("store.db"), Database::Mode::read);
-  EXPECT_EQ(store.study("test").done, 2U);
-  EXPECT_EQ(store.study("wider").done, 6U);
+  EXPECT_EQ(store.done(store.study("test")), 2U);
+  EXPECT_EQ(store.done(store.study("wider")), 6U);
   EXPECT_EQ(store.keys().size(), 6U);
+}
+
+// As of a job array: each share has a store of its own, of which one may be there twice.
+TEST_F(Sweeps, SharesOfSeveralMachinesAreTheWhole) {
+  const Study study = study_of(axes_);
+  for (std::uint64_t part = 0; part < 4; ++part) {
+    Store store(path("part" + std::to_string(part)), Database::Mode::write);
+    EXPECT_EQ(sweep(study, store, {.parallel = 2, .part = part, .parts = 4}).done,
+              part == 0 ? 3U : 2U);
+  }
+  {
+    Store all(path("all.db"), Database::Mode::write);
+    for (const char* part : {"part2", "part0", "part3", "part1", "part2"}) all.collect(path(part));
+    EXPECT_EQ(all.keys().size(), 9U);
+    EXPECT_EQ(sweep(study, all, {.parallel = 2}).simulations, 0U);
+    EXPECT_THROW(all.collect(path("absent")), InputError);
+  }
+  (void)run(study);
+  EXPECT_EQ(exported("all.db"), exported());
 }
 
 TEST_F(Sweeps, ComparesWithSSgdWhereItIsAPointOrAskedFor) {
