@@ -18,6 +18,7 @@
 namespace paceline {
 
 class ServerCalls;
+class ServerLink;
 class ServerRuntime;
 class WorkerRuntime;
 
@@ -62,6 +63,9 @@ struct JobContext {
   // The two ends of pushes and pulls; they enter themselves.
   std::vector<ServerCalls*> calls;      ///< by rank
   std::vector<ServerRuntime*> servers;  ///< by index
+
+  ServerLink* link = nullptr;  ///< between processes; null: all are in this one
+  StreamGate* gate = nullptr;  ///< of all streams; null in simulated time
 
   // Values; null in time-only runs.
   TaskGraph* graph;

@@ -1,6 +1,7 @@
 #include "sim/server/calls.hpp"
 
 #include "sim/job_context.hpp"
+#include "sim/server/link.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/values/collective_values.hpp"
 
@@ -48,6 +49,7 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
   const double bytes = static_cast<double>(shard.elements) * bits / 8;
   sent_.bytes += bytes;
   job_.later.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
+    if (job_.link != nullptr) return job_.link->push(shard, tensor, bits, call);
     const Tensor sent = as_sent(job_.graph, tensor, bits);
     to_server_[shard.server]->send(bytes, priority, [this, shard, sent, call] {
       job_.servers[shard.server]->arrived(
@@ -59,7 +61,11 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
   job_.transport.send(server, host_, 0, Continuations::fire,
-                      job_.later.keep([call] { static_cast<PushCall*>(call.get())->finish(); }), 0);
+                      job_.later.keep([this, call] { push_done(call); }), 0);
+}
+
+void ServerCalls::push_done(const CompletionRef& call) {
+  static_cast<PushCall*>(call.get())->finish();
 }
 
 Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
@@ -70,8 +76,11 @@ Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
     job_.servers[shard.server]->arrived(
         Request(Request::Kind::pull, rank_, shard, version, Tensor(), call));
   };
-  job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
-                      job_.later.keep(ask), 0);
+  if (job_.link != nullptr)
+    job_.link->pull(shard, version, CompletionRef(call));
+  else
+    job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
+                        job_.later.keep(ask), 0);
   return Pending<Tensor>(boost::intrusive_ptr<Result<Tensor>>(call));
 }
 

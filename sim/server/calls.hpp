@@ -25,6 +25,7 @@ class ServerCalls {
   [[nodiscard]] Endpoint host() const { return host_; }
   [[nodiscard]] WireTime& wire() const { return wire_; }
   void push_acknowledged(Endpoint server, const CompletionRef& call);
+  void push_done(const CompletionRef& call);  ///< the acknowledgement is here
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
   /// Bytes and messages since the start.

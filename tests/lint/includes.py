@@ -17,6 +17,7 @@ BELOW = {
     # The program that writes clusters says what the simulator makes of them.
     "calibrate/program": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
     "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
+    "mpi": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "cli"},
 }
 # And each room of sim/ besides itself. What all workers and servers share, and logs without code, stand beside the rooms.
 ROOMS = {
