@@ -43,6 +43,10 @@ Stream::Stream(Clock& clock, StreamListener& listener, std::uint32_t id)
   notify = [](Completion::Waiter* self) { static_cast<Stream*>(self)->start_head(); };
 }
 
+inline void Stream::time_over() {
+  if (gate_ == nullptr || !gate_->holds(*this)) finish_head();
+}
+
 inline void Stream::schedule_finish() {
   if (rate_ <= 0) return;  // stalled until the rate changes
   // At full rate the date is exactly start + work: closed forms hold to the last digit.
@@ -50,7 +54,7 @@ inline void Stream::schedule_finish() {
       rated_at_ + (rate_ == 1 ? remaining_ : remaining_ / rate_),
       [](void* self, std::uint64_t generation) {
         auto* stream = static_cast<Stream*>(self);
-        if (stream->generation_ == generation) stream->finish_head();
+        if (stream->generation_ == generation) stream->time_over();
       },
       this, generation_);
 }
