@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <regex>
 
@@ -48,6 +50,16 @@ std::string located(const std::string& name, const std::string& file) {
   return fs::exists(beside, ignored) ? beside.string() : name;
 }
 
+// Of the zoo, each made once a process: the points of a study share them.
+std::shared_ptr<const Model> shared_model(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const Model>> made;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<const Model>& model = made[name];
+  if (!model) model = std::make_shared<const Model>(make_model(name));
+  return model;
+}
+
 void find_model(ObjectReader& r, JobDescription& job) {
   const Json& value = r.raw("model");
   if (value.is_object()) {
@@ -63,7 +75,7 @@ void find_model(ObjectReader& r, JobDescription& job) {
     return;
   }
   try {
-    job.model = std::make_shared<const Model>(make_model(name));
+    job.model = shared_model(name);
   } catch (const InputError& error) {
     r.fail_at("model", error.what());
   }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "sim/range_label.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/worker/runtime.hpp"
 
@@ -117,22 +118,7 @@ void Job::start() {
 }
 
 std::string Job::label(std::int64_t offset, std::int64_t elements) const {
-  const auto& tensors = context_.spec.model.tensors;
-  const auto first =
-      std::upper_bound(tensors.begin(), tensors.end(), offset,
-                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; });
-  if (first == tensors.begin()) return fmt::format("[{}, {})", offset, offset + elements);
-  const ModelShape::Item& from = *(first - 1);
-  if (elements == context_.spec.model.elements) return "the whole model";
-  if (offset == from.offset && elements == from.elements) return from.name;
-  const auto last =
-      std::upper_bound(tensors.begin(), tensors.end(), offset + elements - 1,
-                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; }) -
-      1;
-  if (&*last == &from)
-    return fmt::format("{}[{}, {})", from.name, offset - from.offset,
-                       offset - from.offset + elements);
-  return fmt::format("{} .. {}", from.name, last->name);
+  return range_label(context_.spec.model, offset, elements);
 }
 
 void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {

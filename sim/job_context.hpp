@@ -20,6 +20,7 @@
 namespace paceline {
 
 class ServerCalls;
+class ServerLink;
 class ServerRuntime;
 class WorkerRuntime;
 
@@ -63,6 +64,9 @@ struct JobContext {
   std::vector<ServerRuntime*> servers;  ///< by index
   /// By host: of the nodes with several workers that reduce first.
   std::map<Endpoint, std::unique_ptr<NodeExchange>> nodes;
+
+  ServerLink* link = nullptr;  ///< between processes; null: all are in this one
+  StreamGate* gate = nullptr;  ///< of all streams; null in simulated time
 
   // Values; null in time-only runs.
   TaskGraph* graph;

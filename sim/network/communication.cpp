@@ -49,7 +49,8 @@ Channel::Channel(Clock& clock, Transport& transport, WireTime& wire, Continuatio
       later_(later),
       options_(options),
       labels_(std::move(labels)),
-      next_(workers, 0) {}
+      next_(workers, 0),
+      callers_(workers) {}
 
 std::string Channel::describe(const CollectiveCall& call) const {
   if (call.kind == CollectiveKind::barrier) return "barrier";
@@ -80,7 +81,7 @@ void Channel::consider() {
   if (!options_.coordinated) {
     if (next_start_ - base_ >= open_.size()) return;
     Collective* next = open_[next_start_ - base_].collective;
-    if (next->ready < next_.size()) return;
+    if (next->ready < callers_) return;
     ++next_start_;
     batch_.push_back(next);
     if (software_.costs.cycle_s() > 0)
@@ -160,9 +161,11 @@ void Channel::start() {
 void Channel::send() {
   sending_ = &plans_->of(batch_.front()->call.kind, load_.bytes);
   sending_since_ = clock_.now();
-  transport_.run(
-      *sending_, load_.bytes,
-      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); }, this, 0);
+  const auto done = [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); };
+  if (carrier_ != nullptr)
+    carrier_->carry(*batch_.front(), done, this);
+  else
+    transport_.run(*sending_, load_.bytes, done, this, 0);
 }
 
 void Channel::sent() {

@@ -1,6 +1,7 @@
 #include "sim/server/calls.hpp"
 
 #include "sim/job_context.hpp"
+#include "sim/server/link.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/values/collective_values.hpp"
 
@@ -54,6 +55,7 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
     sent_.bytes += bytes;
   }
   job_.later.when_done(tensor.producer(), [this, shard, tensor, bits, bytes, call, priority] {
+    if (job_.link != nullptr) return job_.link->push(shard, tensor, bits, call);
     const Tensor sent = rounded_on_wire(job_.graph, tensor, bits);
     const Request push(Request::Kind::push, rank_, shard, 0, sent, call);
     if (node_ == nullptr) return send(shard.server, bytes, priority, {push});
@@ -76,7 +78,11 @@ void ServerCalls::send(std::uint32_t server, double bytes, int priority,
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
   job_.transport.send(server, host_, 0, Continuations::fire,
-                      job_.later.keep([call] { static_cast<PushCall*>(call.get())->finish(); }), 0);
+                      job_.later.keep([this, call] { push_done(call); }), 0);
+}
+
+void ServerCalls::push_done(const CompletionRef& call) {
+  static_cast<PushCall*>(call.get())->finish();
 }
 
 Pending<Tensor> ServerCalls::pull(const Shard& shard, std::int64_t version) {
@@ -100,8 +106,11 @@ void ServerCalls::ask(const Shard& shard, std::int64_t version, const Completion
     job_.servers[shard.server]->arrived(
         Request(Request::Kind::pull, rank_, shard, version, Tensor(), call));
   };
-  job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
-                      job_.later.keep(asked), 0);
+  if (job_.link != nullptr)
+    job_.link->pull(shard, version, call);
+  else
+    job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
+                        job_.later.keep(asked), 0);
 }
 
 void ServerCalls::pull_arrived(const CompletionRef& call, const Tensor& data) {

@@ -28,6 +28,7 @@ class ServerCalls {
     return node_ != nullptr ? node_->wires : wires_;
   }
   void push_acknowledged(Endpoint server, const CompletionRef& call);
+  void push_done(const CompletionRef& call);  ///< the acknowledgement is here
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
   /// Bytes and messages since the start.

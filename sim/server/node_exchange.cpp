@@ -20,8 +20,7 @@ void NodeExchange::push(Request request, double bytes, Send send) {
 
 CompletionRef NodeExchange::pull(std::uint32_t worker, const Shard& shard,
                                  const CompletionRef& call) {
-  const auto found =
-      pulls_.try_emplace({shard.offset, pulled_[{worker, shard.offset}]++}).first;
+  const auto found = pulls_.try_emplace({shard.offset, pulled_[{worker, shard.offset}]++}).first;
   Pull& pull = found->second;
   const CompletionRef first = pull.first;
   if (!first) pull.first = call;

@@ -44,6 +44,8 @@ class ServerRuntime final : public Server, public StreamListener {
   void operation_started(Stream&, TimedOperation&) override {}
   void operation_finished(Stream& stream, TimedOperation& operation) override;
 
+  /// What runs on its values; null in time-only runs.
+  [[nodiscard]] DeviceValues* values() { return values_.get(); }
   /// With values: the newest weights of every shard.
   [[nodiscard]] std::vector<Tensor> latest() const;
 
