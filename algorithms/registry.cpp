@@ -1,5 +1,6 @@
 #include "algorithms/registry.hpp"
 
+#include "algorithms/schedule_modules.hpp"
 #include "base/error.hpp"
 
 namespace paceline {
@@ -24,26 +25,42 @@ extern const ScheduleEntry dc_asgd_entry;
 extern const ScheduleEntry od_sgd_entry;
 extern const ScheduleEntry cd_sgd_entry;
 
+namespace {
+
+std::vector<ScheduleEntry> all_schedules() {
+  std::vector<ScheduleEntry> all{s_sgd_entry,
+                                 local_sgd_entry,
+                                 pipe_sgd_entry,
+                                 cocod_sgd_entry,
+                                 slgs_sgd_entry,
+                                 lags_sgd_entry,
+                                 gtop_k_entry,
+                                 dgc_entry,
+                                 priority_sgd_entry,
+                                 power_sgd_entry,
+                                 overlap_local_sgd_entry,
+                                 stl_sgd_entry,
+                                 diloco_entry,
+                                 streaming_diloco_entry,
+                                 ps_s_sgd_entry,
+                                 asgd_entry,
+                                 dc_asgd_entry,
+                                 od_sgd_entry,
+                                 cd_sgd_entry};
+  for (const ScheduleEntry& entry : schedules_of_modules()) {
+    for (const ScheduleEntry& known : all)
+      if (known.name == entry.name)
+        throw InputError("PACELINE_SCHEDULES: there is a schedule '" + entry.name +
+                         "' already; expected another name");
+    all.push_back(entry);
+  }
+  return all;
+}
+
+}  // namespace
+
 const std::vector<ScheduleEntry>& schedules() {
-  static const std::vector<ScheduleEntry> all{s_sgd_entry,
-                                              local_sgd_entry,
-                                              pipe_sgd_entry,
-                                              cocod_sgd_entry,
-                                              slgs_sgd_entry,
-                                              lags_sgd_entry,
-                                              gtop_k_entry,
-                                              dgc_entry,
-                                              priority_sgd_entry,
-                                              power_sgd_entry,
-                                              overlap_local_sgd_entry,
-                                              stl_sgd_entry,
-                                              diloco_entry,
-                                              streaming_diloco_entry,
-                                              ps_s_sgd_entry,
-                                              asgd_entry,
-                                              dc_asgd_entry,
-                                              od_sgd_entry,
-                                              cd_sgd_entry};
+  static const std::vector<ScheduleEntry> all = all_schedules();
   return all;
 }
 

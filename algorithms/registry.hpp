@@ -23,10 +23,13 @@ struct ScheduleEntry {
   /// Reads the options (an object with only known keys: the factory calls finish()) and fills in
   /// the schedule. Throws InputError.
   Schedule (*make)(ObjectReader& options, const ScheduleContext& context);
+  /// The shared object that it comes from, and a hash of that: it decides what runs. "": ours.
+  std::string code = "";
 };
 
-/// All schedules, in the order of the documentation. To add one: write its file, name its entry in
-/// registry.cpp.
+/// All schedules, in the order of the documentation, then those of shared objects
+/// (schedule_modules.hpp). To add one: write its file, name its entry in registry.cpp. Throws
+/// InputError where a shared object is no good, or takes a name that there is.
 const std::vector<ScheduleEntry>& schedules();
 /// Throws InputError with the nearest name.
 const ScheduleEntry& find_schedule(const std::string& name);

@@ -30,6 +30,7 @@ std::vector<std::filesystem::path> places(const ModuleInfo& module) {
 }  // namespace
 
 std::string find_module(const ModuleInfo& module) {
+  if (!module.file.empty()) return module.file;
   if (!module.environment.empty()) {
     const char* named = std::getenv(module.environment.c_str());
     if (named != nullptr && *named != '\0') return named;

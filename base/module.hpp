@@ -14,6 +14,7 @@ struct ModuleInfo {
   std::string title;        ///< how messages call it: "SimGrid"
   std::string absent;       ///< what to do when there is no such file
   std::string unopened;     ///< what to look at when it cannot be opened
+  std::string file = "";    ///< this very one; "": looked for
 };
 
 /// The file that open_module would open, or "" if none is found: named by the environment, beside

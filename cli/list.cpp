@@ -18,6 +18,7 @@
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
 #include "platforms/stack.hpp"
+#include "studies/shipped.hpp"
 #include "table.hpp"
 
 namespace paceline {
@@ -77,6 +78,8 @@ Listing list_experiments() {
     list.rows.push_back(
         {name, json.contains("vary") ? "compare" : "run", json.value("description", "")});
   }
+  for (const auto& [name, text] : shipped_studies())
+    list.rows.push_back({name, "sweep", parse_json(text, name).value("description", "")});
   return list;
 }
 
@@ -120,20 +123,14 @@ Listing list_stacks() {
   return list;
 }
 
-constexpr std::size_t kWidthOfAPipe = 100;
-
 struct Kind {
   const char* name;
   Listing (*list)();
 };
-constexpr Kind kKinds[] = {{"models", list_models},
-                           {"clusters", list_clusters},
-                           {"stacks", list_stacks},
-                           {"profiles", list_profiles},
-                           {"algorithms", list_schedules},
-                           {"experiments", list_experiments},
-                           {"gpus", list_gpus},
-                           {"measurements", list_measurements}};
+constexpr Kind kKinds[] = {{"models", list_models},       {"clusters", list_clusters},
+                           {"stacks", list_stacks},       {"profiles", list_profiles},
+                           {"schedules", list_schedules}, {"experiments", list_experiments},
+                           {"gpus", list_gpus},           {"measurements", list_measurements}};
 
 Listing listing(const std::string& kind) {
   std::vector<std::string> names;
@@ -141,6 +138,7 @@ Listing listing(const std::string& kind) {
     if (kind == known.name) return known.list();
     names.emplace_back(known.name);
   }
+  if (kind == "algorithms") return list_schedules();  // an older name
   throw InputError(unknown_name("list", kind, names));
 }
 
@@ -169,14 +167,7 @@ std::string as_table(const Listing& list) {
   Table table;
   for (const std::string& key : list.keys) table.column(key);
   for (const auto& row : list.rows) table.row(row);
-  const std::size_t width =
-      terminal().width > 0 ? static_cast<std::size_t>(terminal().width) : kWidthOfAPipe;
-  const std::string whole = table.text(), cut = table.text(0, width);
-  if (cut == whole) return whole;
-  return cut + fmt::format(
-                   "\nshortened to {} columns: --json and --csv give all of it, 'paceline show "
-                   "NAME' one\n",
-                   width);
+  return table.text(0, static_cast<std::size_t>(terminal().width));  // a pipe gets whole lines
 }
 
 void run(const ListOptions& options) {
@@ -190,15 +181,15 @@ void run(const ListOptions& options) {
 void add_list(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "list",
-      "Names of models, clusters, stacks, profiles, algorithms, experiments, gpus or measurements");
+      "Names of models, clusters, stacks, profiles, schedules, experiments, gpus or measurements");
   command->footer(
-      "Examples:\n  paceline list clusters\n  paceline list algorithms\n  paceline list models "
+      "Examples:\n  paceline list clusters\n  paceline list schedules\n  paceline list models "
       "--json");
   const auto options = std::make_shared<ListOptions>();
   command
       ->add_option(
           "kind", options->kind,
-          "models, clusters, stacks, profiles, algorithms, experiments, gpus or measurements")
+          "models, clusters, stacks, profiles, schedules, experiments, gpus or measurements")
       ->required();
   options->output.add_to(*command, true);
   command->callback([options] { run(*options); });

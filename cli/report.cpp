@@ -402,9 +402,12 @@ std::string run_report(const RunResult& result, const std::vector<std::string>& 
   std::string text = fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(job),
                                  split_table(job), bounds_report(job.floors, job.bounds, &job));
   for (const JobOutcome& other : result.other_jobs)
-    text += fmt::format("\n  beside it, {}: {} on {} workers, {}, {} an iteration\n", other.name,
-                        other.model, other.workers, other.schedule,
-                        seconds_like(other.iteration_time_s, other.iteration_time_s));
+    text += fmt::format(
+        "\n  beside it, {}: {} on {} workers, {}, {}\n", other.name, other.model, other.workers,
+        other.schedule,
+        other.iteration_time_s > 0
+            ? seconds_like(other.iteration_time_s, other.iteration_time_s) + " an iteration"
+            : "no whole iteration while this one was measured");
   if (job.training) text += fmt::format("\n{}", training_report(job));
   text += "\n" + traffic_line(result) + memory_lines(job);
   for (const std::string& line : disturbed) text += fmt::format("  disturbed {}\n", line);

@@ -38,32 +38,46 @@ Terminal look() {
 constexpr std::array<const char*, 6> kUnicodeSymbols{"█", "▓", "▒", "░", "∙", " "};
 constexpr std::array<const char*, 6> kPlainSymbols{"#", "+", "=", "-", ".", " "};
 
-constexpr std::string_view kDots = "...";
 constexpr std::size_t kNarrowest = 12;
 
-// The first characters of a UTF-8 text.
-std::string cut(const std::string& text, std::size_t width) {
-  if (display_width(text) <= width) return text;
-  std::string result;
-  std::size_t taken = 0;
+// Lines of at most `width` columns, broken between words; a word that is longer is broken itself.
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  if (display_width(text) <= width) return {text};
+  std::vector<std::string> lines{""};
+  std::size_t taken = 0, gap = std::string::npos;  // of the last line
   for (const char c : text) {
-    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80 && ++taken > width - kDots.size()) break;
-    result += c;
+    const bool first_byte = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    if (first_byte && taken == width) {
+      std::string rest;
+      if (c != ' ' && gap != std::string::npos) {
+        rest = lines.back().substr(gap + 1);
+        lines.back().resize(gap);
+      }
+      lines.push_back(rest);
+      taken = display_width(rest);
+      gap = std::string::npos;
+      if (c == ' ') continue;
+    }
+    if (c == ' ' && lines.back().empty()) continue;
+    if (c == ' ') gap = lines.back().size();
+    lines.back() += c;
+    taken += first_byte;
   }
-  result.erase(result.find_last_not_of(' ') + 1);
-  return result.append(kDots);
+  for (std::string& line : lines) line.erase(line.find_last_not_of(' ') + 1);
+  return lines;
 }
 
-// The widest column first, until all fit.
-void narrow(std::vector<std::size_t>& widths, std::size_t indent, std::size_t most) {
+// The widest column first, the first one never, until all fit. False: they cannot.
+bool narrow(std::vector<std::size_t>& widths, std::size_t indent, std::size_t most) {
   std::size_t sum = indent + 2 * (widths.size() - 1);
   for (const std::size_t width : widths) sum += width;
   while (sum > most) {
-    const auto widest = std::max_element(widths.begin(), widths.end());
-    if (*widest <= kNarrowest) return;
+    const auto widest = std::max_element(widths.begin() + 1, widths.end());
+    if (widest == widths.end() || *widest <= kNarrowest) return false;
     --*widest;
     --sum;
   }
+  return true;
 }
 
 }  // namespace
@@ -102,25 +116,49 @@ std::string Table::text(std::size_t indent, std::size_t most) const {
       if (!row.empty()) width = std::max(width, display_width(row[c]));
     widths.push_back(width);
   }
-  if (most > 0) narrow(widths, indent, most);
+  if (most > 0 && !narrow(widths, indent, most)) return records(indent, most);
   std::string result;
-  const auto line = [&](const auto& cell) {
-    std::string text(indent, ' ');
+  const auto print = [&](const auto& cell) {
+    std::vector<std::vector<std::string>> cells;
+    std::size_t lines = 0;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-      const std::string content = cut(cell(c), widths[c]);
-      const std::string pad(widths[c] - display_width(content), ' ');
-      if (c > 0) text += "  ";
-      text += columns_[c].align == Align::right ? pad + content : content + pad;
+      cells.push_back(wrapped(cell(c), widths[c]));
+      lines = std::max(lines, cells.back().size());
     }
-    text.erase(text.find_last_not_of(' ') + 1);
-    result += text + '\n';
+    for (std::size_t line = 0; line < lines; ++line) {
+      std::string text(indent, ' ');
+      for (std::size_t c = 0; c < columns_.size(); ++c) {
+        const std::string content = line < cells[c].size() ? cells[c][line] : "";
+        const std::string pad(widths[c] - display_width(content), ' ');
+        if (c > 0) text += "  ";
+        text += columns_[c].align == Align::right ? pad + content : content + pad;
+      }
+      text.erase(text.find_last_not_of(' ') + 1);
+      result += text + '\n';
+    }
   };
-  if (headed) line([&](std::size_t c) -> const std::string& { return columns_[c].header; });
+  if (headed) print([&](std::size_t c) -> const std::string& { return columns_[c].header; });
   for (const auto& row : rows_) {
     if (row.empty())
       result += '\n';
     else
-      line([&](std::size_t c) -> const std::string& { return row[c]; });
+      print([&](std::size_t c) -> const std::string& { return row[c]; });
+  }
+  return result;
+}
+
+std::string Table::records(std::size_t indent, std::size_t most) const {
+  const std::string margin(indent, ' ');
+  std::string result;
+  for (const auto& row : rows_) {
+    if (row.empty()) continue;
+    result += margin + row[0] + '\n';
+    for (std::size_t c = 1; c < columns_.size(); ++c) {
+      if (row[c].empty()) continue;
+      const std::size_t left = most > indent + 4 + kNarrowest ? most - indent - 4 : kNarrowest;
+      for (const std::string& line : wrapped(columns_[c].header + ": " + row[c], left))
+        result += margin + "    " + line + '\n';
+    }
   }
   return result;
 }

@@ -25,10 +25,11 @@ class Table {
   /// An empty line in the table; not in CSV.
   void gap();
   /// Each line indented by `indent` blanks, and at most `most` columns wide (0: as wide as it
-  /// gets): the widest columns are cut, and "..." says so.
+  /// gets): wide columns are wrapped, never the first; where that does not do, a record a row.
   [[nodiscard]] std::string text(std::size_t indent = 0, std::size_t most = 0) const;
 
  private:
+  [[nodiscard]] std::string records(std::size_t indent, std::size_t most) const;
   struct Column {
     std::string header;
     Align align;

@@ -133,13 +133,13 @@ std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& clu
   std::map<std::string, MemoryUse> by_gpu;
   if (!job.batch) return {};
   const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
+  const double all =
+      training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement);
   for (const Endpoint gpu : job.gpus) {
     const Device& device = cluster.device(gpu);
     MemoryUse& use = by_gpu[device.gpu];
     use = {device.gpu, device.memory_bytes, copy, copy, job.momentum ? copy : 0, 0, 0};
-    use.activations_bytes =
-        training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement) -
-        use.total_bytes();
+    use.activations_bytes = all - use.total_bytes();
     use.schedule_bytes = extra_copies * copy;
   }
   std::vector<MemoryUse> uses;

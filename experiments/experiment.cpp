@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <regex>
 
@@ -30,6 +32,7 @@ constexpr const char* kFormat = "paceline-experiment-1";
 // Each micro-batch is an operation of every worker; steps and samples are only counted.
 constexpr std::int64_t kMostMicroBatches = 1 << 16, kMostBatch = 1 << 30,
                        kMostSteps = 1'000'000'000'000;
+constexpr double kLatestStart = 30 * 86400.0;
 const std::vector<std::string> kPrecisions{"fp32", "fp16"};
 const std::vector<std::string> kOptimizers{"sgd", "momentum"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
@@ -47,6 +50,16 @@ std::string located(const std::string& name, const std::string& file) {
   return fs::exists(beside, ignored) ? beside.string() : name;
 }
 
+// Of the zoo, each made once a process: the points of a study share them.
+std::shared_ptr<const Model> shared_model(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const Model>> made;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<const Model>& model = made[name];
+  if (!model) model = std::make_shared<const Model>(make_model(name));
+  return model;
+}
+
 void find_model(ObjectReader& r, JobDescription& job) {
   const Json& value = r.raw("model");
   if (value.is_object()) {
@@ -62,7 +75,7 @@ void find_model(ObjectReader& r, JobDescription& job) {
     return;
   }
   try {
-    job.model = std::make_shared<const Model>(make_model(name));
+    job.model = shared_model(name);
   } catch (const InputError& error) {
     r.fail_at("model", error.what());
   }
@@ -126,6 +139,19 @@ void name_symbols(Json& schedule) {
   }
 }
 
+// Of a schedule in a shared object: what that holds decides what runs.
+void state_code(Json& schedule, ObjectReader& r) {
+  if (!schedule.contains("name") || !schedule["name"].is_string()) return;
+  for (const ScheduleEntry& entry : schedules()) {
+    if (schedule["name"] != entry.name) continue;
+    if (schedule.contains("code") && schedule["code"] != entry.code)
+      r.fail_at("schedule.code",
+                fmt::format("was {}, and '{}' is now {}", schedule["code"].dump(), entry.name,
+                            entry.code.empty() ? "Paceline's own" : entry.code));
+    if (!entry.code.empty()) schedule["code"] = entry.code;
+  }
+}
+
 void read_schedule(ObjectReader& r, JobDescription& job) {
   if (!r.has("schedule")) {
     if (job.schedule.is_null()) job.schedule = {{"name", "s-sgd"}};
@@ -136,6 +162,7 @@ void read_schedule(ObjectReader& r, JobDescription& job) {
   if (!job.schedule.is_object())
     r.fail_at("schedule", "expected a name, or an object with \"name\" and the schedule's options");
   name_symbols(job.schedule);
+  state_code(job.schedule, r);
 }
 
 void read_all_reduce(ObjectReader& r, JobDescription& job) {
@@ -199,6 +226,13 @@ void check_own_gpus(ObjectReader& r, const JobDescription& job,
                                       r.has("gpus") ? "" : ", and a job without 'gpus' has all"));
 }
 
+double start_of(ObjectReader& r) {
+  const double start = r.duration("start");
+  if (start > kLatestStart)
+    r.fail_at("start", fmt::format("expected a date of 0 to 30 days, found {} s", start));
+  return start;
+}
+
 // What a job says itself; the rest stays as it is.
 void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   read_model_choice(r, job);
@@ -209,6 +243,7 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   read_schedule(r, job);
   read_all_reduce(r, job);
   if (r.has("steps")) job.steps = r.integer("steps", 1, kMostSteps);
+  if (r.has("start")) job.start_s = start_of(r);
   job.slow_while_sending = r.number("slow_while_sending", 0, 0.99, job.slow_while_sending);
   if (r.has("optimizer")) job.momentum = r.choice("optimizer", kOptimizers) == "momentum";
   if (r.has("top_k")) job.top_k = r.choice("top_k", selector_names());
@@ -274,6 +309,7 @@ Json write_job(const JobDescription& job) {
   json["all_reduce"] = {{"algorithm", to_string(job.all_reduce.algorithm)},
                         {"chunks", job.all_reduce.chunks}};
   if (job.steps) json["steps"] = *job.steps;
+  if (job.start_s > 0) json["start"] = format_duration(job.start_s);
   json["slow_while_sending"] = job.slow_while_sending;
   json["optimizer"] = job.momentum ? "momentum" : "sgd";
   if (job.top_k) json["top_k"] = *job.top_k;
@@ -295,10 +331,11 @@ std::string who(const JobDescription& job) {
 
 const std::vector<std::string>& experiment_keys() {
   static const std::vector<std::string> keys{
-      "model",       "batch",   "precision",          "accumulation", "cluster",     "stack",
-      "set",         "profile", "schedule",           "all_reduce",   "steps",       "fidelity",
-      "network",     "seed",    "slow_while_sending", "optimizer",    "top_k",       "jitter",
-      "batch_split", "servers", "training",           "gpus",         "extrapolate", "baseline"};
+      "model",   "batch",     "precision", "accumulation", "cluster",
+      "stack",   "set",       "profile",   "schedule",     "all_reduce",
+      "steps",   "fidelity",  "network",   "seed",         "slow_while_sending",
+      "start",   "optimizer", "top_k",     "jitter",       "batch_split",
+      "servers", "training",  "gpus",      "extrapolate",  "baseline"};
   return keys;
 }
 

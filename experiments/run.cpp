@@ -125,6 +125,10 @@ RunResult result_of(const Experiment& experiment, const Prepared& prepared,
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
     compare_bounds(outcome);
+    if (run.jobs[i].measured_steps <= 0)
+      result.warnings.push_back(fmt::format(
+          "{}: no whole iteration was measured before the first job ended: its figures are zero",
+          outcome.name));
     for (const std::string& warning : prepared.jobs[i].warnings)
       result.warnings.push_back(
           run.jobs.size() == 1 ? warning : fmt::format("{}: {}", outcome.name, warning));
@@ -162,6 +166,7 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   RunResult result = result_of(experiment, prepared, run);
   if (alongside.uncertainty) {
     result.job.influences = influences_of(experiment, prepared.jobs.front(), run, result.job);
+    add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);
     result.job.uncertainty_s = combined_s(result.job.influences);
   }
   if (run.ignored_conflicts > 0)
@@ -200,6 +205,7 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
       result.job.influences.push_back(
           {inputs[i].input, inputs[i].sigma,
            seconds[candidates.size() + i].get<double>() - result.job.iteration_time_s});
+    add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);
     result.job.uncertainty_s = combined_s(result.job.influences);
   }
   const auto end = seconds.begin() + static_cast<std::ptrdiff_t>(candidates.size());

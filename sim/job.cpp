@@ -72,8 +72,7 @@ void Job::make_channels() {
         context_.clock, context_.transport, context_.wire, context_.later,
         context_.spec.gpus.size(), context_.spec.schedule.streams[s],
         [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
-    for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-      channel->set_plan(static_cast<CollectiveKind>(kind), context_.plans[kind].get());
+    channel->set_plans(&context_.plans);
     if (context_.recorder != nullptr)
       channel->trace([this, s](const Collective& collective) {
         for (const Endpoint gpu : context_.spec.gpus)
@@ -114,6 +113,8 @@ Job::~Job() {
 void Job::start() {
   for (const auto& server : servers_) server->start();
   for (const auto& worker : workers_) worker->start();
+  context_.log.last_date = context_.clock.now();
+  measurement_.begin(totals());
 }
 
 std::string Job::label(std::int64_t offset, std::int64_t elements) const {
@@ -144,12 +145,12 @@ void Job::border_passed(std::int64_t border) {
   context_.log.passed(border, now);
   if (measurement_.wants(border)) measurement_.passed(totals());
   if (context_.graph != nullptr) {
-    step_dates_.push_back(now);
+    step_dates_.push_back(now - context_.spec.start_s);
     if (evaluations_->wanted(border)) {
       std::vector<Tensor> served;
       for (const auto& server : servers_)
         for (const Tensor& shard : server->latest()) served.push_back(shard);
-      evaluations_->all_passed(border, now, served);
+      evaluations_->all_passed(border, now - context_.spec.start_s, served);
     }
   }
   listener_.iteration_ended(*this, border);
@@ -186,18 +187,20 @@ void Job::worker_ended() {
 
 Job::Sent Job::sent(std::uint32_t rank) const {
   Sent sent;
-  for (std::size_t kind = 0; kind < context_.plans.size(); ++kind) {
-    PreparedPlan::Uses uses = measurement_.last().uses[kind];
-    uses -= measurement_.first().uses[kind];
-    sent.bytes += context_.plans[kind]->sent_bytes(rank, uses);
-    sent.messages += context_.plans[kind]->sent_messages(rank, uses);
+  const std::vector<PreparedPlan::Uses>&first = measurement_.first().uses,
+        &last = measurement_.last().uses;
+  for (std::size_t plan = 0; plan < last.size(); ++plan) {
+    PreparedPlan::Uses uses = last[plan];
+    if (plan < first.size()) uses -= first[plan];
+    sent.bytes += context_.plans.all()[plan]->sent_bytes(rank, uses);
+    sent.messages += context_.plans.all()[plan]->sent_messages(rank, uses);
   }
   return sent;
 }
 
 Job::Sent Job::sent_in_all(std::uint32_t rank) const {
   Sent sent{workers_[rank]->sent().bytes, workers_[rank]->sent().messages};
-  for (const auto& plan : context_.plans) {
+  for (const auto& plan : context_.plans.all()) {
     sent.bytes += plan->sent_bytes(rank, plan->uses());
     sent.messages += plan->sent_messages(rank, plan->uses());
   }
@@ -216,8 +219,7 @@ JobTotals Job::totals() {
   totals.date_s = context_.clock.now();
   totals.workers.reserve(workers_.size());
   for (const auto& worker : workers_) totals.workers.push_back(worker->totals());
-  for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-    totals.uses[kind] = context_.plans[kind]->uses();
+  for (const auto& plan : context_.plans.all()) totals.uses.push_back(plan->uses());
   totals.links = listener_.link_totals(*this);
   return totals;
 }
@@ -229,7 +231,7 @@ void Job::repeat(JobTotals first, JobTotals last, std::int64_t steps) {
 }
 
 void Job::add_links(LinkTotals& links) const {
-  for (const auto& plan : context_.plans) {
+  for (const auto& plan : context_.plans.all()) {
     plan->add_link_bytes(links.started, plan->uses().bytes);
     for (const auto& channel : context_.channels) {
       const double under_way = channel->bytes_under_way(*plan);
@@ -259,7 +261,7 @@ TrainingProgress Job::training_progress() const {
   TrainingProgress progress;
   progress.step = context_.log.completed;
   progress.steps = context_.spec.steps;
-  progress.date_s = context_.log.last_date;
+  progress.date_s = context_.log.last_date - context_.spec.start_s;
   if (context_.metrics) context_.metrics->report(progress);
   return progress;
 }

@@ -17,6 +17,7 @@ struct JobOptions {
   AllReduceOptions all_reduce;
   double payload_bits = 32;       ///< per dense element on the wire
   bool momentum = true;           ///< optimiser keeps one slot
+  double start_s = 0;             ///< date on the cluster's clock at which it begins
   double slow_while_sending = 0;  ///< CoCoD's "a": share of compute lost while on the wire
 };
 

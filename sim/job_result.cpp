@@ -44,6 +44,7 @@ void add_dates(const Job& job, const LeftOut& left_out, JobResult& r) {
         log.last_date + (left_out.cycles > 0
                              ? static_cast<double>(r.steps - log.completed) * r.iteration_time_s
                              : 0);
+  r.total_time_s = std::max(0.0, r.total_time_s - job.spec().start_s);
   if (log.durations.empty()) return;
   r.median_s = quantile(log.durations, 0.5);
   r.p25_s = quantile(log.durations, 0.25);

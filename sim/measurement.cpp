@@ -24,8 +24,13 @@ Measurement::Measurement(MeasuredSteps steps, bool in_step, std::size_t workers)
       open_(steps.from == 0),
       began_(workers, false),
       late_(workers, false) {
-  first_.workers.resize(workers);
-  last_ = first_;
+  start_.workers.resize(workers);
+  first_ = last_ = start_;
+}
+
+void Measurement::begin(JobTotals now) {
+  start_ = std::move(now);
+  first_ = last_ = start_;
 }
 
 void Measurement::passed(JobTotals now) {
@@ -57,11 +62,11 @@ void Measurement::end(JobTotals now) {
   closed_ = true;
   for (std::size_t rank = 0; rank < now.workers.size(); ++rank) {
     if (last_.workers[rank].steps > first_.workers[rank].steps) continue;
-    first_.workers[rank] = {};
+    first_.workers[rank] = start_.workers[rank];
     last_.workers[rank] = now.workers[rank];
     late_[rank] = true;
   }
-  if (!open_) first_ = {0, 0, std::vector<WorkerRuntime::Totals>(now.workers.size()), {}, {}};
+  if (!open_) first_ = start_;
   std::swap(now.workers, last_.workers);
   last_ = std::move(now);
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +14,8 @@ struct JobTotals {
   std::int64_t border = 0;  ///< steps that every worker has done
   double date_s = 0;
   std::vector<WorkerRuntime::Totals> workers;  ///< by rank
-  std::array<PreparedPlan::Uses, JobContext::kKinds> uses{};
-  LinkTotals links;  ///< of all jobs; empty where nobody asks for them
+  std::vector<PreparedPlan::Uses> uses;        ///< by plan
+  LinkTotals links;                            ///< of all jobs; empty where nobody asks for them
 };
 
 /// Borders between which a job is measured.
@@ -43,6 +42,8 @@ class Measurement {
   Measurement(MeasuredSteps steps, bool in_step, std::size_t workers);
   /// The run may end before the job does: what is measured ends at the newest border.
   void may_be_cut() { every_border_ = true; }
+  /// The job begins.
+  void begin(JobTotals now);
 
   /// Is anything to be read off at this border, which all workers have just passed?
   [[nodiscard]] bool wants(std::int64_t border) const {
@@ -70,7 +71,7 @@ class Measurement {
  private:
   MeasuredSteps steps_;
   bool in_step_, every_border_ = false, open_, closed_ = false;
-  JobTotals first_, last_;
+  JobTotals start_, first_, last_;
   // Asynchronous, by rank: has passed a border since the first date; has none of its own yet
   std::vector<bool> began_, late_;
 };

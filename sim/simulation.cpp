@@ -44,7 +44,11 @@ class Simulation final : Job::Listener {
   ~Simulation() { graph_.drain(); }  // tasks refer to the jobs
 
   void run() {
-    for (const auto& job : jobs_) job->start();
+    for (const auto& job : jobs_)
+      if (job->spec().start_s > 0)
+        at(job->spec().start_s, [&begins = *job] { begins.start(); });
+      else
+        job->start();
     if (network_ != nullptr)
       network_->run();
     else
@@ -64,9 +68,9 @@ class Simulation final : Job::Listener {
   [[nodiscard]] bool may_extrapolate() const {
     const JobSpec& job = spec_.jobs.front();
     const ClusterSpec& cluster = cluster_.spec();
-    return spec_.extrapolate && spec_.jobs.size() == 1 && !job.values && job.schedule.synchronous &&
-           job.jitter.distribution == Jitter::Distribution::none && cluster.stragglers.empty() &&
-           cluster.link_events.empty() && cluster.background.empty();
+    return spec_.extrapolate && spec_.jobs.size() == 1 && job.start_s == 0 && !job.values &&
+           job.schedule.synchronous && job.jitter.distribution == Jitter::Distribution::none &&
+           cluster.stragglers.empty() && cluster.link_events.empty() && cluster.background.empty();
   }
 
   void job_ended(Job& job) override {

@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/profile/fold.hpp"
+#include "calibrate/profile/costs_by_tensor.hpp"
 
 namespace paceline {
 namespace {
@@ -47,14 +47,14 @@ void check_layers(const Model& model, const BatchTimes& times) {
                     model.name(), times.layers.size(), timed.size()));
 }
 
-FoldedCosts fold_layers(const Model& model, const std::vector<LayerTimes>& layers) {
+CostsByTensor costs_of_layers(const Model& model, const std::vector<LayerTimes>& layers) {
   std::vector<double> forward(model.operations().size(), 0), backward(forward);
   const std::vector<std::size_t> timed = timed_operations(model);
   for (std::size_t i = 0; i < timed.size(); ++i) {
     forward[timed[i]] = layers[i].forward.median_s;
     backward[timed[i]] = layers[i].backward_data.median_s + layers[i].backward_weight.median_s;
   }
-  return fold(model, forward, backward);
+  return costs_by_tensor(model, forward, backward);
 }
 
 double sum(const std::vector<TensorCost>& tensors, double TensorCost::*field) {
@@ -67,27 +67,27 @@ void scale(std::vector<TensorCost>& tensors, double TensorCost::*field, double f
   for (TensorCost& tensor : tensors) tensor.*field *= factor;
 }
 
-FoldedCosts spread_in_proportion(const Model& model, const GpuSpec& gpu, const WholeNetTimes& whole,
-                                 std::int64_t batch) {
-  FoldedCosts folded = fold_layers(model, analytic_layers(model, gpu, batch));
-  const double forward = sum(folded.tensors, &TensorCost::forward_s);
-  const double backward = sum(folded.tensors, &TensorCost::backward_s);
+CostsByTensor spread_in_proportion(const Model& model, const GpuSpec& gpu,
+                                   const WholeNetTimes& whole, std::int64_t batch) {
+  CostsByTensor costs = costs_of_layers(model, analytic_layers(model, gpu, batch));
+  const double forward = sum(costs.tensors, &TensorCost::forward_s);
+  const double backward = sum(costs.tensors, &TensorCost::backward_s);
   if (forward == 0 || backward == 0)
     throw InputError(
         fmt::format("model '{}' has no analytic times: use \"spread\": \"uniform\"", model.name()));
   const double both = whole.step ? whole.step->median_s / (forward + backward) : 0;
-  scale(folded.tensors, &TensorCost::forward_s,
+  scale(costs.tensors, &TensorCost::forward_s,
         whole.step ? both : whole.forward->median_s / forward);
-  scale(folded.tensors, &TensorCost::backward_s,
+  scale(costs.tensors, &TensorCost::backward_s,
         whole.step ? both : whole.backward->median_s / backward);
-  return folded;
+  return costs;
 }
 
-FoldedCosts spread_evenly(const Model& model, const WholeNetTimes& whole) {
+CostsByTensor spread_evenly(const Model& model, const WholeNetTimes& whole) {
   const std::vector<double> none(model.operations().size(), 0);
-  FoldedCosts folded = fold(model, none, none);
-  const auto count = static_cast<double>(folded.tensors.size());
-  for (TensorCost& tensor : folded.tensors) {
+  CostsByTensor costs = costs_by_tensor(model, none, none);
+  const auto count = static_cast<double>(costs.tensors.size());
+  for (TensorCost& tensor : costs.tensors) {
     tensor.forward_s = (whole.step ? whole.step->median_s / 3 : whole.forward->median_s) / count;
     if (whole.backward_per_tensor)
       tensor.backward_s = whole.backward_per_tensor->median_s;
@@ -95,18 +95,18 @@ FoldedCosts spread_evenly(const Model& model, const WholeNetTimes& whole) {
       tensor.backward_s =
           (whole.step ? whole.step->median_s * 2 / 3 : whole.backward->median_s) / count;
   }
-  return folded;
+  return costs;
 }
 
-FoldedCosts folded_at(const Model& model, const Profile& profile, const BatchTimes& times,
-                      std::int64_t batch) {
+CostsByTensor costs_at(const Model& model, const Profile& profile, const BatchTimes& times,
+                       std::int64_t batch) {
   if (const auto& whole = times.whole_net)
     return whole->spread == Spread::uniform
                ? spread_evenly(model, *whole)
                : spread_in_proportion(model, find_gpu(profile.device), *whole,
                                       times.batch.value_or(batch));
   check_layers(model, times);
-  return fold_layers(model, times.layers);
+  return costs_of_layers(model, times.layers);
 }
 
 struct QuartileRatios {
@@ -211,7 +211,7 @@ StepCosts step_costs(const Model& model, const Profile& profile, std::int64_t ba
   if (batch < 1) throw InputError(fmt::format("a batch must be 1 or more, not {}", batch));
   check_model(model, profile);
   const Bracket bracket = bracket_of(model, profile, batch);
-  FoldedCosts low = folded_at(model, profile, *bracket.low, batch);
+  CostsByTensor low = costs_at(model, profile, *bracket.low, batch);
 
   StepCosts costs;
   costs.tensors = std::move(low.tensors);
@@ -220,7 +220,7 @@ StepCosts step_costs(const Model& model, const Profile& profile, std::int64_t ba
   costs.relative_uncertainty = profile.uncertainty;
   costs.input_pipeline_s = bracket.low->input_pipeline_s;
   if (bracket.low != bracket.high) {
-    const FoldedCosts high = folded_at(model, profile, *bracket.high, batch);
+    const CostsByTensor high = costs_at(model, profile, *bracket.high, batch);
     for (std::size_t i = 0; i < costs.tensors.size(); ++i) {
       TensorCost& tensor = costs.tensors[i];
       tensor.forward_s = std::lerp(tensor.forward_s, high.tensors[i].forward_s, bracket.weight);

@@ -21,7 +21,7 @@ struct TensorCost {
 
 /// Costs of one training step of one worker (one micro-batch) on one device.
 ///
-/// The time of operations without parameters is folded into a neighbour so that two sums are right:
+/// The time of operations without parameters is booked on a neighbour so that two sums are right:
 /// - forward: up to and including tensor t, everything that runs before the next operation with
 /// parameters.
 ///   An operation needs all its tensors, so its time stands on the last of them; what precedes the

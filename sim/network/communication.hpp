@@ -30,6 +30,7 @@ struct CollectiveCall {
 };
 
 class Channel;
+class CollectivePlans;
 class Collective;
 
 /// What collectives need to compute on values; `graph` is null in time-only runs.
@@ -84,7 +85,7 @@ class Channel {
   Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
           std::size_t workers, ChannelOptions options, Labels labels);
 
-  void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
+  void set_plans(const CollectivePlans* plans) { plans_ = plans; }
   void trace(Ended ended) { ended_ = std::move(ended); }
   void set_software(ChannelSoftware software) { software_ = std::move(software); }
   void set_values(CollectiveValues values) { values_ = std::move(values); }
@@ -162,13 +163,13 @@ class Channel {
   Continuations& later_;
   ChannelOptions options_;
   Labels labels_;
-  PreparedPlan* plans_[4] = {};
+  const CollectivePlans* plans_ = nullptr;
+  PreparedPlan* sending_ = nullptr;  // what batch_ follows on the wire
   Ended ended_;
   ChannelSoftware software_;
   CollectiveSoftware::Load load_;   // of batch_
   double computed_at_start_s_ = 0;  // by the workers, when batch_ started
   double sending_since_ = 0;
-  bool sending_ = false;  // batch_ is on the wire, not in the hands of the software
   CollectiveValues values_;
   std::vector<std::uint64_t> next_;  // by worker: number of its next call
   std::size_t callers_;              // workers of this process: all, unless there is a carrier

@@ -33,7 +33,7 @@ ServerRuntime::ServerRuntime(JobContext& job, std::uint32_t index)
   if (job.graph != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph, *job.metrics);
   for (const ServerCalls* worker : job.calls)
     to_worker_.push_back(std::make_unique<Connection>(job.clock, job.transport, host_,
-                                                      worker->host(), worker->wire()));
+                                                      worker->host(), worker->wires()));
   job.servers.push_back(this);
 }
 
@@ -91,7 +91,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions h
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
   job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
     if (job_.link != nullptr) return job_.link->reply(pull, data, bits);
-    const Tensor sent = as_sent(job_.graph, data, bits);
+    const Tensor sent = rounded_on_wire(job_.graph, data, bits);
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
       job_.calls[pull.worker]->pull_arrived(pull.call, sent);
     });
@@ -141,13 +141,18 @@ void ServerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
     results[i] = Tensor(this, results[i].elements(), results[i].offset(), done, buffers[i]);
 }
 
-// Null if it is done at once.
 CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                                      std::function<void()> launch) {
+  return enqueue_for(name, reads, seconds(bytes), std::move(launch));
+}
+
+// Null if it is done at once.
+CompletionRef ServerRuntime::enqueue_for(const char* name, std::span<const Tensor> reads,
+                                         double work, std::function<void()> launch) {
   boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = name;
   operation->activity = Activity::host;
-  operation->work = seconds(bytes);
+  operation->work = work;
   operation->yields({});
   if (launch) operation->values().launch = std::move(launch);
   for (const Tensor& read : reads)
@@ -156,10 +161,13 @@ CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> r
   return operation->done() ? CompletionRef() : CompletionRef(operation);
 }
 
-void ServerRuntime::accumulate(const Tensor& pushed) {
+void ServerRuntime::accumulate(const Request& push) {
+  if (push.in_sum) return;
   const kernels::OperationInfo& addition = kernels::kInfo<kernels::Axpy>;
-  enqueue(addition.name.data(), std::span(&pushed, 1),
-          addition.least_bytes(static_cast<double>(pushed.elements())), {});
+  const double bytes = addition.least_bytes(static_cast<double>(push.data.elements()));
+  const double most = job_.spec.stack.summation_bandwidth.value;
+  const double slowest = std::max(seconds(bytes), push.data.bytes() / most);
+  enqueue_for(addition.name.data(), std::span(&push.data, 1), slowest, {});
 }
 
 Tensor ServerRuntime::mean(std::span<const Tensor> pushed) {
@@ -181,7 +189,7 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
     if (!velocity) {
       const bool kept = job_.spec.values->momentum() > 0;
       velocity =
-          job_.graph->ledger().floats(kept ? static_cast<std::size_t>(weights.elements()) : 0);
+          job_.graph->state().floats(kept ? static_cast<std::size_t>(weights.elements()) : 0);
     }
     result = new_buffer(weights.elements());
     launch = values_->new_version(

@@ -1,6 +1,7 @@
 #include "sim/time/operation.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 #include <span>
 #include <string>
@@ -8,7 +9,9 @@
 namespace paceline {
 
 const char* intern(std::string_view name) {
+  static std::mutex mutex;  // runs on several threads share the names
   static std::set<std::string, std::less<>> names;
+  const std::lock_guard lock(mutex);
   const auto found = names.find(name);
   return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }

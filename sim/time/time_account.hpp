@@ -37,6 +37,8 @@ class TimeAccount {
   WireTime messages;  ///< this worker's own, to and from servers
   WireTime local;     ///< host copies and host operations
 
+  /// The worker begins: what was before is nobody's time.
+  void begin(double now) { mark_idle(now); }
   /// The compute stream begins to compute.
   void busy_again(double now) {
     if (now != idle_since_) book_gap(now);

@@ -18,9 +18,8 @@ class Buffer final : public Values {
  public:
   /// `data` takes no memory until the task that writes it runs: the simulation may be hundreds of
   /// tasks ahead of the values. Zeros if it is read without having been written.
-  Buffer(TaskGraph& graph, std::size_t elements) : data(graph.ledger().floats(elements)) {}
-  Buffer(TaskGraph& graph, const std::vector<float>& values)
-      : data(graph.ledger().floats(values)) {}
+  Buffer(TaskGraph& graph, std::size_t elements) : data(graph.state().floats(elements)) {}
+  Buffer(TaskGraph& graph, const std::vector<float>& values) : data(graph.state().floats(values)) {}
 
   [[nodiscard]] std::size_t elements() const { return data->size(); }
 
@@ -41,7 +40,7 @@ class Buffer final : public Values {
 /// The data of a Sparse.
 class SparseBuffer final : public Values {
  public:
-  explicit SparseBuffer(TaskGraph& graph) : data(graph.ledger().sparse()) {}
+  explicit SparseBuffer(TaskGraph& graph) : data(graph.state().sparse()) {}
 
   std::shared_ptr<SparseData> data;
   TaskGraph::Ref written;

@@ -132,7 +132,7 @@ Checkpointer::Checkpointer(const CheckpointOptions& options, TaskGraph& graph,
   if (const auto found = checkpoints_in(options_.folder); !found.empty())
     next_file_ = found.rbegin()->first + 1;
   if (saved_) {
-    graph_.ledger().load_scalars(saved_->rest());
+    graph_.state().load_scalars(saved_->rest());
     graph_.set_skipping(true);
   }
   graph_.observe(this);
@@ -148,30 +148,30 @@ void Checkpointer::wait_for_next() {
   next_time_ = SteadyClock::now() + std::chrono::duration_cast<SteadyClock::duration>(
                                         std::chrono::duration<double>(options_.every_s));
   next_task_ = graph_.posted() + options_.every_tasks;
-  graph_.ledger().set_recording(!saved_ && options_.every_tasks > 0);
+  graph_.state().set_recording(!saved_ && options_.every_tasks > 0);
 }
 
 void Checkpointer::border(std::int64_t step, double date_s) {
   step_ = step;
   date_s_ = date_s;
-  if (saved_ || graph_.ledger().recording()) return;
+  if (saved_ || graph_.state().recording()) return;
   const bool due = (options_.every_steps > 0 && step >= next_step_) ||
                    (options_.every_s > 0 && SteadyClock::now() >= next_time_);
   // A pass that has begun without being noted cannot be saved: the place is the first one at which
   // there is no such pass any more.
-  if (due) graph_.ledger().set_recording(true);
+  if (due) graph_.state().set_recording(true);
 }
 
 void Checkpointer::posting() {
   if (saved_) {
     if (graph_.posted() < saved_->tasks()) return;
-    graph_.ledger().load(saved_->rest());
+    graph_.state().load(saved_->rest());
     graph_.set_skipping(false);
     saved_.reset();
     wait_for_next();
     return;
   }
-  if (graph_.ledger().recording() && graph_.posted() >= next_task_ && graph_.ledger().savable())
+  if (graph_.state().recording() && graph_.posted() >= next_task_ && graph_.state().savable())
     save();
 }
 
@@ -199,8 +199,8 @@ void Checkpointer::save_as(const fs::path& file) {
   archive.put<std::uint64_t>(graph_.posted());
   archive.put(step_);
   archive.put(date_s_);
-  graph_.ledger().save_scalars(archive);
-  graph_.ledger().save(archive);
+  graph_.state().save_scalars(archive);
+  graph_.state().save(archive);
   archive.finish();
 }
 

@@ -88,7 +88,7 @@ Pairs merged(const Pairs& a, const Pairs& b, std::int64_t k) {
 
 }  // namespace
 
-Tensor as_sent(TaskGraph* graph, const Tensor& tensor, double bits) {
+Tensor rounded_on_wire(TaskGraph* graph, const Tensor& tensor, double bits) {
   if (!tensor.values() || bits != 16) return tensor;
   const BufferRef result(new Buffer(*graph, static_cast<std::size_t>(tensor.elements())));
   result->written = graph->post(

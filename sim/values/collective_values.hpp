@@ -10,7 +10,7 @@ namespace paceline {
 /// What arrives of a tensor that is sent with so many bits an element: with 16 rounded to fp16. Any
 /// other width is the schedule's own coding, which has rounded the values before. In time-only runs
 /// the tensor itself.
-Tensor as_sent(TaskGraph* graph, const Tensor& tensor, double bits);
+Tensor rounded_on_wire(TaskGraph* graph, const Tensor& tensor, double bits);
 
 /// Weighted mean of the workers' tensors in rank order (the same bits whatever the algorithm or the
 /// fidelity or the device). With 16 bits each input is rounded to fp16 first, as it is on the wire.

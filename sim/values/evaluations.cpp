@@ -35,7 +35,7 @@ void Evaluations::passed(std::int64_t step, std::size_t rank, const Tensor& mode
     open.models.resize(shares_.size());
     for (std::size_t w = 0; w < shares_.size(); ++w)
       open.states.push_back(
-          graph_.ledger().floats(static_cast<std::size_t>(values.engine().state_elements())));
+          graph_.state().floats(static_cast<std::size_t>(values.engine().state_elements())));
   }
   // The handle keeps these very weights, whatever the worker does next; they may still be under
   // way.
@@ -47,7 +47,7 @@ void Evaluations::passed(std::int64_t step, std::size_t rank, const Tensor& mode
 
 void Evaluations::all_passed(std::int64_t step, double date_s, const std::vector<Tensor>& served) {
   auto waiting = std::make_shared<Open>(std::move(open_.extract(step).mapped()));
-  waiting->point = graph_.ledger().record(EvaluationPoint{});
+  waiting->point = graph_.state().record(EvaluationPoint{});
   waiting->point->step = step;
   waiting->point->time_s = date_s;
   waiting->served = served;

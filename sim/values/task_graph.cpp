@@ -146,10 +146,10 @@ std::vector<TaskGraph::Ref> TaskGraph::finish(Task& task) {
 }
 
 double TaskGraph::take(const Ref& task, const std::function<double()>& read) {
-  if (skipping_) return ledger_.repeat();
+  if (skipping_) return state_.repeat();
   wait(task);
   const double scalar = read();
-  ledger_.note(scalar);
+  state_.note(scalar);
   return scalar;
 }
 

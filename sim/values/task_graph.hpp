@@ -8,7 +8,7 @@
 #include <mutex>
 #include <vector>
 
-#include "sim/values/ledger.hpp"
+#include "sim/values/checkpoint_state.hpp"
 
 namespace paceline {
 
@@ -38,7 +38,7 @@ class TaskGraph {
   /// tasks are open, so that the simulation cannot run far ahead of the values. Throws what an
   /// earlier task has thrown.
   Ref post(std::function<void()> work, std::vector<Ref> after);
-  /// A number that the simulation goes by: `read` once `task` is done. Goes into the ledger's log,
+  /// A number that the simulation goes by: `read` once `task` is done. Goes into the checkpoint's log,
   /// from which a repeated run takes it.
   double take(const Ref& task, const std::function<double()>& read);
   void wait(const Ref& task);  ///< null: returns at once; throws what a task has thrown
@@ -47,7 +47,7 @@ class TaskGraph {
   [[nodiscard]] std::size_t threads() const { return threads_; }
 
   /// All memory that tasks write comes from here.
-  [[nodiscard]] Ledger& ledger() { return ledger_; }
+  [[nodiscard]] CheckpointState& state() { return state_; }
   [[nodiscard]] std::uint64_t posted() const { return posted_; }  ///< tasks so far
   void observe(Observer* observer) { observer_ = observer; }      ///< null: nobody
   /// While true, tasks count as done without being run: their results are filled in later.
@@ -59,7 +59,7 @@ class TaskGraph {
   std::vector<Ref> finish(Task& task);  ///< those that only waited for it
 
   std::size_t threads_;
-  Ledger ledger_;
+  CheckpointState state_;
   Observer* observer_ = nullptr;
   std::uint64_t posted_ = 0;
   bool skipping_ = false;

@@ -67,7 +67,7 @@ void TrainingMetrics::add(std::int64_t step, const Tensor& residual, AddTo sent,
                           const TaskGraph::Ref& written, std::shared_ptr<SparseData> sparse) {
   const Key key{step, residual.offset()};
   Group& group = open_[key];
-  if (!group.measured) group.measured = graph_.ledger().record(Measured{0, 0, 0, std::nan("")});
+  if (!group.measured) group.measured = graph_.state().record(Measured{0, 0, 0, std::nan("")});
   group.residuals.emplace_back(residual);
   group.sent.push_back(std::move(sent));
   if (sparse) group.sparse.push_back(std::move(sparse));

@@ -42,13 +42,13 @@ WorkerValues::WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngi
       engine_(std::move(own)),
       model_(model),
       accumulation_(accumulation),
-      velocity_(graph.ledger().floats(
+      velocity_(graph.state().floats(
           engine.momentum() > 0 ? static_cast<std::size_t>(model.elements) : 0)),
-      losses_(graph.ledger().floats(std::vector<float>(static_cast<std::size_t>(steps), NAN))),
+      losses_(graph.state().floats(std::vector<float>(static_cast<std::size_t>(steps), NAN))),
       read_at_(model.tensors.size(), Versions::kNone) {
   if (accumulation > 1)
-    accumulated_ = graph.ledger().floats(static_cast<std::size_t>(model.elements));
-  graph.ledger().add(*this);
+    accumulated_ = graph.state().floats(static_cast<std::size_t>(model.elements));
+  graph.state().add(*this);
 }
 
 BufferRef WorkerValues::fresh_gradient() {
@@ -70,9 +70,8 @@ void WorkerValues::forward(std::uint32_t from, std::uint32_t to, std::int64_t st
   // filled in, and then this pass is not noted from here on.
   std::shared_ptr<PassLog> pass = pass_;
   if (from == 0)
-    pass = strand_.graph().ledger().recording()
-               ? std::make_shared<PassLog>(step, accumulation_, end)
-               : nullptr;
+    pass = strand_.graph().state().recording() ? std::make_shared<PassLog>(step, accumulation_, end)
+                                               : nullptr;
   const TaskGraph::Ref task = post_on(
       device_,
       [engine = engine_, view = View(parameters), from, to, end, step, accumulated = accumulated_,

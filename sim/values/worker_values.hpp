@@ -9,7 +9,7 @@
 namespace paceline {
 
 /// The values of one worker: its engine, parameters, velocity, gradient and selections.
-class WorkerValues final : public DeviceValues, public Ledger::Part {
+class WorkerValues final : public DeviceValues, public CheckpointState::Part {
  public:
   WorkerValues(TaskGraph& graph, TrainingMetrics& metrics, ValueEngine& engine, std::size_t rank,
                const ModelShape& model, std::int64_t steps, std::int64_t accumulation);
@@ -39,7 +39,7 @@ class WorkerValues final : public DeviceValues, public Ledger::Part {
   [[nodiscard]] std::span<const float> losses() const { return losses_->read(); }
   [[nodiscard]] WorkerEngine& engine() { return *engine_; }
 
-  // Ledger::Part: the engine, in the middle of a pass too if the pass was noted from its beginning.
+  // CheckpointState::Part: the engine, in the middle of a pass too if the pass was noted from its beginning.
   [[nodiscard]] bool savable() const override { return !in_pass_ || pass_; }
   void save(ArchiveWriter& archive) const override;
   void load(ArchiveReader& archive) override;

@@ -66,6 +66,8 @@ WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
 WorkerRuntime::~WorkerRuntime() = default;
 
 void WorkerRuntime::start() {
+  time_.begin(clock_.now());
+  first_ = last_ = {0, clock_.now()};
   program_ = job_.spec.schedule.worker(*this);
   auto& promise = program_.handle().promise();
   promise.executor = &clock_;

@@ -1,6 +1,6 @@
 """Makes a program of a page of the guide: extract_code.py PAGE SOURCE_DIR INTO
 
-Blocks "```cpp file NAME" become INTO/NAME, those of one name one after the other. Blocks "```cpp from
+Blocks "```cpp file NAME" (or cmake) become INTO/NAME, those of one name one after the other. Blocks "```cpp from
 PATH" must stand in that file of the source, word for word (indentation aside). Blocks "```json schedule"
 become INTO/examples_test.cpp, which makes their schedules. INTO/registry.cpp is the registry with the page's
 entry declared and in the list, as the page says.
@@ -41,7 +41,7 @@ def squeeze(code):
 def main(page, source, into):
     text = pathlib.Path(page).read_text()
     files, quotes = {}, 0
-    for kind, name, body in re.findall(r"^```cpp (file|from) (\S+)\n(.*?)^```$", text, re.M | re.S):
+    for kind, name, body in re.findall(r"^```(?:cpp|cmake) (file|from) (\S+)\n(.*?)^```$", text, re.M | re.S):
         if kind == "file":
             files[name] = files.get(name, "") + body + "\n"
             continue

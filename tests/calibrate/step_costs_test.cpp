@@ -10,7 +10,7 @@
 
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/profile/fold.hpp"
+#include "calibrate/profile/costs_by_tensor.hpp"
 
 namespace paceline {
 namespace {
@@ -72,24 +72,24 @@ std::vector<double> random_times(std::size_t count, unsigned seed) {
 class FoldOnRandomModels : public testing::TestWithParam<unsigned> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, FoldOnRandomModels, testing::Range(0u, 25u));
 
-// Independent of fold(): straight from the graph, which operations run before what.
+// Independent of costs_by_tensor(): straight from the graph, which operations run before what.
 TEST_P(FoldOnRandomModels, ForwardSumsAreThoseOfTheGraph) {
   const Model model = random_model(GetParam());
   const std::size_t count = model.operations().size();
   const std::vector<double> forward = random_times(count, GetParam() + 100);
-  const FoldedCosts folded = fold(model, forward, forward);
+  const CostsByTensor costs = costs_by_tensor(model, forward, forward);
   double cumulative = 0;
-  for (std::size_t t = 0; t < folded.tensors.size(); ++t) {
-    cumulative += folded.tensors[t].forward_s;
+  for (std::size_t t = 0; t < costs.tensors.size(); ++t) {
+    cumulative += costs.tensors[t].forward_s;
     const std::size_t owner = model.tensors()[t].operations.front();
     const bool last_of_owner =
-        t + 1 == folded.tensors.size() || model.tensors()[t + 1].operations.front() != owner;
+        t + 1 == costs.tensors.size() || model.tensors()[t + 1].operations.front() != owner;
     if (!last_of_owner) continue;
     const std::size_t next =
-        t + 1 == folded.tensors.size() ? count : model.tensors()[t + 1].operations.front();
+        t + 1 == costs.tensors.size() ? count : model.tensors()[t + 1].operations.front();
     const double expected =
         std::accumulate(forward.begin(), forward.begin() + std::ptrdiff_t(next), 0.0);
-    EXPECT_NEAR(cumulative, expected, 1e-9) << folded.tensors[t].name;
+    EXPECT_NEAR(cumulative, expected, 1e-9) << costs.tensors[t].name;
   }
 }
 
@@ -97,18 +97,17 @@ TEST_P(FoldOnRandomModels, BackwardSumsAreThoseOfTheGraph) {
   const Model model = random_model(GetParam());
   const std::size_t count = model.operations().size();
   const std::vector<double> backward = random_times(count, GetParam() + 200);
-  const FoldedCosts folded = fold(model, backward, backward);
-  ASSERT_EQ(folded.backward_order.size(), model.tensors().size());
-  EXPECT_EQ(
-      std::set<std::size_t>(folded.backward_order.begin(), folded.backward_order.end()).size(),
-      model.tensors().size());
+  const CostsByTensor costs = costs_by_tensor(model, backward, backward);
+  ASSERT_EQ(costs.backward_order.size(), model.tensors().size());
+  EXPECT_EQ(std::set<std::size_t>(costs.backward_order.begin(), costs.backward_order.end()).size(),
+            model.tensors().size());
   double cumulative = 0;
-  for (const std::size_t t : folded.backward_order) {
-    cumulative += folded.tensors[t].backward_s;
+  for (const std::size_t t : costs.backward_order) {
+    cumulative += costs.tensors[t].backward_s;
     double expected = 0;  // all operations with a backward pass from the loss down to the tensor's
     for (std::size_t i = model.tensors()[t].operations.front(); i < count; ++i)
       if (model.operations()[i].needs_gradient) expected += backward[i];
-    EXPECT_NEAR(cumulative, expected, 1e-9) << folded.tensors[t].name;
+    EXPECT_NEAR(cumulative, expected, 1e-9) << costs.tensors[t].name;
   }
 }
 
@@ -117,13 +116,13 @@ TEST(Fold, TimeBeforeTheFirstParametersStandsOnTheFirstTensor) {
   const std::size_t x = builder.dropout("noise", builder.input("x", {4, 1, 1}));
   builder.conv2d("conv", x, {.channels = 2});
   const Model model = builder.build();
-  const FoldedCosts folded = fold(model, {1, 2, 4}, {10, 20, 40});
-  ASSERT_EQ(folded.tensors.size(), 2);
-  EXPECT_EQ(folded.tensors[0].forward_s + folded.tensors[1].forward_s, 7);
-  EXPECT_GE(folded.tensors[0].forward_s, 3);
-  EXPECT_EQ(folded.tensors[folded.backward_order[0]].backward_s,
+  const CostsByTensor costs = costs_by_tensor(model, {1, 2, 4}, {10, 20, 40});
+  ASSERT_EQ(costs.tensors.size(), 2);
+  EXPECT_EQ(costs.tensors[0].forward_s + costs.tensors[1].forward_s, 7);
+  EXPECT_GE(costs.tensors[0].forward_s, 3);
+  EXPECT_EQ(costs.tensors[costs.backward_order[0]].backward_s,
             40);  // nothing before needs a gradient
-  EXPECT_EQ(folded.tensors[folded.backward_order[1]].backward_s, 0);
+  EXPECT_EQ(costs.tensors[costs.backward_order[1]].backward_s, 0);
 }
 
 TEST(Fold, TiedWeightIsReadyWithItsLastUse) {
@@ -134,19 +133,19 @@ TEST(Fold, TiedWeightIsReadyWithItsLastUse) {
   builder.dense("decode", words, {.features = 11, .bias = true, .tied_to = "embed.weight"});
   const Model model = builder.build();
   ASSERT_EQ(model.tensors().size(), 2);  // embed.weight, decode.bias
-  const FoldedCosts folded = fold(model, {0, 1, 2}, {0, 10, 20});
-  EXPECT_EQ(folded.backward_order, (std::vector<std::size_t>{1, 0}));
-  EXPECT_EQ(folded.tensors[1].backward_s, 20);
-  EXPECT_EQ(folded.tensors[0].backward_s, 10);
-  EXPECT_EQ(folded.tensors[0].forward_s, 1);
-  EXPECT_EQ(folded.tensors[1].forward_s, 2);
+  const CostsByTensor costs = costs_by_tensor(model, {0, 1, 2}, {0, 10, 20});
+  EXPECT_EQ(costs.backward_order, (std::vector<std::size_t>{1, 0}));
+  EXPECT_EQ(costs.tensors[1].backward_s, 20);
+  EXPECT_EQ(costs.tensors[0].backward_s, 10);
+  EXPECT_EQ(costs.tensors[0].forward_s, 1);
+  EXPECT_EQ(costs.tensors[1].forward_s, 2);
 }
 
 TEST(Fold, ModelWithoutParametersIsRefused) {
   GraphBuilder builder("none");
   builder.relu("r", builder.input("x", {4, 1, 1}));
   const Model model = builder.build();
-  EXPECT_THROW(fold(model, {0, 1}, {0, 1}), InputError);
+  EXPECT_THROW(costs_by_tensor(model, {0, 1}, {0, 1}), InputError);
 }
 
 Model small_model() {

@@ -129,12 +129,44 @@ TEST_F(Cli, BoundsSayWhatDoesNotBind) {
   EXPECT_THAT(out, HasSubstr("floor: wire "));
 }
 
-TEST_F(Cli, ListsFitAPipe) {
-  for (const char* kind : {"models", "clusters", "profiles", "algorithms", "experiments", "gpus"}) {
-    std::istringstream lines(paceline(std::string("list ") + kind).out);
-    std::string line;
-    while (std::getline(lines, line)) EXPECT_LE(line.size(), 110U) << line;
+// From an issue about two jobs on one network: the first begins two seconds after the other.
+TEST_F(Cli, JobsBeginAtTheirDates) {
+  write("jobs.json",
+        R"({"format": "paceline-experiment-1", "cluster": "16x1-1080ti-10gbe", "jobs": [
+    {"name": "A", "model": "vgg16", "batch": 32, "gpus": "0-7", "steps": 5, "start": "2s"},
+    {"name": "B", "model": "resnet50", "batch": 32, "gpus": "8-15", "steps": 5}]})");
+  const Json both = Json::parse(paceline("run jobs.json --json").out);
+  EXPECT_EQ(both.at("experiment").at("jobs").at(0).at("start"), "2s");
+  EXPECT_GT(both.at("other_jobs").at(0).at("iteration_time_s"), 0);
+  const Json alone = Json::parse(
+      paceline("run -m vgg16 -b 32 -c 16x1-1080ti-10gbe --gpus 0-7 --steps 5 --json").out);
+  const double expected = alone.at("iteration_time_s");
+  EXPECT_NEAR(both.at("iteration_time_s"), expected, 1e-9 * expected);
+  const double whole = alone.at("total_time_s");  // from its own start
+  EXPECT_NEAR(both.at("total_time_s"), whole, 1e-9 * whole);
+  write("never.json",
+        slurp(folder_ / "jobs.json").replace(slurp(folder_ / "jobs.json").find("2s"), 2, "-1s"));
+  refuses("run never.json", "start");
+}
+
+TEST_F(Cli, ListsShortenNothing) {
+  for (const char* kind : {"models", "clusters", "stacks", "profiles", "schedules", "experiments",
+                           "gpus", "measurements"}) {
+    const std::string list = std::string("list ") + kind;
+    const std::string piped = paceline(list).out;
+    const Json rows = Json::parse(paceline(list + " --json").out);
+    for (const Json& row : rows)
+      for (const auto& [key, cell] : row.items())
+        EXPECT_THAT(piped, HasSubstr(cell.get<std::string>())) << kind;
+    // Wrapped on a narrow terminal, with every name whole.
+    const std::string narrow =
+        shell("script -qec 'stty cols 60; paceline " + list + "' /dev/null").out;
+    for (const Json& row : rows)
+      EXPECT_THAT(narrow, HasSubstr(row.begin().value().get<std::string>())) << kind;
+    std::istringstream lines(narrow);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 61U) << line;
   }
+  EXPECT_EQ(paceline("list algorithms").out, paceline("list schedules").out);
 }
 
 TEST_F(Cli, WarningsNameTheirRows) {
@@ -289,7 +321,7 @@ TEST_F(Cli, EveryCommandOfTheGuideRuns) {
     fs::create_directory_symlink(project / part, folder_ / "work" / part);
   std::size_t commands = 0;
   for (const char* page : {"README.md", "docs/experiment.md", "docs/cluster.md", "docs/model.md",
-                           "docs/profile.md", "docs/result.md"}) {
+                           "docs/profile.md", "docs/result.md", "docs/sweep.md"}) {
     ASSERT_TRUE(fs::exists(project / page)) << page;
     std::vector<std::string> blocks;
     blocks_of(project / page, blocks);

@@ -1,4 +1,4 @@
-#include "sim/values/ledger.hpp"
+#include "sim/values/checkpoint_state.hpp"
 
 #include <fmt/format.h>
 
@@ -22,26 +22,26 @@ bool freed(const auto& memory) {
 }  // namespace
 
 // Not made with make_shared: the entry's weak pointer would hold a freed vector's own memory.
-Floats Ledger::floats(std::size_t size) {
+Floats CheckpointState::floats(std::size_t size) {
   return kept(Floats(new HostDeviceVector<float>(size)));
 }
 
-Floats Ledger::floats(const std::vector<float>& values) {
+Floats CheckpointState::floats(const std::vector<float>& values) {
   return kept(Floats(new HostDeviceVector<float>(values)));
 }
 
-Floats Ledger::kept(Floats memory) {
+Floats CheckpointState::kept(Floats memory) {
   keep(std::weak_ptr<HostDeviceVector<float>>(memory));
   return memory;
 }
 
-std::shared_ptr<SparseData> Ledger::sparse() {
+std::shared_ptr<SparseData> CheckpointState::sparse() {
   std::shared_ptr<SparseData> memory(new SparseData);
   keep(std::weak_ptr<SparseData>(memory));
   return memory;
 }
 
-void Ledger::keep(Memory memory) {
+void CheckpointState::keep(Memory memory) {
   if (entries_.size() >= forget_at_) {
     forget_freed();
     forget_at_ = std::max(kForgetAt, 2 * entries_.size());
@@ -49,27 +49,27 @@ void Ledger::keep(Memory memory) {
   entries_.push_back({made_++, std::move(memory)});
 }
 
-void Ledger::forget_freed() {
+void CheckpointState::forget_freed() {
   std::erase_if(entries_, [](const Entry& entry) { return freed(entry.memory); });
 }
 
-double Ledger::repeat() {
+double CheckpointState::repeat() {
   if (repeated_ == scalars_.size())
     throw std::logic_error("the repeated run takes more numbers from values than the first did");
   return scalars_[repeated_++];
 }
 
-void Ledger::set_recording(bool on) {
+void CheckpointState::set_recording(bool on) {
   recording_ = on;
   savable_parts_ = 0;
 }
 
-bool Ledger::savable() {
+bool CheckpointState::savable() {
   while (savable_parts_ < parts_.size() && parts_[savable_parts_]->savable()) ++savable_parts_;
   return savable_parts_ == parts_.size();
 }
 
-void Ledger::save(ArchiveWriter& archive) const {
+void CheckpointState::save(ArchiveWriter& archive) const {
   std::uint64_t alive = 0;
   for (const Entry& entry : entries_) alive += freed(entry.memory) ? 0 : 1;
   archive.put(alive);
@@ -91,7 +91,7 @@ void Ledger::save(ArchiveWriter& archive) const {
   for (const Part* part : parts_) part->save(archive);
 }
 
-void Ledger::load(ArchiveReader& archive) {
+void CheckpointState::load(ArchiveReader& archive) {
   forget_freed();
   const auto expect = [](bool holds, std::uint64_t found, std::uint64_t expected) {
     if (!holds)

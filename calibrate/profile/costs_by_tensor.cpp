@@ -1,4 +1,4 @@
-#include "calibrate/profile/fold.hpp"
+#include "calibrate/profile/costs_by_tensor.hpp"
 
 #include <fmt/format.h>
 
@@ -6,32 +6,32 @@
 
 namespace paceline {
 
-FoldedCosts fold(const Model& model, const std::vector<double>& forward,
-                 const std::vector<double>& backward) {
+CostsByTensor costs_by_tensor(const Model& model, const std::vector<double>& forward,
+                              const std::vector<double>& backward) {
   if (model.tensors().empty())
     throw InputError(fmt::format("model '{}' has no parameters to train", model.name()));
-  FoldedCosts folded;
+  CostsByTensor costs;
   for (const ModelTensor& tensor : model.tensors())
-    folded.tensors.push_back({tensor.name, tensor.elements(), 0, 0});
+    costs.tensors.push_back({tensor.name, tensor.elements(), 0, 0});
 
   std::size_t owned =
       0;  // the last tensor of the nearest operation at or before this one that owns any
   for (std::size_t i = 0; i < model.operations().size(); ++i) {
     for (const std::size_t tensor : model.tensors_of(i))
       if (model.tensors()[tensor].operations.front() == i) owned = tensor;
-    folded.tensors[owned].forward_s += forward[i];
+    costs.tensors[owned].forward_s += forward[i];
   }
 
   double pending = 0;
   for (const GradientEvent& event : gradient_events(model)) {
     pending += backward[event.operation];
     for (const std::size_t tensor : event.tensors) {
-      folded.tensors[tensor].backward_s = pending;
-      folded.backward_order.push_back(tensor);
+      costs.tensors[tensor].backward_s = pending;
+      costs.backward_order.push_back(tensor);
       pending = 0;
     }
   }
-  return folded;
+  return costs;
 }
 
 }  // namespace paceline

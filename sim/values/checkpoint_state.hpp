@@ -35,9 +35,9 @@ struct SparseData {
 /// in which the simulation makes it, and every number that the simulation has taken from values.
 /// The simulation is the same each time it runs, so numbers mean the same memory in another run of
 /// it. Only the simulated clock's thread may call; save and load while no task is open.
-class Ledger {
+class CheckpointState {
  public:
-  /// Values that are more than memory: a worker's engine. Must outlive the ledger's use.
+  /// Values that are more than memory: a worker's engine. Must outlive the use of the state.
   class Part {
    public:
     [[nodiscard]] virtual bool savable() const = 0;  ///< stays so while recording() is true

@@ -1,0 +1,46 @@
+# Builds the guide's schedules as a user would, and asks the program for them: cmake -DCODE=... -P
+set(folder ${CODE}/out-of-tree)
+file(REMOVE_RECURSE ${folder})
+file(MAKE_DIRECTORY ${folder})
+foreach(name CMakeLists.txt my_schedules.cpp delayed_averaging.cpp dead_zone.cpp)
+  file(COPY ${CODE}/${name} DESTINATION ${folder})
+endforeach()
+
+function(run expected says) # exit code, what the output must have
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL expected OR NOT output MATCHES "${says}")
+    message(FATAL_ERROR "${ARGN}\nexit ${code}, expected ${expected} and '${says}':\n${output}")
+  endif()
+endfunction()
+
+run(0 "" ${CMAKE_COMMAND} -S ${folder} -B ${folder}/build -DCMAKE_BUILD_TYPE=Release -Dpaceline_DIR=${PACELINE_BUILD}
+    -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_FLAGS=${FLAGS})
+run(0 "" ${CMAKE_COMMAND} --build ${folder}/build)
+set(module ${folder}/build/my_schedules.so)
+set(question -m resnet50 -b 32 -c 16x1-1080ti-10gbe)
+set(ENV{PACELINE_SCHEDULES} ${module})
+run(0 "delayed-averaging" ${PACELINE} list schedules)
+run(0 "average every 16 steps, merged 4 later" ${PACELINE} run ${question} -s delayed-averaging:period=16:delay=4)
+run(0 "dead-zone" ${PACELINE} run ${question} -s dead-zone)
+# Its options are read as any schedule's, across the border of the shared object.
+run(2 "perhaps 'period'|'period'" ${PACELINE} run ${question} -s delayed-averaging:periode=16)
+# Delayed by the whole period it is CoCoD-SGD: the same time.
+execute_process(COMMAND ${PACELINE} run ${question} -s delayed-averaging:period=5:delay=5 --json OUTPUT_VARIABLE delayed)
+execute_process(COMMAND ${PACELINE} run ${question} -s cocod-sgd:period=5 --json OUTPUT_VARIABLE cocod)
+foreach(answer delayed cocod)
+  string(JSON ${answer}_s GET "${${answer}}" iteration_time_s)
+endforeach()
+if(NOT delayed_s STREQUAL cocod_s)
+  message(FATAL_ERROR "${delayed_s} is not CoCoD-SGD's ${cocod_s}")
+endif()
+string(JSON code GET "${delayed}" experiment jobs 0 schedule code)
+if(NOT code MATCHES "^my_schedules.so [0-9a-f]+$")
+  message(FATAL_ERROR "the result does not say whose code it ran: ${code}")
+endif()
+
+set(ENV{PACELINE_SCHEDULES} ${module}:${module})
+run(2 "there is a schedule 'delayed-averaging' already" ${PACELINE} list schedules)
+set(ENV{PACELINE_SCHEDULES} ${folder}/none.so)
+run(2 "none.so' cannot be read" ${PACELINE} list schedules)
+set(ENV{PACELINE_SCHEDULES} ${folder}/CMakeLists.txt)
+run(2 "cannot be opened" ${PACELINE} list schedules)
