@@ -127,7 +127,8 @@ void RankCarrier::carry(Collective& collective, Clock::Fire done, void* self) {
     // This worker knows of its own block; all are as large.
     const double blocks = kind == CollectiveKind::all_gather ? static_cast<double>(ranks_) : 1.0;
     if (kind == CollectiveKind::all_gather) static_cast<GatherCall&>(collective).selected *= blocks;
-    return start(walk(&ends_.job.plan(kind), blocks * collective.bytes));
+    const double bytes = blocks * collective.bytes;
+    return start(walk(&ends_.job.plans.of(kind, bytes), bytes));
   }
   switch (kind) {
     case CollectiveKind::all_reduce:

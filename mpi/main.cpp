@@ -87,10 +87,11 @@ void print(const RunOptions& options, const Experiment& experiment, const Measur
     quiet.uncertainty = false;
     predicted = run_alone(experiment, quiet).job.iteration_time_s;
   }
-  const std::string host =
-      fmt::format("cores idle {:.0f} % of the run; events late by {} in the mean, {} at most",
-                  100 * run.cpu_idle, format_duration(run.lateness.mean_s),
-                  format_duration(run.lateness.most_s));
+  const std::string host = fmt::format(
+      "cores idle {:.0f} % of the run, ranks used {:.0f} %; events late by {} in the "
+      "mean, {} at most",
+      100 * run.cpu_idle, 100 * run.cpu_used, format_duration(run.lateness.mean_s),
+      format_duration(run.lateness.most_s));
   const auto table = [&] {
     std::string text = run_report(result, disturbances(experiment.cluster, experiment.jitter));
     text += fmt::format("  host      {}\n", host);
@@ -100,6 +101,7 @@ void print(const RunOptions& options, const Experiment& experiment, const Measur
   const auto json = [&] {
     Json answer = to_json(result);
     answer["measured"] = {{"cpu_idle", run.cpu_idle},
+                          {"cpu_used", run.cpu_used},
                           {"late_mean_s", run.lateness.mean_s},
                           {"late_most_s", run.lateness.most_s}};
     if (predicted) answer["measured"]["predicted_iteration_time_s"] = *predicted;

@@ -1,5 +1,7 @@
 #include "mpi/measured.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -25,6 +27,16 @@ std::vector<double> packed(const RankJob& job) {
       numbers.push_back(number);
   }
   return numbers;
+}
+
+// Of this process.
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 struct Rank {
@@ -196,6 +208,8 @@ MeasuredRun measured_run(const RankJob& job, const World& world, const CpuTimes&
   std::vector<Rank> ranks;
   for (const std::vector<double>& numbers : world.gather(packed(job)))
     ranks.push_back(unpacked(numbers));
+  for (const std::vector<double>& seconds : world.gather(std::vector<double>{cpu_seconds()}))
+    run.cpu_used += seconds[0] / std::max(1e-9, after.all_s - before.all_s);
   const bool trains = job.spec().values != nullptr;
   std::vector<std::vector<float>> losses, weights, states;
   const std::vector<std::vector<double>> shards = world.gather(job.shards());

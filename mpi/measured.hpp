@@ -14,6 +14,7 @@ struct MeasuredRun {
   /// Share of the time of this machine's cores in which they had nothing to do, while the run went
   /// on; all processes count.
   double cpu_idle = 0;
+  double cpu_used = 0;         ///< and what all ranks used, over the time of this machine's
   RankJob::Lateness lateness;  ///< mean over the ranks, and the most of any
 };
 

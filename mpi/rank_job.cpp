@@ -16,7 +16,7 @@ namespace {
 // The software is the real one here: what a stack says of another would be paid twice.
 JobSpec on_real_ranks(JobSpec spec) {
   spec.stack = Stack{};
-  spec.slow_while_sending = 0;
+  spec.slow_while_sending = spec.start_s = 0;
   for (ChannelOptions& stream : spec.schedule.streams) {
     if (stream.coordinated)
       throw InputError(fmt::format(
@@ -73,8 +73,7 @@ void RankJob::make_channels(std::uint32_t rank) {
         context_.spec.schedule.streams[s], [this](std::int64_t offset, std::int64_t elements) {
           return range_label(context_.spec.model, offset, elements);
         });
-    for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-      channel->set_plan(static_cast<CollectiveKind>(kind), context_.plans[kind].get());
+    channel->set_plans(&context_.plans);
     if (context_.recorder != nullptr)
       channel->trace([this, s, gpu = context_.spec.gpus[rank]](const Collective& collective) {
         context_.recorder->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s),

@@ -32,7 +32,7 @@ int RankServerLink::server_rank(const Shard& shard) const {
 }
 
 WireTime& RankServerLink::wire() const {
-  return job_.calls.front()->wire();
+  return *job_.calls.front()->wires().front();
 }
 
 void RankServerLink::listen() {
