@@ -5,6 +5,7 @@
 
 #include "base/json.hpp"
 #include "calibrate/analytic/fit.hpp"
+#include "calibrate/analytic/matrix_units.hpp"
 #include "commands.hpp"
 #include "options.hpp"
 
@@ -41,7 +42,16 @@ void run(const FitOptions& options) {
           "steps^steps\n{}\n",
           set.gpu, set.ceilings.sgemm_flops / 1e12, set.ceilings.memory_bandwidth / 1e9,
           fit_table(set.laws));
-    return text;
+    const MatrixUnitLaw& law = matrix_unit_law();
+    return text + fmt::format(
+                      "TF32, fp16 and bf16 on matrix units (errors: paceline validate --set "
+                      "single-gpu-mixed --rows)\n"
+                      "seconds = FLOPs / (efficiency x matrix rate) + bytes / ({:g} x bandwidth) + "
+                      "elements "
+                      "/ ({:g} x multiprocessors x clock), {:g} us or more\n"
+                      "efficiency of convolutions {:g}, matrix products {:g}, attention {:g}\n",
+                      law.bandwidth_share, law.elements_per_cycle, 1e6 * law.launch_s,
+                      law.convolution_efficiency, law.product_efficiency, law.attention_efficiency);
   };
   const auto json = [&] {
     Json all = Json::array();

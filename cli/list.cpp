@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -94,21 +95,21 @@ Listing list_measurements() {
   return list;
 }
 
-std::string with_commas(std::string_view bars) {
-  std::string text;
-  for (const char c : bars) text += c == '|' ? std::string(", ") : std::string(1, c);
-  return text;
-}
-
 Listing list_gpus() {
-  Listing list{{"name", "compute", "fp32", "memory", "bandwidth", "PCIe", "also called"}, {}};
+  Listing list{
+      {"name", "compute", "fp32", "tf32", "fp16", "memory", "bandwidth", "PCIe", "also called"},
+      {}};
+  const auto rate = [](double flops) {
+    return flops > 0 ? fmt::format("{:.4g} TFLOP/s", flops / 1e12) : std::string("-");
+  };
   for (const GpuSpec& gpu : gpus())
-    list.rows.push_back({std::string(gpu.name), fmt::format("{}.{}", gpu.cc_major, gpu.cc_minor),
-                         fmt::format("{:.4g} TFLOP/s", gpu.fp32_flops / 1e12),
+    list.rows.push_back({gpu.name,
+                         gpu.cc_major > 0 ? fmt::format("{}.{}", gpu.cc_major, gpu.cc_minor) : "-",
+                         rate(gpu.fp32_flops), rate(gpu.tf32_flops), rate(gpu.fp16_flops),
                          fmt::format("{:.4g} GiB", gpu.memory_bytes / (1 << 30)),
                          fmt::format("{:.4g} GB/s", gpu.memory_bandwidth / 1e9),
                          fmt::format("{}.0 x{}", gpu.pcie_generation, gpu.pcie_lanes),
-                         with_commas(gpu.aliases)});
+                         fmt::format("{}", fmt::join(gpu.aliases, ", "))});
   return list;
 }
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "base/error.hpp"
+#include "calibrate/profile/precision.hpp"
 #include "experiments/axes.hpp"
 #include "experiments/one_gpu.hpp"
 #include "sim/network/collectives/plan.hpp"
@@ -25,9 +26,12 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
     if constexpr (std::is_same_v<decltype(value), std::optional<std::int64_t>&>)
       option->transform(whole_number());
   };
-  flag("-m,--model", model_, "model: a name ('paceline list models') or a file");
+  flag("-m,--model", model_,
+       "model: a name ('paceline list models') or a file, and options: bert-large:seq=64");
   flag("-b,--batch", batch_, "samples per GPU and micro-batch");
   flag("-c,--cluster", cluster_, "cluster: a name ('paceline list clusters') or a file");
+  flag("--gpu-spec", gpu_,
+       "GPU in every node of the cluster: a name ('paceline list gpus'), a file, or JSON");
   flag("--stack", stack_, "software: a name ('paceline list stacks') or a file (ideal)");
   flag("--set", set_,
        "override a field of the cluster (network.bandwidth=25Gbps) or stack (stack.KEY=VALUE)");
@@ -37,7 +41,9 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
   flag("--step", step_, "times: a whole step of one GPU, update included, as measured: 163ms");
   flag("--all-reduce", all_reduce_,
        fmt::format("{} (ring); double_binary_tree:chunks=N", fmt::join(all_reduce_names(), ", ")));
-  flag("--precision", precision_, "gradients on the wire: fp32 or fp16 (fp32)");
+  flag("--precision", precision_,
+       fmt::format("what a step computes in: {} (fp32)", fmt::join(precision_names(), ", ")));
+  flag("--wire", wire_, "gradients on the wire: fp32, fp16 or bf16 (what they are computed in)");
   flag("--accumulation", accumulation_, "micro-batches per step (1)");
   flag("--optimizer", optimizer_, "sgd or momentum (momentum)");
   flag("--top-k", top_k_, "cost model of selection (the profile's)");
@@ -89,6 +95,7 @@ void ExperimentOptions::override(Json& json) const {
   put(job, "model", model_);
   put(job, "batch", batch_);
   put(job, "precision", precision_);
+  put(job, "wire", wire_);
   put(job, "accumulation", accumulation_);
   put(job, "profile", profile_);
   put_one_gpu(job);
@@ -104,6 +111,7 @@ void ExperimentOptions::override(Json& json) const {
   put_training(job);
   put(json, "cluster", cluster_);
   put(json, "stack", stack_);
+  if (gpu_) json["gpu"] = gpu_->starts_with('{') ? parse_json(*gpu_, "--gpu-spec") : Json(*gpu_);
   if (jitter_) json["jitter"] = jitter_from_option(*jitter_);
   put(json, "seed", seed_);
   put(json, "fidelity", fidelity_);

@@ -154,9 +154,15 @@ std::string memory_lines(const JobOutcome& job) {
   std::string text;
   for (const MemoryUse& use : job.memory) {
     const double share = use.card_bytes > 0 ? use.total_bytes() / use.card_bytes : 0;
-    text += fmt::format("  memory    at least {} of {} on a {} ({:.0f} %), activations {}\n",
-                        format_bytes(use.total_bytes()), format_bytes(use.card_bytes), use.gpu,
-                        100 * share, format_bytes(use.activations_bytes));
+    text +=
+        use.card_bytes > 0
+            ? fmt::format("  memory    at least {} of {} on a {} ({:.0f} %), activations {}\n",
+                          format_bytes(use.total_bytes()), format_bytes(use.card_bytes), use.gpu,
+                          100 * share, format_bytes(use.activations_bytes))
+            : fmt::format(
+                  "  memory    at least {} on a {}, whose memory is not known, activations "
+                  "{}\n",
+                  format_bytes(use.total_bytes()), use.gpu, format_bytes(use.activations_bytes));
   }
   return text;
 }

@@ -17,7 +17,9 @@
 #include "experiments/compare.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/shipped.hpp"
+#include "models/hugging_face.hpp"
 #include "models/model_file.hpp"
+#include "models/model_options.hpp"
 #include "models/zoo.hpp"
 #include "options.hpp"
 #include "platforms/cluster_file.hpp"
@@ -129,7 +131,7 @@ std::string cluster_table(const ClusterSpec& spec) {
   for (const NodeGroup& group : spec.nodes) {
     groups.row({group.name, std::to_string(group.count), std::to_string(group.gpus), group.gpu,
                 fmt::format("{:g}", group.speed),
-                group.gpus > 0 ? format_bytes(cluster.device(gpu).memory_bytes) : ""});
+                group.gpus > 0 ? format_bytes(cluster.device(gpu).memory_bytes()) : ""});
     gpu += group.count * group.gpus;
   }
   text += groups.text() + '\n' + ways(cluster).text();
@@ -220,8 +222,15 @@ void show_gpu(const ShowOptions& options) {
                   {"sms", gpu.sms},
                   {"boost_hz", gpu.boost_hz},
                   {"fp32_flops", gpu.fp32_flops},
+                  {"tf32_flops", gpu.tf32_flops},
+                  {"fp16_flops", gpu.fp16_flops},
+                  {"bf16_flops", gpu.bf16_flops},
                   {"memory_bytes", gpu.memory_bytes},
                   {"memory_bandwidth", gpu.memory_bandwidth},
+                  {"l2_bytes", gpu.l2_bytes},
+                  {"pcie", {{"generation", gpu.pcie_generation}, {"lanes", gpu.pcie_lanes}}},
+                  {"nvlink_bandwidth", gpu.nvlink_bandwidth},
+                  {"watts", gpu.watts},
                   {"source", gpu.source}};
   const auto table = [&] {
     std::string text;
@@ -260,6 +269,16 @@ bool contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// In any spelling, by its aliases, and with options.
+bool is_model(const std::string& name) {
+  try {
+    (void)make_model(split_options(name).name);
+    return true;
+  } catch (const InputError&) {
+    return false;
+  }
+}
+
 bool is_no_name(const std::string&) {
   return false;
 }
@@ -267,7 +286,7 @@ bool is_no_name(const std::string&) {
 const Kind kKinds[] = {
     {"result", show_result, is_no_name},
     {"comparison", show_comparison, is_no_name},
-    {"model", show_model, [](const std::string& n) { return contains(model_names(), n); }},
+    {"model", show_model, [](const std::string& n) { return is_model(n); }},
     {"cluster", show_cluster, [](const std::string& n) { return contains(shipped_clusters(), n); }},
     {"stack", show_stack, [](const std::string& n) { return contains(shipped_stacks(), n); }},
     {"profile", show_profile, [](const std::string& n) { return contains(shipped_profiles(), n); }},
@@ -280,17 +299,13 @@ const Kind kKinds[] = {
     {"experiment", show_experiment,
      [](const std::string& n) { return shipped_experiments().contains(n); }},
     {"gpu", show_gpu, [](const std::string& n) {
-       try {
-         (void)find_gpu(n);  // in any case, and by its aliases
-         return true;
-       } catch (const InputError&) {
-         return false;
-       }
+       return known_gpu(n) != nullptr;  // in any case, and by its aliases
      }}};
 
 // The kind of a file, from its "format".
 std::string format_kind(const std::string& path) {
   const Json json = load_json(path);
+  if (is_hugging_face_config(json)) return "model";
   const std::string format =
       json.is_object() && json.contains("format") && json["format"].is_string()
           ? json["format"].get<std::string>()

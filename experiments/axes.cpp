@@ -34,9 +34,9 @@ Json nested(const std::string& path, Json value) {
 
 // A value of the experiment's key as the flag of that name takes it.
 Json value_from_option(const std::string& key, const std::string& text) {
-  static const std::vector<std::string> kTexts{"model",       "precision", "cluster",   "profile",
-                                               "fidelity",    "network",   "optimizer", "top_k",
-                                               "batch_split", "gpus",      "stack"};
+  static const std::vector<std::string> kTexts{
+      "model", "precision",   "cluster", "profile", "fidelity", "network", "optimizer",
+      "top_k", "batch_split", "gpus",    "stack",   "gpu",      "wire"};
   if (text.starts_with('{') || text.starts_with('[')) return value_of(text);
   if (key == "schedule") return schedule_from_option(text);
   if (key == "jitter") return jitter_from_option(text);

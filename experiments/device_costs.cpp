@@ -11,13 +11,13 @@
 #include "calibrate/profile/step_costs.hpp"
 #include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
-#include "platforms/gpus.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr std::string_view kInvented = "reference";  // the device of profiles that are arithmetic
-constexpr double kBytesPerElement = 4;               // on the GPU; `precision` is of what is sent
+constexpr double kBytesPerElement = 4;               // of fp32
 
 // An object of profiles by the name of the GPU.
 bool is_map(const Json& profile) {
@@ -37,16 +37,26 @@ std::optional<OneGpuTime> given_time(const Json& choice) {
   return choice.is_string() ? OneGpuTime::from_text(choice.get<std::string>()) : std::nullopt;
 }
 
-Profile profile_of(const Json& choice, const JobDescription& job, const std::string& gpu) {
+// A profile of the cluster's own card, or of one of which nothing but the name is known.
+Profile with_card(Profile profile, const GpuSpec& cluster) {
+  if (profile.card || known_gpu(profile.device) != nullptr) return profile;
+  if (same_gpu(profile.device, cluster.name))
+    profile.card = cluster;
+  else if (profile.device != kInvented && profile.operations == OperationModel{})
+    profile.card = card_called(profile.device);
+  return profile;
+}
+
+Profile profile_of(const Json& choice, const JobDescription& job, const GpuSpec& gpu) {
   const auto given = given_time(choice);
   if ((given || choice == "analytic") && !job.batch)
     throw InputError(fmt::format("{}: missing key 'batch' (samples per GPU)", who(job)));
   if (given)
     return one_gpu_profile(*job.model, gpu, given->step_s(*job.batch * job.accumulation),
-                           *job.batch, job.accumulation, job.momentum);
-  if (choice == "analytic") return analytic_profile(*job.model, find_gpu(gpu), *job.batch);
-  if (choice.is_string()) return load_profile(choice.get<std::string>());
-  return read_profile(choice, "profile");
+                           *job.batch, job.accumulation, job.momentum, job.precision);
+  if (choice == "analytic") return analytic_profile(*job.model, gpu, *job.batch, job.precision);
+  if (choice.is_string()) return with_card(load_profile(choice.get<std::string>()), gpu);
+  return with_card(read_profile(choice, "profile"), gpu);
 }
 
 std::int64_t batch_of(const JobDescription& job, const Profile& profile) {
@@ -71,14 +81,16 @@ ModelShape shape_of(const StepCosts& costs, const Model& model) {
   return shape;
 }
 
-DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
+DeviceCosts device_costs(const JobDescription& job, const GpuSpec& card) {
+  const std::string& gpu = card.name;
   const Json choice = choice_for(job, gpu);
-  const Profile profile = profile_of(choice, job, gpu);
+  const Profile profile = profile_of(choice, job, card);
   const StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
   DeviceCosts costs;
   costs.shape = shape_of(step, *job.model);
   costs.operations = std::make_shared<const OperationCosts>(operation_costs(profile));
   costs.profile_device = profile.device;
+  costs.profile_precision = profile.precision;
   costs.use = {gpu,          0, to_string(step.source), step.description, step.relative_uncertainty,
                step.step_s()};
   if (given_time(choice)) {
@@ -92,26 +104,17 @@ DeviceCosts device_costs(const JobDescription& job, const std::string& gpu) {
   return costs;
 }
 
-// The table's name of a card, so that "1080ti" is a "GTX 1080 Ti"; of what is not there its own.
-std::string card(const std::string& name) {
-  try {
-    return std::string(find_gpu(name).name);
-  } catch (const InputError&) {
-    return name;
-  }
-}
-
 }  // namespace
 
 std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const Cluster& cluster) {
   std::map<std::string, DeviceCosts> costs;
   const bool by_gpu = job.profile == "analytic" || is_map(job.profile);
   const std::string& first = cluster.device(job.gpus.front()).gpu;
-  costs.emplace(first, device_costs(job, first));
+  costs.emplace(first, device_costs(job, *cluster.device(job.gpus.front()).card));
   for (const Endpoint gpu : job.gpus) {
     const std::string& name = cluster.device(gpu).gpu;
     if (!costs.contains(name)) {
-      costs.emplace(name, by_gpu ? device_costs(job, name) : costs.at(first));
+      costs.emplace(name, by_gpu ? device_costs(job, *cluster.device(gpu).card) : costs.at(first));
       costs.at(name).use.gpu = name;
     }
     ++costs.at(name).use.workers;
@@ -119,12 +122,21 @@ std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const
   return costs;
 }
 
-std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu) {
+std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu,
+                                          const JobDescription& job) {
   std::vector<std::string> warnings;
   for (const auto& [gpu, costs] : by_gpu)
-    if (costs.profile_device != kInvented && card(costs.profile_device) != card(gpu))
+    if (costs.profile_device != kInvented && !same_gpu(costs.profile_device, gpu))
       warnings.push_back(
           fmt::format("the profile is of a {}, the cluster has {}", costs.profile_device, gpu));
+  const DeviceCosts& any = by_gpu.begin()->second;
+  if (job.precision != Precision::fp32 && any.profile_device != kInvented &&
+      precision_of_profile(any.profile_precision) != job.precision)
+    warnings.push_back(fmt::format("the profile is of {}, and {} was asked for: its times are used",
+                                   any.profile_precision, to_string(job.precision)));
+  if (job.training && job.precision != Precision::fp32)
+    warnings.push_back(fmt::format("values are computed in fp32; {} is that of the times",
+                                   to_string(job.precision)));
   return warnings;
 }
 
@@ -133,13 +145,18 @@ std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& clu
   std::map<std::string, MemoryUse> by_gpu;
   if (!job.batch) return {};
   const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
+  const ElementBytes bytes = element_bytes(job.precision);
+  const auto copies = [&](double of_element) { return of_element / kBytesPerElement * copy; };
   const double all =
       training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement);
   for (const Endpoint gpu : job.gpus) {
     const Device& device = cluster.device(gpu);
     MemoryUse& use = by_gpu[device.gpu];
-    use = {device.gpu, device.memory_bytes, copy, copy, job.momentum ? copy : 0, 0, 0};
-    use.activations_bytes = all - use.total_bytes();
+    use = {device.gpu, device.memory_bytes(), copy, copy, job.momentum ? copy : 0, 0, 0};
+    use.activations_bytes = bytes.activations / kBytesPerElement * (all - use.total_bytes());
+    use.weights_bytes = copies(bytes.weights);
+    use.gradients_bytes = copies(bytes.gradients);
+    use.optimizer_bytes += copies(bytes.master);
     use.schedule_bytes = extra_copies * copy;
   }
   std::vector<MemoryUse> uses;

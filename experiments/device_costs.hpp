@@ -18,7 +18,7 @@ namespace paceline {
 struct DeviceCosts {
   ModelShape shape;
   std::shared_ptr<const OperationCosts> operations;
-  std::string profile_device;
+  std::string profile_device, profile_precision;
   ProfileUse use;         ///< but for `workers`
   double overhead_s = 0;  ///< per micro-batch: the host's launching, and waiting for input
   std::optional<double> p25_over_median, p75_over_median;
@@ -30,7 +30,9 @@ struct DeviceCosts {
 std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const Cluster& cluster);
 
 /// "the profile is of a X, the cluster has Y", also of a CPU or a card that gpus.hpp does not have.
-std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu);
+/// Likewise of its precision, and of values, which are fp32.
+std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu,
+                                          const JobDescription& job);
 
 /// Per kind of GPU; `extra_copies` of the model are the schedule's. Empty if the batch is not
 /// known.

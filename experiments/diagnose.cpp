@@ -96,8 +96,11 @@ const Try kTries[] = {
        if (e.jobs.front().schedule.value("name", "").starts_with("ps-"))
          e.jobs.front().schedule = {{"name", "s-sgd"}, {"overlap", "ddp"}};
      }},
-    {"send gradients in fp16 (precision: fp16)",
-     [](Experiment& e) { e.jobs.front().payload_bits = 16; }},
+    {"send gradients in fp16 (wire: fp16)",
+     [](Experiment& e) {
+       e.jobs.front().wire = "fp16";
+       e.jobs.front().payload_bits = 16;
+     }},
     {"hierarchical all-reduce",
      [](Experiment& e) {
        const bool several = std::any_of(e.cluster.nodes.begin(), e.cluster.nodes.end(),

@@ -14,13 +14,16 @@
 #include "base/error.hpp"
 #include "base/format.hpp"
 #include "base/json.hpp"
+#include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "experiments/baseline.hpp"
 #include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
+#include "models/model_options.hpp"
 #include "models/zoo.hpp"
 #include "platforms/cluster_file.hpp"
+#include "platforms/gpu_file.hpp"
 #include "platforms/stack_file.hpp"
 
 namespace paceline {
@@ -33,7 +36,6 @@ constexpr const char* kFormat = "paceline-experiment-1";
 constexpr std::int64_t kMostMicroBatches = 1 << 16, kMostBatch = 1 << 30,
                        kMostSteps = 1'000'000'000'000;
 constexpr double kLatestStart = 30 * 86400.0;
-const std::vector<std::string> kPrecisions{"fp32", "fp16"};
 const std::vector<std::string> kOptimizers{"sgd", "momentum"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
 const std::vector<std::string> kFidelities{"auto", "closed", "flow", "step"};
@@ -60,6 +62,23 @@ std::shared_ptr<const Model> shared_model(const std::string& name) {
   return model;
 }
 
+// "resnet50:batch=32": the batch is the job's.
+std::string without_batch(const std::string& text, ObjectReader& r, JobDescription& job) {
+  try {
+    NamedOptions asked = split_options(text);
+    const auto batch = asked.options.find("batch");
+    if (batch == asked.options.end()) return text;
+    if (r.has("batch") && r.integer("batch", 1) != batch->second)
+      throw InputError(fmt::format("says batch {}, and the job's batch is {}", batch->second,
+                                   r.integer("batch", 1)));
+    job.batch = batch->second;
+    asked.options.erase(batch);
+    return asked.name + options_text(asked.options);
+  } catch (const InputError& error) {
+    r.fail_at("model", error.what());
+  }
+}
+
 void find_model(ObjectReader& r, JobDescription& job) {
   const Json& value = r.raw("model");
   if (value.is_object()) {
@@ -68,9 +87,10 @@ void find_model(ObjectReader& r, JobDescription& job) {
     job.model_json = write_model(*job.model);
     return;
   }
-  const std::string name = r.string("model");
-  if (looks_like_path(name)) {
-    job.model = std::make_shared<const Model>(load_model(located(name, r.file())));
+  const std::string name = without_batch(r.string("model"), r, job);
+  if (const NamedOptions asked = split_options(name); looks_like_path(asked.name)) {
+    job.model = std::make_shared<const Model>(
+        load_model(located(asked.name, r.file()) + options_text(asked.options)));
     job.model_json = write_model(*job.model);
     return;
   }
@@ -233,11 +253,18 @@ double start_of(ObjectReader& r) {
   return start;
 }
 
+void read_precision(ObjectReader& r, JobDescription& job) {
+  if (r.has("precision"))
+    job.precision = precision_from_name(r.choice("precision", precision_names()));
+  if (r.has("wire")) job.wire = r.choice("wire", wire_names());
+  job.payload_bits = wire_of(job) == "fp32" ? 32 : 16;
+}
+
 // What a job says itself; the rest stays as it is.
 void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
   read_model_choice(r, job);
   if (r.has("batch")) job.batch = r.integer("batch", 1, kMostBatch);
-  if (r.has("precision")) job.payload_bits = r.choice("precision", kPrecisions) == "fp16" ? 16 : 32;
+  read_precision(r, job);
   job.accumulation = r.integer_or("accumulation", job.accumulation, 1, kMostMicroBatches);
   read_profile_choice(r, job);
   read_schedule(r, job);
@@ -252,6 +279,8 @@ void read_job(ObjectReader& r, std::size_t available, JobDescription& job) {
         r.choice("batch_split", kSplits) == "equal" ? BatchSplit::equal : BatchSplit::proportional;
   if (r.has("servers")) job.servers = r.integer("servers", 1);
   if (r.has("training")) job.training = read_training(r.object("training"));
+  if (job.training && wire_of(job) == "bf16")
+    r.fail_at("wire", "with values gradients are rounded to fp16 only: fp32 or fp16");
   read_gpus(r, available, job);
 }
 
@@ -290,6 +319,26 @@ Jitter read_jitter_choice(ObjectReader& r, const Experiment& experiment) {
   return {Jitter::Distribution::lognormal, experiment.stack.step_jitter.value};
 }
 
+// Another card in the nodes of the cluster: its PCIe, NVLink and network stay as they are.
+void read_gpu_choice(ObjectReader& r, ClusterSpec& cluster) {
+  if (!r.has("gpu")) return;
+  const auto card = [&] {
+    if (r.raw("gpu").is_object()) {
+      ObjectReader gpu = r.object("gpu");
+      return read_gpu_card(gpu);
+    }
+    const std::string name = located(r.string("gpu"), r.file());
+    try {
+      return load_gpu(name);
+    } catch (const InputError& error) {
+      r.fail_at("gpu", error.what());
+    }
+  }();
+  for (NodeGroup& group : cluster.nodes)
+    if (group.gpus > 0) set_card(group, card);
+  validate(cluster);
+}
+
 ClusterSpec read_cluster_choice(ObjectReader& r) {
   const std::vector<std::string> overrides = overrides_of(r, false);
   const Json& value = r.raw("cluster");
@@ -302,7 +351,8 @@ ClusterSpec read_cluster_choice(ObjectReader& r) {
 Json write_job(const JobDescription& job) {
   Json json{{"name", job.name}, {"model", job.model_json}};
   if (job.batch) json["batch"] = *job.batch;
-  json["precision"] = job.payload_bits == 16 ? "fp16" : "fp32";
+  json["precision"] = to_string(job.precision);
+  json["wire"] = wire_of(job);
   json["accumulation"] = job.accumulation;
   json["profile"] = job.profile;
   json["schedule"] = job.schedule;
@@ -325,6 +375,10 @@ Json write_job(const JobDescription& job) {
 
 }  // namespace
 
+std::string wire_of(const JobDescription& job) {
+  return job.wire.value_or(default_wire(job.precision));
+}
+
 std::string who(const JobDescription& job) {
   return job.name == JobDescription{}.name ? "experiment" : fmt::format("job '{}'", job.name);
 }
@@ -335,7 +389,8 @@ const std::vector<std::string>& experiment_keys() {
       "stack",   "set",       "profile",   "schedule",     "all_reduce",
       "steps",   "fidelity",  "network",   "seed",         "slow_while_sending",
       "start",   "optimizer", "top_k",     "jitter",       "batch_split",
-      "servers", "training",  "gpus",      "extrapolate",  "baseline"};
+      "servers", "training",  "gpus",      "extrapolate",  "baseline",
+      "gpu",     "wire"};
   return keys;
 }
 
@@ -360,6 +415,9 @@ void need_all(ObjectReader& r, const Json& json, const std::string& file) {
   for (const auto& [key, wanted] : {std::pair("model", one_job), std::pair("cluster", true),
                                     std::pair("batch", one_job && analytic)}) {
     if (!wanted || json.contains(key)) continue;
+    if (std::string_view(key) == "batch" && json.contains("model") && json["model"].is_string() &&
+        json["model"].get<std::string>().find(":batch=") != std::string::npos)
+      continue;
     keys += fmt::format("{}'{}'", missing > 0 ? ", " : "", key);
     flags += fmt::format("{}--{}", missing > 0 ? " " : "", key);
     ++missing;
@@ -388,6 +446,7 @@ Experiment read_experiment(const Json& json, const std::string& file) {
     r.fail_at("vary", "this experiment is a comparison: use 'paceline compare'");
   need_all(r, json, file);
   experiment.cluster = read_cluster_choice(r);
+  read_gpu_choice(r, experiment.cluster);
   experiment.stack = read_stack_choice(r);
   const std::size_t available = experiment.cluster.gpu_count();
   experiment.fidelity = fidelity_from_name(r.choice("fidelity", kFidelities, "auto"));

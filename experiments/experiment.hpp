@@ -8,6 +8,7 @@
 
 #include "algorithms/worker.hpp"
 #include "base/json.hpp"
+#include "calibrate/profile/precision.hpp"
 #include "experiments/training.hpp"
 #include "platforms/spec.hpp"
 #include "platforms/stack.hpp"
@@ -27,6 +28,8 @@ struct JobDescription : JobOptions {
   Json model_json;  ///< the name of a shipped model, or its JSON form
   std::shared_ptr<const Model> model;
   std::string model_name, model_title;
+  Precision precision = Precision::fp32;
+  std::optional<std::string> wire;    ///< of wire_names(); absent: the precision's own
   std::optional<std::int64_t> batch;  ///< samples per GPU and micro-batch; absent: as the profile's
   /// "analytic", the name of a shipped profile, the JSON of one, or an object of such by GPU name.
   Json profile = "analytic";
@@ -38,6 +41,9 @@ struct JobDescription : JobOptions {
   std::optional<TrainingDescription> training;  ///< on real values; absent: time only
   bool clips = false;  ///< pays for clipping without training: beside a run that clips
 };
+
+/// What its gradients are sent in.
+std::string wire_of(const JobDescription& job);
 
 /// For messages: "job 'two'", or "experiment" where there is but one that has no name.
 std::string who(const JobDescription& job);

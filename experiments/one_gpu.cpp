@@ -8,7 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/units.hpp"
-#include "platforms/gpus.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -16,17 +16,6 @@ namespace {
 // Repeats of one training on one machine: within 0.2 % in nine of ten of the 365 cases with three
 // runs or more of Lambda's benchmarks (experiments/published); figures in print have three digits.
 constexpr double kRepeats = 0.01;
-constexpr std::string_view kStandIn =
-    "V100 SXM2";  // one of the two GPUs that the laws are fitted on
-
-const GpuSpec* known(std::string_view gpu) {
-  try {
-    return &find_gpu(gpu);
-  } catch (const InputError&) {
-    return nullptr;
-  }
-}
-
 }  // namespace
 
 std::optional<OneGpuTime> OneGpuTime::from_text(std::string_view text) {
@@ -51,13 +40,14 @@ std::optional<OneGpuTime> OneGpuTime::from_text(std::string_view text) {
   return OneGpuTime(value, is_rate);
 }
 
-Profile one_gpu_profile(const Model& model, std::string_view gpu, double step_s, std::int64_t batch,
-                        std::int64_t accumulation, bool momentum) {
-  const GpuSpec* spec = known(gpu);
+Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, std::int64_t batch,
+                        std::int64_t accumulation, bool momentum, Precision precision) {
   Profile profile;
   profile.source = ProfileSource::published;
   profile.uncertainty = kRepeats;
-  profile.device = spec != nullptr ? spec->name : kStandIn;
+  profile.device = gpu.name;
+  profile.card = gpu;
+  profile.precision = to_string(precision);
   profile.model = model.name();
   const double update =
       operation_costs(profile).sgd_update(static_cast<double>(model.parameters()), momentum);
@@ -76,8 +66,8 @@ Profile one_gpu_profile(const Model& model, std::string_view gpu, double step_s,
   profile.description = fmt::format(
       "given: a whole step of {} on one {}, update included; shares of the layers analytic{}, "
       "sigma {:.0f} %",
-      format_duration(step_s), gpu,
-      spec != nullptr ? "" : fmt::format(" as of a {}, that GPU being unknown", kStandIn),
+      format_duration(step_s), gpu.name,
+      gpu.knows("fp32") ? "" : fmt::format(" as of a {}, that GPU being unknown", kStandInGpu),
       100 * kRepeats);
   return profile;
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 
+#include "calibrate/profile/precision.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "models/graph.hpp"
 
@@ -30,10 +31,11 @@ class OneGpuTime {
 
 /// A profile whose step and update together take `step_s` for `accumulation` micro-batches of
 /// `batch`: the layers' shares of forward and backward, and the update, are the analytic ones of
-/// `gpu` or, for a GPU that is not in gpus.hpp, of a V100. Its description says so; its source is
+/// `gpu` or, for one whose speeds are not known, of kStandInGpu. Its description says so; its source is
 /// `published`, for want of one of its own (device_costs.cpp says "given"). Throws InputError if
 /// the update alone takes longer.
-Profile one_gpu_profile(const Model& model, std::string_view gpu, double step_s, std::int64_t batch,
-                        std::int64_t accumulation, bool momentum);
+Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, std::int64_t batch,
+                        std::int64_t accumulation, bool momentum,
+                        Precision precision = Precision::fp32);
 
 }  // namespace paceline

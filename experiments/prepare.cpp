@@ -126,7 +126,9 @@ void describe(const JobDescription& job, const JobSpec& spec, JobRecord& record)
   record.servers = spec.servers.size();
   record.batch = job.batch;
   record.accumulation = job.accumulation;
-  record.precision = job.payload_bits == 16 ? "fp16" : "fp32";
+  record.precision = to_string(job.precision);
+  if (const std::string wire = wire_of(job); wire != "fp32")
+    record.precision += fmt::format(", {} on the wire", wire);
   record.all_reduce = to_string(job.all_reduce.algorithm);
   record.top_k = to_string(spec.schedule.selector.value_or(spec.selector));
   record.rounds_formula = spec.schedule.rounds_formula;
@@ -186,7 +188,7 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
 
   prepared.memory = memory_uses(job, cluster, spec.schedule.extra_copies);
   prepared.assumptions = assumptions_of(*spec.costs, spec, cluster);
-  prepared.warnings = profile_warnings(by_gpu);
+  prepared.warnings = profile_warnings(by_gpu, job);
   if (std::string warning = warm_up_warning(spec); !warning.empty())
     prepared.warnings.push_back(std::move(warning));
   if (std::string warning = idle_hosts_warning(job, spec, cluster); !warning.empty())

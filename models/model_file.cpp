@@ -11,6 +11,8 @@
 #include "base/format.hpp"
 #include "base/json.hpp"
 #include "models/attribute_json.hpp"
+#include "models/hugging_face.hpp"
+#include "models/model_options.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {
@@ -198,12 +200,19 @@ Model read_model(const Json& json, const std::string& file) {
 }
 
 Model find_model(const std::string& name_or_file) {
-  const bool file = name_or_file.ends_with(".json") || name_or_file.find('/') != std::string::npos;
+  const std::string name = split_options(name_or_file).name;
+  const bool file = name.ends_with(".json") || name.find('/') != std::string::npos;
   return file ? load_model(name_or_file) : make_model(name_or_file);
 }
 
 Model load_model(const std::filesystem::path& file) {
-  return read_model(load_json(file), file.string());
+  const NamedOptions asked = split_options(file.string());
+  const Json json = load_json(asked.name);
+  if (is_hugging_face_config(json)) return read_hugging_face_config(json, asked);
+  if (!asked.options.empty())
+    throw InputError(
+        fmt::format("{}: a graph takes no options ({})", asked.name, options_text(asked.options)));
+  return read_model(json, asked.name);
 }
 
 Json write_model(const Model& model) {

@@ -26,7 +26,8 @@
 //     {"name": "fc", "elements": "1M", "flops": "2M", "bytes": "4kB"}]}
 namespace paceline {
 
-/// Throws InputError naming file, JSON path and, for a misspelt name, the nearest valid one.
+/// Also a config.json of Hugging Face (hugging_face.hpp), with options: "config.json:seq=512". Throws
+/// InputError naming file, JSON path and, for a misspelt name, the nearest valid one.
 Model load_model(const std::filesystem::path& file);
 /// The same from parsed JSON; `file` stands in messages.
 Model read_model(const Json& json, const std::string& file);

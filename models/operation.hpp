@@ -22,6 +22,7 @@
 #include "models/operations/pointwise.hpp"
 #include "models/operations/pool.hpp"
 #include "models/operations/softmax_loss.hpp"
+#include "models/operations/transformer.hpp"
 
 namespace paceline {
 
@@ -33,7 +34,7 @@ using Attributes =
     std::variant<InputOp, Conv2dOp, DenseOp, BatchNormOp, LayerNormOp, ReluOp, TanhOp, SigmoidOp,
                  GeluOp, MaxPoolOp, AvgPoolOp, GlobalAvgPoolOp, LrnOp, AddOp, ConcatOp, DropoutOp,
                  FlattenOp, SubsamplePadOp, FirstStepOp, EmbeddingOp, LstmOp, AttentionOp,
-                 SoftmaxLossOp, OpaqueOp>;
+                 SoftmaxLossOp, OpaqueOp, RmsNormOp, RotaryOp, SiluOp, MultiplyOp, PatchTokensOp>;
 
 /// Which of them, as a number: op_kind<LstmOp>.
 enum class OpKind : std::size_t {};

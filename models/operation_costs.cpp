@@ -42,7 +42,7 @@ void check_inputs(const Operation& op, const std::vector<const Operation*>& inpu
   if (inputs.size() < least || inputs.size() > most)
     throw InputError(fmt::format("{} takes {}{} input(s), found {}", to_string(op.kind()), least,
                                  most == SIZE_MAX ? " or more"
-                                 : most > least   ? " or 1"
+                                 : most > least   ? fmt::format(" or {}", most)
                                                   : "",
                                  inputs.size()));
   for (const Operation* input : inputs) {

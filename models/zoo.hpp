@@ -20,7 +20,8 @@ struct ModelInfo {
 
 std::vector<ModelInfo> model_infos();
 std::vector<std::string> model_names();
-/// Throws InputError with the nearest name.
+/// A name and options, "bert-large:seq=64" (model_options.hpp); torchvision's names too, with or
+/// without "torchvision.models.". Throws InputError with the nearest name.
 Model make_model(std::string_view name);
 
 /// LSTM language model: embedding, `layers` LSTMs with dropout before, between and after, linear
@@ -46,6 +47,8 @@ struct BertModel {
   std::int64_t positions = 512;  ///< longest sequence the model has positions for
   std::int64_t sequence = 128;   ///< tokens per sample
   BertHead head = BertHead::pretraining;
+  std::int64_t token_types = 2;   ///< 1: RoBERTa; 0: none, DistilBERT
+  std::int64_t intermediate = 0;  ///< features between the two halves of a layer's end; 0: 4 hidden
 };
 Model make_bert(const BertModel& net);
 

@@ -202,7 +202,7 @@ Cluster::Cluster(ClusterSpec spec, std::vector<Link> links, RouteFunction route,
     Device device;
     if (group.gpus > 0)
       device = {0, group.gpu, group.speed,
-                group.gpu_memory ? *group.gpu_memory : find_gpu(group.gpu).memory_bytes};
+                std::make_shared<const GpuSpec>(group.card ? *group.card : find_gpu(group.gpu))};
     for (std::size_t i = 0; i < group.count; ++i) {
       device.node = static_cast<std::uint32_t>(host_groups_.size());
       devices_.insert(devices_.end(), group.gpus, device);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +38,9 @@ struct Device {
   std::uint32_t node = 0;
   std::string gpu;   ///< a name of gpus.hpp, or the file's own for a GPU that is not there
   double speed = 1;  ///< 1: as profiled; 0.5: half as fast
-  double memory_bytes = 0;
+  std::shared_ptr<const GpuSpec> card;  ///< what is known of it
+
+  [[nodiscard]] double memory_bytes() const { return card->memory_bytes; }  ///< 0: not known
 };
 
 /// A cluster: devices, hosts, directed links, and the route between any two endpoints. Immutable;

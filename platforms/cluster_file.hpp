@@ -11,13 +11,16 @@ namespace paceline {
 /// Reads the JSON form, "format": "paceline-cluster-1". Its keys are the fields of spec.hpp,
 /// quantities with units, except that
 /// - "pcie" and "nvlink" may be a bandwidth alone ("12GB/s", "inf") instead of an object;
-/// - "gpu" is a name of gpus.hpp or {"name": "...", "memory": "24GiB"} for a GPU that is not there;
+/// - "gpu" is a name of gpus.hpp or a card as gpu_file.hpp reads it;
 /// - "host" is {"memory_bandwidth", "memory"}; "background" names its ends "gpuN" and "nodeN";
 /// - what belongs to another topology, or to GPUs that a group does not have, is an unknown key.
 /// Required: format, name, nodes (each gpus; gpu and pcie unless that is 0), network.bandwidth and
 /// .latency. `file` stands in messages and is what a relative XML path is relative to. The result
 /// is valid. Throws InputError.
 ClusterSpec read_cluster(const Json& json, const std::string& file);
+
+/// Puts the card into the nodes: by its name alone where the table says the same of it.
+void set_card(NodeGroup& group, const GpuSpec& card);
 
 /// The JSON form with every default written out; read_cluster of it gives an equal spec.
 Json write_cluster(const ClusterSpec& spec);

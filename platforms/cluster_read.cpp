@@ -9,7 +9,7 @@
 #include "base/json.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"
-#include "platforms/gpus.hpp"
+#include "platforms/gpu_file.hpp"
 #include "platforms/topology.hpp"
 
 namespace paceline {
@@ -35,21 +35,18 @@ LinkSpec read_link(ObjectReader& parent, std::string_view key) {
   return link;
 }
 
-/// A name of the table, or {"name", "memory"} for a GPU that the table does not have.
+/// A name of the table, or what the user says of a card.
 void read_gpu(ObjectReader& reader, NodeGroup& group) {
   if (reader.has("gpu") && reader.raw("gpu").is_object()) {
     ObjectReader gpu = reader.object("gpu");
-    group.gpu = gpu.string("name");
-    group.gpu_memory = gpu.bytes("memory");
-    gpu.finish();
+    set_card(group, read_gpu_card(gpu));
     return;
   }
   const std::string name = reader.string("gpu");
   try {
     group.gpu = find_gpu(name).name;
   } catch (const InputError& error) {
-    reader.fail_at("gpu", std::string(error.what()) +
-                              "; describe another GPU as {\"name\": ..., \"memory\": \"24GiB\"}");
+    reader.fail_at("gpu", std::string(error.what()) + how_to_describe(name));
   }
 }
 

@@ -6,6 +6,7 @@
 #include "base/units.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/cluster_names.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -20,10 +21,7 @@ Json write_link(const LinkSpec& link) {
 Json write_group(const NodeGroup& group) {
   Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
   if (group.gpus > 0) {
-    if (group.gpu_memory)
-      json["gpu"] = {{"name", group.gpu}, {"memory", write_bytes(*group.gpu_memory)}};
-    else
-      json["gpu"] = group.gpu;
+    json["gpu"] = group.card ? write_gpu(*group.card) : Json(group.gpu);
     json["speed"] = group.speed;
     json["pcie"] = write_link(group.pcie);
     if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
@@ -69,6 +67,15 @@ void write_disturbances(const ClusterSpec& spec, Json& json) {
 }
 
 }  // namespace
+
+void set_card(NodeGroup& group, const GpuSpec& card) {
+  group.gpu = card.name;
+  const GpuSpec* known = known_gpu(card.name);
+  if (known != nullptr && *known == card)
+    group.card.reset();
+  else
+    group.card = card;
+}
 
 Json write_jitter(const Jitter& jitter) {
   return {{"distribution", kJitterNames[static_cast<std::size_t>(jitter.distribution)]},

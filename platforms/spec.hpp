@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "platforms/gpus.hpp"
+
 // What a cluster file says, as plain data: nothing here computes. SI units: seconds, bytes,
 // bytes/s. `read_cluster` (cluster_file.hpp) fills it from JSON; `make_cluster` (cluster.hpp)
 // builds from it.
@@ -49,12 +51,12 @@ struct NodeGroup {
   std::string name;
   std::size_t count = 1;
   std::size_t gpus = 1;  ///< per node; 0 for a machine that only hosts parameter servers
-  std::string gpu;       ///< a name of gpus.hpp or, with gpu_memory, any other; empty without GPUs
-  std::optional<double> gpu_memory;  ///< bytes of a GPU that gpus.hpp does not have
-  double speed = 1;                  ///< of each GPU against its profile: 0.5 is half as fast
-  LinkSpec pcie;                     ///< GPU to its host, per GPU
-  std::optional<LinkSpec> nvlink;    ///< GPU to GPU inside the node, per GPU
-  std::optional<double> bridge;  ///< bandwidth between all GPUs of the node and its host together
+  std::string gpu;       ///< a name of gpus.hpp or, with `card`, any other; empty without GPUs
+  std::optional<GpuSpec> card;     ///< what the user says of it; else the table does
+  double speed = 1;                ///< of each GPU against its profile: 0.5 is half as fast
+  LinkSpec pcie;                   ///< GPU to its host, per GPU
+  std::optional<LinkSpec> nvlink;  ///< GPU to GPU inside the node, per GPU
+  std::optional<double> bridge;    ///< bandwidth between all GPUs of the node and its host together
   bool peers_cross_bridge =
       true;  ///< GPU to GPU over PCIe goes through the host, not a switch below it
   std::optional<RootSpec> roots;  ///< GPU to GPU over PCIe crosses between them; none: one root

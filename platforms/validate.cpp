@@ -50,7 +50,7 @@ class Validator {
     if (group.count < 1) fail(path + ".count", "must be 1 or more, found 0");
     if (group.count > kMostNodes || group.gpus > kMostGpus)
       fail(path, fmt::format("more than {} nodes or {} GPUs", kMostNodes, kMostGpus));
-    if (group.gpus > 0 && !group.gpu_memory) {
+    if (group.gpus > 0 && !group.card) {
       try {
         (void)find_gpu(group.gpu);
       } catch (const InputError& error) {
@@ -58,7 +58,8 @@ class Validator {
       }
     }
     check_between(group.speed, kLeastSpeed, kMostSpeed, path + ".speed");
-    if (group.gpu_memory) check_rate(*group.gpu_memory, path + ".gpu.memory", true);
+    if (group.card && group.card->memory_bytes > 0)
+      check_rate(group.card->memory_bytes, path + ".gpu.memory", true);
     check_link(group.pcie, path + ".pcie");
     if (group.nvlink) check_link(*group.nvlink, path + ".nvlink");
     if (group.bridge) check_bandwidth(*group.bridge, path + ".bridge");

@@ -8,6 +8,7 @@
 #include "base/error.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 #include "calibrate/analytic/fit.hpp"
+#include "calibrate/analytic/matrix_units.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 
 namespace paceline {
@@ -23,8 +24,9 @@ struct PassSeconds {
 
 class LayerModel {
  public:
-  LayerModel(const GpuSpec& gpu, std::int64_t batch)
-      : laws_(laws_for(gpu)),
+  LayerModel(const GpuSpec& gpu, std::int64_t batch, double bytes_share)
+      : bytes_share_(bytes_share),
+        laws_(laws_for(gpu)),
         ceilings_(gpu_ceilings(gpu)),
         launch_s_(*analytic_operations(gpu).launch_s),
         batch_(static_cast<double>(batch)) {}
@@ -50,7 +52,7 @@ class LayerModel {
   [[nodiscard]] double by_law(const std::string& name, double flops, double bytes, double saving,
                               double steps) const {
     const double compute = flops / ceilings_.sgemm_flops,
-                 memory = bytes / ceilings_.memory_bandwidth;
+                 memory = bytes_share_ * bytes / ceilings_.memory_bandwidth;
     return std::max({laws_.law(name)(compute, memory, steps), compute / saving, memory, launch_s_});
   }
 
@@ -92,7 +94,8 @@ class LayerModel {
 
   [[nodiscard]] double roofline(double flops, double bytes) const {
     if (flops == 0 && bytes == 0) return 0;
-    return std::max({flops / ceilings_.sgemm_flops, bytes / ceilings_.memory_bandwidth, launch_s_});
+    return std::max({flops / ceilings_.sgemm_flops,
+                     bytes_share_ * bytes / ceilings_.memory_bandwidth, launch_s_});
   }
 
   [[nodiscard]] PassSeconds streaming(const Operation& operation) const {
@@ -103,6 +106,7 @@ class LayerModel {
                      operation.backward_weight_bytes * batch_ + operation.gradient_bytes)};
   }
 
+  double bytes_share_;  // of what the laws' fp32 moves
   const LawSet& laws_;
   GpuCeilings ceilings_;
   double launch_s_;
@@ -112,6 +116,50 @@ class LayerModel {
 bool has_recurrent_layer(const Model& model) {
   return std::any_of(model.operations().begin(), model.operations().end(),
                      [](const Operation& operation) { return operation.is<LstmOp>(); });
+}
+
+bool on_matrix_units(const GpuSpec& gpu, Precision precision) {
+  return precision != Precision::fp32 && matrix_rate(gpu, precision) > 0;
+}
+
+std::vector<LayerTimes> matrix_unit_layers(const Model& model, const GpuSpec& gpu,
+                                           std::int64_t batch, Precision precision) {
+  std::vector<LayerTimes> layers;
+  for (const std::size_t i : timed_operations(model)) {
+    const Operation& operation = model.operations()[i];
+    const PassTimes times =
+        matrix_unit_times(operation, gpu, precision, static_cast<double>(batch));
+    layers.push_back({operation.name,
+                      {times.forward, {}, {}},
+                      {times.backward_data, {}, {}},
+                      {times.backward_weight, {}, {}}});
+  }
+  return layers;
+}
+
+std::string describe_law(const GpuSpec& gpu, Precision precision, const GpuCeilings& ceilings) {
+  const std::string kept = kept_in_fp32(precision);
+  const std::string fp32 = kept.empty() ? "" : fmt::format(", in fp32: {}", kept);
+  if (on_matrix_units(gpu, precision))
+    return fmt::format("fitted on whole networks, {:.4g} TFLOP/s of matrix units{}",
+                       matrix_rate(gpu, precision) / 1e12, fp32);
+  return fmt::format("fitted on DeepBench's {}, {} ceilings{}{}", laws_for(gpu).gpu,
+                     ceilings.measured ? "measured" : "data-sheet",
+                     kept.empty() ? "" : ", no matrix units: 16 bits in memory only", fp32);
+}
+
+void check_known(const GpuSpec& gpu) {
+  std::string missing;
+  for (const char* figure : {"fp32", "bandwidth"})
+    if (!gpu.knows(figure))
+      missing += fmt::format("{}'{}'", missing.empty() ? "" : " and ", figure);
+  if (missing.empty()) return;
+  throw InputError(fmt::format(
+      "the GPU '{}' is in no table, and its times need its {}: {{\"name\": \"{}\", \"memory\": "
+      "\"24GiB\", \"fp32\": \"35.6TFLOPS\", \"bandwidth\": \"936GB/s\"}} (--gpu-spec, or \"gpu\" "
+      "of "
+      "the nodes); or else a profile, or the speed of one such GPU, --one-gpu 253/s",
+      gpu.name, missing, gpu.name));
 }
 
 }  // namespace
@@ -125,10 +173,11 @@ std::vector<std::size_t> timed_operations(const Model& model) {
   return timed;
 }
 
-std::vector<LayerTimes> analytic_layers(const Model& model, const GpuSpec& gpu,
-                                        std::int64_t batch) {
+std::vector<LayerTimes> analytic_layers(const Model& model, const GpuSpec& gpu, std::int64_t batch,
+                                        Precision precision) {
   if (batch < 1) throw InputError(fmt::format("a batch must be 1 or more, not {}", batch));
-  const LayerModel seconds_of(gpu, batch);
+  if (on_matrix_units(gpu, precision)) return matrix_unit_layers(model, gpu, batch, precision);
+  const LayerModel seconds_of(gpu, batch, element_bytes(precision).activations / kElementBytes);
   std::vector<LayerTimes> layers;
   for (const std::size_t i : timed_operations(model)) {
     const Operation& operation = model.operations()[i];
@@ -142,20 +191,25 @@ std::vector<LayerTimes> analytic_layers(const Model& model, const GpuSpec& gpu,
   return layers;
 }
 
-Profile analytic_profile(const Model& model, const GpuSpec& gpu, std::int64_t batch) {
+Profile analytic_profile(const Model& model, const GpuSpec& gpu, std::int64_t batch,
+                         Precision precision) {
+  check_known(gpu);
   const GpuCeilings ceilings = gpu_ceilings(gpu);
   Profile profile;
   profile.source = ProfileSource::analytic;
-  profile.uncertainty = ceilings.relative_sigma;
+  profile.uncertainty =
+      on_matrix_units(gpu, precision) ? kMatrixUnitSigma : ceilings.relative_sigma;
+  profile.precision = to_string(precision);
   if (has_recurrent_layer(model))
     profile.uncertainty = std::max(profile.uncertainty, laws_for(gpu).worst_error("rnn"));
   profile.device = gpu.name;
+  if (const GpuSpec* known = known_gpu(gpu.name); known == nullptr || *known != gpu)
+    profile.card = gpu;
   profile.model = model.name();
-  profile.description = fmt::format("fitted on DeepBench's {}, {} ceilings", laws_for(gpu).gpu,
-                                    ceilings.measured ? "measured" : "data-sheet");
+  profile.description = describe_law(gpu, precision, ceilings);
   BatchTimes times;
   times.batch = batch;
-  times.layers = analytic_layers(model, gpu, batch);
+  times.layers = analytic_layers(model, gpu, batch, precision);
   profile.batches.push_back(std::move(times));
   profile.operations = analytic_operations(gpu);
   profile.ceilings = {ceilings.sgemm_flops, ceilings.memory_bandwidth, {}};

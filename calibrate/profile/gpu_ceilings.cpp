@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/statistics.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -31,6 +32,11 @@ constexpr std::array<Measured, 11> kMeasured{{{"GTX 1080 Ti", 12.12e12, 0},
                                               {"H100 SXM", 54.6e12, 0},
                                               {"H200 SXM", 54.6e12, 4300e9}}};
 
+// Of whole networks, not of kernels: such that TensorFlow 1.1's ResNet-50 at batch 64 comes out
+// (experiments/published/single-gpu.json, marked). Two GK210 share the power of a board and do not
+// hold their boost clock, and no law is of Kepler's convolutions.
+constexpr std::array<Measured, 1> kFitted{{{"GK210", 2.54e12, 118e9}}};
+
 double median_sgemm_ratio() {
   std::vector<double> ratios;
   for (const Measured& row : kMeasured)
@@ -53,10 +59,22 @@ double sigma(const GpuSpec& gpu, bool measured) {
 
 GpuCeilings gpu_ceilings(const GpuSpec& gpu) {
   GpuCeilings ceilings;
+  const GpuSpec& stand_in = find_gpu(kStandInGpu);
   for (const Measured& row : kMeasured) {
-    if (row.gpu != gpu.name) continue;
-    ceilings = {row.sgemm_flops, row.memory_bandwidth, true, 0};
+    // Of a card that a user has described otherwise, what of its figures is the table's.
+    const GpuSpec& known = find_gpu(row.gpu);
+    const auto is_of = [&](const char* figure, double GpuSpec::*field) {
+      return gpu.knows(figure) ? row.gpu == gpu.name && gpu.*field == known.*field
+                               : &known == &stand_in;
+    };
+    if (is_of("fp32", &GpuSpec::fp32_flops)) ceilings.sgemm_flops = row.sgemm_flops;
+    if (is_of("bandwidth", &GpuSpec::memory_bandwidth))
+      ceilings.memory_bandwidth = row.memory_bandwidth;
   }
+  ceilings.measured = ceilings.sgemm_flops > 0 && gpu.knows("fp32");
+  for (const Measured& row : kFitted)
+    if (row.gpu == gpu.name && gpu == find_gpu(row.gpu))
+      ceilings = {row.sgemm_flops, row.memory_bandwidth, false, 0};
   if (ceilings.sgemm_flops == 0) ceilings.sgemm_flops = gpu.fp32_flops * median_sgemm_ratio();
   if (ceilings.memory_bandwidth == 0)
     ceilings.memory_bandwidth = kStreamingShare * gpu.memory_bandwidth;

@@ -10,6 +10,7 @@
 #include "base/units.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -33,15 +34,6 @@ bool complete(const OperationModel& m) {
          m.top_k;
 }
 
-bool is_gpu(std::string_view device) {
-  try {
-    find_gpu(device);
-    return true;
-  } catch (const InputError&) {
-    return false;
-  }
-}
-
 constexpr const char* kRule = "rule of thumb; a measured profile says it";
 
 std::string rate_text(double bytes_per_second) {
@@ -57,7 +49,8 @@ class Completion {
   explicit Completion(OperationModel model) : model_(std::move(model)) {}
   template <class T, class Text>
   void fill(std::optional<T> OperationModel::*field, const OperationModel& from, const char* name,
-            const char* why, const Text& text, Assumption::When when = Assumption::When::any) {
+            const std::string& why, const Text& text,
+            Assumption::When when = Assumption::When::any) {
     std::optional<T>& own = model_.*field;
     if (own || !(from.*field)) return;
     own = from.*field;
@@ -76,27 +69,34 @@ Completion completed(OperationModel model, const GpuSpec& gpu) {
   using enum Assumption::When;
   const M from = analytic_operations(gpu);
   const bool scaled = *from.memory_bandwidth == kStreamingShare * gpu.memory_bandwidth;
+  const auto unless_assumed = [&](const char* figure, std::string why) {
+    return gpu.knows(figure) ? why
+                             : fmt::format("a {}'s, '{}' of the {} not being given", kStandInGpu,
+                                           figure, gpu.name);
+  };
+  const std::string bus = unless_assumed("pcie", kRule);
   Completion all(std::move(model));
   all.fill(&M::launch_s, from, "kernel launch", kRule, format_duration);
   all.fill(&M::memory_bandwidth, from, "streaming bandwidth of the GPU",
-           scaled ? "80 % of the data sheet's; a measured profile says it"
-                  : "published measurement of this GPU; a measured profile says it",
+           unless_assumed("bandwidth",
+                          scaled ? "80 % of the data sheet's; a measured profile says it"
+                                 : "published measurement of this GPU; a measured profile says it"),
            rate_text);
   all.fill(
       &M::select_efficiency, from, "selections' share of the streaming bandwidth", kRule,
       [](double share) { return fmt::format("{:.0f} %", 100 * share); }, selection);
   all.fill(
       &M::torch_legacy_s, from, "torch_legacy top-k",
-      "fitted to published times of two GPUs, scaled by lanes and clock",
+      unless_assumed("boost_MHz",
+                     "fitted to published times of two GPUs, scaled by lanes and clock"),
       [](double seconds) { return fmt::format("{:.4g} s n log2 n", seconds); }, selection);
   all.fill(
       &M::top_k, from, "kind of top-k", "a profile's software or --top-k says it",
       [](Selector selector) { return to_string(selector); }, selection);
-  all.fill(&M::host_to_device_pinned, from, "copy to the GPU", kRule, copy_text, copies);
-  all.fill(&M::host_to_device_pageable, from, "pageable copy to the GPU", kRule, copy_text, copies);
-  all.fill(&M::device_to_host_pinned, from, "copy from the GPU", kRule, copy_text, copies);
-  all.fill(&M::device_to_host_pageable, from, "pageable copy from the GPU", kRule, copy_text,
-           copies);
+  all.fill(&M::host_to_device_pinned, from, "copy to the GPU", bus, copy_text, copies);
+  all.fill(&M::host_to_device_pageable, from, "pageable copy to the GPU", bus, copy_text, copies);
+  all.fill(&M::device_to_host_pinned, from, "copy from the GPU", bus, copy_text, copies);
+  all.fill(&M::device_to_host_pageable, from, "pageable copy from the GPU", bus, copy_text, copies);
   return all;
 }
 
@@ -242,7 +242,7 @@ OperationModel analytic_operations(const GpuSpec& gpu) {
   model.launch_s = 5e-6;
   model.memory_bandwidth = gpu_ceilings(gpu).memory_bandwidth;
   model.select_efficiency = 0.7;
-  model.torch_legacy_s = torch_legacy_top_k(gpu);
+  if (gpu.fp32_lanes > 0 && gpu.boost_hz > 0) model.torch_legacy_s = torch_legacy_top_k(gpu);
   model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
   model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
   model.top_k = Selector::radix_select;
@@ -256,15 +256,16 @@ OperationCosts operation_costs(const GpuSpec& gpu) {
 
 OperationCosts operation_costs(const Profile& profile) {
   const OperationModel& model = profile.operations;
+  const GpuSpec* card = card_of(profile);
   // An analytic profile brings what would be assumed without it.
-  if (is_gpu(profile.device) && model == analytic_operations(find_gpu(profile.device))) {
-    const Completion all = completed({}, find_gpu(profile.device));
+  if (card != nullptr && model == analytic_operations(*card)) {
+    const Completion all = completed({}, *card);
     return {all.model(), fmt::format("{}: {}", to_string(profile.source), profile.device),
             all.assumptions()};
   }
-  if (complete(model) && (model.torch_legacy_s || !is_gpu(profile.device)))
+  if (complete(model) && (model.torch_legacy_s || card == nullptr))
     return {model, fmt::format("{}: {}", to_string(profile.source), profile.device)};
-  const Completion all = completed(model, find_gpu(profile.device));
+  const Completion all = completed(model, card != nullptr ? *card : find_gpu(profile.device));
   return {all.model(),
           model != OperationModel{} ? fmt::format("{}: {}, completed analytically",
                                                   to_string(profile.source), profile.device)

@@ -26,6 +26,10 @@ ProfileSource profile_source_from_string(std::string_view name) {
   throw InputError(unknown_name("profile source", name, {kSources.begin(), kSources.end()}));
 }
 
+const GpuSpec* card_of(const Profile& profile) {
+  return profile.card ? &*profile.card : known_gpu(profile.device);
+}
+
 std::vector<std::string> shipped_profiles() {
   std::vector<std::string> names;
   for (const auto& [name, text] : shipped_profile_texts()) names.push_back(name);

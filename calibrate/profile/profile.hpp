@@ -10,6 +10,7 @@
 
 #include "base/json_fwd.hpp"
 #include "calibrate/profile/operation_costs.hpp"
+#include "platforms/gpus.hpp"
 
 namespace paceline {
 
@@ -95,9 +96,10 @@ struct Ceilings {
 /// "whole_net": {"forward": "90ms", "backward": "120ms", "spread": "analytic"}.
 struct Profile {
   ProfileSource source = ProfileSource::analytic;
-  double uncertainty = 0;  ///< relative sigma of the time of a step
-  std::string device;      ///< name in the GPU specification table where it is one of those
-  std::string model;       ///< name of the model the layers belong to
+  double uncertainty = 0;       ///< relative sigma of the time of a step
+  std::string device;           ///< name in the GPU specification table where it is one of those
+  std::optional<GpuSpec> card;  ///< what is known of the device where the table does not say it
+  std::string model;            ///< name of the model the layers belong to
   std::string precision = "fp32";
   std::string description;  ///< one line: origin, method, what to beware of
   std::map<std::string, std::string>
@@ -112,6 +114,9 @@ struct Profile {
   OwnedJson metadata;  ///< all else that was recorded, an object: clocks, driver, host, date
   bool operator==(const Profile&) const = default;
 };
+
+/// The card of the profile's device; null if nothing is known of it.
+const GpuSpec* card_of(const Profile& profile);
 
 /// Throws InputError "file: $.batches[0].layers[3].forward: ..." for anything the format does not
 /// allow: unknown keys and names, times that are negative or not finite, quartiles out of order,

@@ -8,6 +8,7 @@
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -187,7 +188,13 @@ Profile read_profile(const Json& json, const std::string& file) {
   profile.source = profile_source_from_string(
       reader.choice("source", {"measured", "transferred", "published", "analytic"}));
   profile.uncertainty = reader.number("uncertainty", 0, 10);
-  profile.device = reader.string("device");
+  if (reader.raw("device").is_object()) {
+    ObjectReader card = reader.object("device");
+    profile.card = read_gpu_card(card);
+    profile.device = profile.card->name;
+  } else {
+    profile.device = reader.string("device");
+  }
   profile.model = reader.string("model");
   profile.precision = reader.string("precision", "fp32");
   profile.description = reader.string("description", "");

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/profile/costs_by_tensor.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -67,9 +68,15 @@ void scale(std::vector<TensorCost>& tensors, double TensorCost::*field, double f
   for (TensorCost& tensor : tensors) tensor.*field *= factor;
 }
 
+const GpuSpec& analytic_card(const Profile& profile) {
+  const GpuSpec* card = card_of(profile);
+  return card != nullptr ? *card : find_gpu(profile.device);  // throws
+}
+
 CostsByTensor spread_in_proportion(const Model& model, const GpuSpec& gpu,
-                                   const WholeNetTimes& whole, std::int64_t batch) {
-  CostsByTensor costs = costs_of_layers(model, analytic_layers(model, gpu, batch));
+                                   const WholeNetTimes& whole, std::int64_t batch,
+                                   Precision precision) {
+  CostsByTensor costs = costs_of_layers(model, analytic_layers(model, gpu, batch, precision));
   const double forward = sum(costs.tensors, &TensorCost::forward_s);
   const double backward = sum(costs.tensors, &TensorCost::backward_s);
   if (forward == 0 || backward == 0)
@@ -103,8 +110,9 @@ CostsByTensor costs_at(const Model& model, const Profile& profile, const BatchTi
   if (const auto& whole = times.whole_net)
     return whole->spread == Spread::uniform
                ? spread_evenly(model, *whole)
-               : spread_in_proportion(model, find_gpu(profile.device), *whole,
-                                      times.batch.value_or(batch));
+               : spread_in_proportion(model, analytic_card(profile), *whole,
+                                      times.batch.value_or(batch),
+                                      precision_of_profile(profile.precision));
   check_layers(model, times);
   return costs_of_layers(model, times.layers);
 }
@@ -185,6 +193,10 @@ std::string describe(const Profile& profile, const StepCosts& costs, const Brack
   if (const auto& whole = bracket.low->whole_net)
     text += whole->spread == Spread::uniform ? ", spread evenly over the tensors"
                                              : ", spread in proportion to analytic times";
+  if (const GpuSpec* card = card_of(profile); bracket.low->whole_net &&
+                                              bracket.low->whole_net->spread == Spread::analytic &&
+                                              card != nullptr && !card->knows("fp32"))
+    text += fmt::format(" of a {}", kStandInGpu);
   if (const auto closure = bracket.low->closure_ratio;
       closure && std::abs(*closure - 1) > kClosureTolerance)
     text += fmt::format(", the layers sum to {:.2f} of the iteration", *closure);

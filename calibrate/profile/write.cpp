@@ -1,6 +1,7 @@
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
+#include "platforms/gpu_file.hpp"
 
 namespace paceline {
 namespace {
@@ -90,7 +91,7 @@ Json profile_json(const Profile& profile) {
   Json json{{"format", "paceline-profile-1"},
             {"source", to_string(profile.source)},
             {"uncertainty", profile.uncertainty},
-            {"device", profile.device},
+            {"device", profile.card ? write_gpu(*profile.card) : Json(profile.device)},
             {"model", profile.model},
             {"precision", profile.precision},
             {"description", profile.description}};

@@ -192,14 +192,6 @@ Json l2_record(const TransferModel& transfer, int unknown) {
 
 }  // namespace
 
-const GpuSpec* known_gpu(std::string_view device) {
-  try {
-    return &find_gpu(device);
-  } catch (const InputError&) {
-    return nullptr;
-  }
-}
-
 TransferGpu transfer_source(const Profile& profile, const std::string& file) {
   const Refusal refuse(file);
   const GpuSpec* known = known_gpu(profile.device);

@@ -93,8 +93,6 @@ std::vector<TransferAnchor> deepbench_anchors(std::string_view from, std::string
 /// DeepBench's name of a GPU of the specification table; "" if it was not measured there.
 std::string deepbench_name(const GpuSpec& gpu);
 TransferGpu transfer_gpu(const GpuSpec& gpu);
-/// The GPU of the specification table that `device` names; null if it is none of them.
-const GpuSpec* known_gpu(std::string_view device);
 
 /// The speeds of the GPU that `profile` was measured on: the profile's own where it states them,
 /// else those of the specification table. Throws InputError "file: $.ceilings.sgemm: ..." for

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "models/zoo.hpp"
 #include "models/zoo/families.hpp"
+#include "models/zoo/transformers.hpp"
 
 // Devlin et al. 2018, names as in Hugging Face's BertForPreTraining.
 namespace paceline {
@@ -22,11 +23,14 @@ struct Bert {
   std::size_t embeddings() {
     const std::size_t tokens = g.input("tokens", {net.sequence}, net.vocabulary);
     const std::size_t positions = g.input("positions", {net.sequence}, net.positions);
-    const std::size_t segments = g.input("segments", {net.sequence}, 2);
-    const std::size_t sum =
-        g.add("embeddings.add", {embed("word_embeddings", tokens, net.vocabulary),
-                                 embed("position_embeddings", positions, net.positions),
-                                 embed("token_type_embeddings", segments, 2)});
+    std::vector<std::size_t> summands;
+    std::size_t segments = 0;
+    if (net.token_types > 0) segments = g.input("segments", {net.sequence}, net.token_types);
+    summands.push_back(embed("word_embeddings", tokens, net.vocabulary));
+    summands.push_back(embed("position_embeddings", positions, net.positions));
+    if (net.token_types > 0)
+      summands.push_back(embed("token_type_embeddings", segments, net.token_types));
+    const std::size_t sum = g.add("embeddings.add", summands);
     return g.dropout("embeddings.dropout",
                      g.layer_norm("embeddings.LayerNorm", sum, {.epsilon = kEpsilon}), kDropout);
   }
@@ -44,7 +48,8 @@ struct Bert {
     const std::size_t context = g.add_operation(
         p + "attention.self", {q, k, v}, AttentionOp{.heads = net.heads, .dropout = kDropout});
     x = residual(p + "attention.output.", x, context);
-    std::size_t y = g.dense(p + "intermediate.dense", x, {.features = 4 * net.hidden});
+    std::size_t y = g.dense(p + "intermediate.dense", x,
+                            {.features = net.intermediate > 0 ? net.intermediate : 4 * net.hidden});
     y = g.add_operation(p + "intermediate.gelu", {y}, GeluOp{});
     return residual(p + "output.", x, y);
   }
@@ -96,6 +101,30 @@ Model make_bert(const BertModel& net) {
 
 namespace zoo {
 
+void fill_bert(GraphBuilder& g, const BertModel& net) {
+  Bert{g, net}.network();
+}
+
+namespace {
+
+Entry bert_entry(std::string name, const char* title, std::string notes,
+                 std::vector<std::string> aliases, const BertModel& net) {
+  return {.name = std::move(name),
+          .title = title,
+          .notes = std::move(notes),
+          .aliases = std::move(aliases),
+          .fill_with =
+              [net](GraphBuilder& g, const Options& options) {
+                BertModel sized = net;
+                sized.sequence = options.get("seq", net.sequence);
+                sized.vocabulary = options.get("vocab", net.vocabulary);
+                fill_bert(g, sized);
+              },
+          .options = {"seq", "vocab"}};
+}
+
+}  // namespace
+
 Entries berts() {
   struct Variant {
     BertHead head;
@@ -115,14 +144,19 @@ Entries berts() {
       BertModel net = size;
       net.head = variant.head;
       const bool large = net.layers == 24;
-      entries.push_back({fmt::format("bert-{}{}", large ? "large" : "base", variant.suffix),
-                         large ? "BERT-Large" : "BERT-Base",
-                         notes(net, variant.notes),
-                         {},
-                         [net](GraphBuilder& g) {
-                           Bert{g, net}.network();
-                         }});
+      entries.push_back(
+          bert_entry(fmt::format("bert-{}{}", large ? "large" : "base", variant.suffix),
+                     large ? "BERT-Large" : "BERT-Base", notes(net, variant.notes), {}, net));
     }
+  const BertModel distil{.layers = 6, .head = BertHead::masked_lm, .token_types = 0},
+      roberta{
+          .vocabulary = 50'265, .positions = 514, .head = BertHead::masked_lm, .token_types = 1};
+  entries.push_back(bert_entry("distilbert", "DistilBERT",
+                               notes(distil, "Sanh et al. 2019, masked-LM head, decoder tied"),
+                               {"distilbert-base", "distilbert-base-uncased"}, distil));
+  entries.push_back(bert_entry("roberta-base", "RoBERTa-Base",
+                               notes(roberta, "Liu et al. 2019, masked-LM head, decoder tied"),
+                               {"roberta"}, roberta));
   return entries;
 }
 

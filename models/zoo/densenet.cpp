@@ -57,6 +57,13 @@ void fill(GraphBuilder& g, const DenseNet& net) {
 
 Entries densenets() {
   return {
+      {"densenet121",
+       "DenseNet-121",
+       "torchvision, growth 32, 224x224",
+       {},
+       [](GraphBuilder& g) {
+         fill(g, {32, 64, {6, 12, 24, 16}});
+       }},
       {"densenet161",
        "DenseNet-161",
        "torchvision, growth 48, 224x224",

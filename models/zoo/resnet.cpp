@@ -33,14 +33,21 @@ std::size_t shortcut(GraphBuilder& g, const std::string& prefix, std::size_t x,
   return kind == Shortcut::conv ? y : g.batch_norm(prefix + "downsample.1", y);
 }
 
+/// Of a bottleneck's 3x3 convolution: groups, and channels over those of ResNet.
+struct Inside {
+  std::int64_t groups = 1, widening = 1;
+};
+
 std::size_t block(GraphBuilder& g, const std::string& prefix, std::size_t x, std::int64_t width,
-                  std::int64_t stride, bool bottleneck, Shortcut kind) {
+                  std::int64_t stride, bool bottleneck, Shortcut kind, Inside inside) {
   const std::int64_t channels = bottleneck ? 4 * width : width;
+  width *= inside.widening;
   std::size_t y = x;
   if (bottleneck) {
     y = g.relu(prefix + "relu1", conv_bn(g, prefix, "1", y, {.channels = width}));
-    y = conv_bn(g, prefix, "2", y,
-                {.channels = width, .kernel = 3, .stride = stride, .padding = 1});
+    y = conv_bn(
+        g, prefix, "2", y,
+        {.channels = width, .kernel = 3, .stride = stride, .padding = 1, .groups = inside.groups});
     y = conv_bn(g, prefix, "3", g.relu(prefix + "relu2", y), {.channels = channels});
   } else {
     y = conv_bn(g, prefix, "1", y,
@@ -53,22 +60,23 @@ std::size_t block(GraphBuilder& g, const std::string& prefix, std::size_t x, std
 }
 
 void body(GraphBuilder& g, std::size_t x, const std::vector<Stage>& stages, bool bottleneck,
-          Shortcut kind, std::int64_t classes) {
+          Shortcut kind, std::int64_t classes, Inside inside = {}) {
   for (std::size_t s = 0; s < stages.size(); ++s)
     for (int i = 0; i < stages[s].blocks; ++i)
       x = block(g, fmt::format("layer{}.{}.", s + 1, i), x, stages[s].width,
-                i == 0 ? stages[s].stride : 1, bottleneck, kind);
+                i == 0 ? stages[s].stride : 1, bottleneck, kind, inside);
   x = g.dense("fc", g.global_avg_pool("avgpool", x), {.features = classes});
   g.softmax_loss("loss", x);
 }
 
-void imagenet(GraphBuilder& g, bool bottleneck, const std::vector<int>& blocks) {
-  std::size_t x = g.input("image", {3, 224, 224});
+void imagenet(GraphBuilder& g, bool bottleneck, const std::vector<int>& blocks, Inside inside,
+              std::int64_t image) {
+  std::size_t x = g.input("image", {3, image, image});
   x = g.relu("relu",
              conv_bn(g, "", "1", x, {.channels = 64, .kernel = 7, .stride = 2, .padding = 3}));
   x = g.max_pool("maxpool", x, {.kernel = 3, .stride = 2, .padding = 1});
   body(g, x, {{64, blocks[0], 1}, {128, blocks[1], 2}, {256, blocks[2], 2}, {512, blocks[3], 2}},
-       bottleneck, Shortcut::conv_bn, 1000);
+       bottleneck, Shortcut::conv_bn, 1000, inside);
 }
 
 void cifar(GraphBuilder& g, std::int64_t stem, const std::vector<Stage>& stages, Shortcut kind) {
@@ -77,12 +85,22 @@ void cifar(GraphBuilder& g, std::int64_t stem, const std::vector<Stage>& stages,
        stages, false, kind, 10);
 }
 
+Entry imagenet_entry(std::string name, std::string title, bool bottleneck,
+                     const std::vector<int>& blocks, Inside inside = {}) {
+  return {.name = std::move(name),
+          .title = std::move(title),
+          .notes = bottleneck ? "torchvision v1.5, 224x224" : "torchvision, 224x224",
+          .aliases = {},
+          .fill_with =
+              [bottleneck, blocks, inside](GraphBuilder& g, const Options& options) {
+                imagenet(g, bottleneck, blocks, inside, options.get("image", 224));
+              },
+          .options = {"image"}};
+}
+
 Entry imagenet_entry(int depth, bool bottleneck, const std::vector<int>& blocks) {
-  return {fmt::format("resnet{}", depth),
-          fmt::format("ResNet-{}", depth),
-          bottleneck ? "torchvision v1.5, 224x224" : "torchvision, 224x224",
-          {},
-          [bottleneck, blocks](GraphBuilder& g) { imagenet(g, bottleneck, blocks); }};
+  return imagenet_entry(fmt::format("resnet{}", depth), fmt::format("ResNet-{}", depth), bottleneck,
+                        blocks);
 }
 
 Entry resnet20_entry(const char* suffix, const char* notes, std::vector<std::string> aliases,
@@ -96,9 +114,16 @@ Entry resnet20_entry(const char* suffix, const char* notes, std::vector<std::str
 }  // namespace
 
 Entries resnets() {
-  return {imagenet_entry(18, false, {2, 2, 2, 2}), imagenet_entry(34, false, {3, 4, 6, 3}),
-          imagenet_entry(50, true, {3, 4, 6, 3}), imagenet_entry(101, true, {3, 4, 23, 3}),
-          imagenet_entry(152, true, {3, 8, 36, 3})};
+  return {imagenet_entry(18, false, {2, 2, 2, 2}),
+          imagenet_entry(34, false, {3, 4, 6, 3}),
+          imagenet_entry(50, true, {3, 4, 6, 3}),
+          imagenet_entry(101, true, {3, 4, 23, 3}),
+          imagenet_entry(152, true, {3, 8, 36, 3}),
+          imagenet_entry("resnext50-32x4d", "ResNeXt-50 32x4d", true, {3, 4, 6, 3}, {32, 2}),
+          imagenet_entry("resnext101-32x4d", "ResNeXt-101 32x4d", true, {3, 4, 23, 3}, {32, 2}),
+          imagenet_entry("resnext101-32x8d", "ResNeXt-101 32x8d", true, {3, 4, 23, 3}, {32, 4}),
+          imagenet_entry("wide-resnet50-2", "Wide ResNet-50-2", true, {3, 4, 6, 3}, {1, 2}),
+          imagenet_entry("wide-resnet101-2", "Wide ResNet-101-2", true, {3, 4, 23, 3}, {1, 2})};
 }
 
 Entries cifar_resnets() {

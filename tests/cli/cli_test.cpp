@@ -79,14 +79,15 @@ TEST_F(Cli, HintsSayWhatToWrite) {
   refuses("run", "give --model --cluster --batch");
   refuses(base_ + "-s cocod", "did you mean 'cocod-sgd'");
   refuses(base_ + "-s lags", "did you mean 'lags-sgd'");
-  refuses(base_ + "--precision bf16", "Known: fp32, fp16");
+  refuses(base_ + "--precision bf16", "a GTX 1080 Ti has no bf16 units");
   refuses(base_ + "--set nodes.count=64", "nodes is an array: nodes[0].count");
   refuses(base_ + "-s s-sgd:overlap=nothing", "experiment: schedule.overlap");
   write("partial.json", R"({"format": "paceline-experiment-1", "batch": 32})");
   refuses("run partial.json", "missing keys 'model', 'cluster'");
   EXPECT_EQ(paceline("show 16x1-1080ti-10gbe --set network.bandwidth=10Gbit/s").code, 0);
   EXPECT_THAT(paceline("show h100").out, HasSubstr("H100 SXM"));
-  EXPECT_THAT(paceline("list gpus --csv").out, HasSubstr("\"V100, V100 SXM, V100 SXM2 16GB\""));
+  EXPECT_THAT(paceline("list gpus --csv").out,
+              HasSubstr("\"V100, V100 SXM, V100 SXM2 16GB, V100 16GB\""));
 }
 
 TEST_F(Cli, AnAxisTakesWhatItsFlagTakes) {

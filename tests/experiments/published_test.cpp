@@ -219,6 +219,18 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
           "single-gpu/cnn-benchmarks, GTX 1080 Ti/VGG-16 backward",
           "single-gpu/cnn-benchmarks, GTX 1080 Ti/GoogLeNet forward",
           "single-gpu/cnn-benchmarks, GTX 1080 Ti/GoogLeNet backward",
+          "single-gpu/TensorFlow 1.1, GK210/ResNet-50, batch 64",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, A100 SXM 80GB/resnet50, amp-fp16, batch 1280",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, A100 SXM 80GB/resnet50, tf32, batch 640",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, RTX 3090/resnet50, amp-fp16, batch 448",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, RTX 3090/resnet50, tf32, batch 224",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, V100 SXM2/resnet50, amp-fp16, batch 256",
+          "single-gpu-mixed/Lambda PyTorch 2020-2025, V100 SXM2 32GB/bert-large-encoder:seq=384, "
+          "amp-fp16, batch 24",
+          "single-gpu-mixed/NVIDIA DeepLearningExamples PyTorch, SQuAD, A100 SXM "
+          "80GB/bert-large-encoder:seq=384, amp-fp16, batch 32",
+          "single-gpu-mixed/NVIDIA DeepLearningExamples PyTorch, SQuAD, A100 SXM "
+          "80GB/bert-large-encoder:seq=384, tf32, batch 32",
           "tensorflow-one-node-2017/GCE n1-standard-32 8xK80(GK210), VGG-16, batch 32/8 GPUs",
           "tensorflow-servers-2017/Distributed TF (PS), ResNet-101/16 GPUs",
           "tensorflow-servers-2017/EC2 p2.8xlarge, ResNet-50/32 GPUs"}));

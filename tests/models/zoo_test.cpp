@@ -59,6 +59,40 @@ const Row kRows[] = {
     {"bert-large-pooler", 335'141'888, 391, ""},
     {"bert-large-mlm", 335'174'458, 394, ""},
     {"bert-large", 336'226'108, 398, ""},
+    // torchvision
+    {"resnext50-32x4d", 25'028'904, 161, "4.23"},
+    {"resnext101-32x4d", 44'177'704, 314, ""},
+    {"resnext101-32x8d", 88'791'336, 314, "16.41"},
+    {"wide-resnet50-2", 68'883'240, 161, "11.40"},
+    {"wide-resnet101-2", 126'886'696, 314, "22.75"},
+    {"densenet121", 7'978'856, 364, "2.83"},
+    {"mobilenet-v2", 3'504'872, 158, "0.30"},
+    {"efficientnet-b0", 5'288'548, 213, "0.39"},
+    {"efficientnet-b1", 7'794'184, 301, "0.69"},
+    {"efficientnet-b2", 9'109'994, 301, "1.09"},
+    {"efficientnet-b3", 12'233'232, 340, "1.83"},
+    {"efficientnet-b4", 19'341'616, 418, "4.39"},
+    {"squeezenet1-0", 1'248'424, 52, "0.82"},
+    {"squeezenet1-1", 1'235'496, 52, "0.35"},
+    {"vit-b-16", 86'567'656, 152, ""},
+    {"vit-b-32", 88'224'232, 152, ""},
+    {"vit-l-16", 304'326'632, 296, ""},
+    {"vit-l-32", 306'535'400, 296, ""},
+    // Hugging Face
+    {"gpt2-small", 124'439'808, 148, ""},
+    {"gpt2-medium", 354'823'168, 292, ""},
+    {"gpt2-large", 774'030'080, 436, ""},
+    {"gpt2-xl", 1'557'611'200, 580, ""},
+    {"distilbert", 66'985'530, 105, ""},
+    {"roberta-base", 124'697'433, 202, ""},
+    {"t5-small", 60'506'624, 131, ""},
+    {"t5-base", 222'903'552, 257, ""},
+    {"llama-125m", 12 * (4 * 768 * 768 + 3 * 768 * 2048 + 2 * 768) + 32'000 * 768 + 768, 110, ""},
+    {"llama-1b", 1'235'814'400, 146, ""},
+    {"llama-7b", 6'738'415'616, 291, ""},
+    {"llama-8b", 8'030'261'248, 291, ""},
+    {"llama-13b", 13'015'864'320, 363, ""},
+    {"llama-70b", 68'976'648'192, 723, ""},
 };
 
 std::string printed(double value, const std::string& like) {
@@ -75,6 +109,45 @@ TEST(Zoo, TotalsAreThePublishedOnes) {
       EXPECT_EQ(printed(gmac, row.gmac), row.gmac) << row.name;
     }
   }
+}
+
+TEST(Zoo, OptionsChangeWhatTheySay) {
+  const Model longer = make_model("bert-large:seq=512"), model = make_model("bert-large");
+  EXPECT_EQ(longer.name(), "bert-large:seq=512");
+  EXPECT_EQ(longer.time_steps(), 512);
+  EXPECT_EQ(longer.parameters(), model.parameters());
+  // Everything but the attention, per token, is the same: 2 T^2 C of each of 24 layers.
+  const auto attention = [](double steps) { return 24 * 2 * steps * steps * 1024; };
+  EXPECT_NEAR((longer.forward_macs() - attention(512)) / 512,
+              (model.forward_macs() - attention(128)) / 128, 20000);
+  EXPECT_EQ(make_model("ResNet-50:image=299").input_shape(), (TensorShape{3, 299, 299}));
+  EXPECT_EQ(make_model("gpt2:vocab=50304:seq=512").parameters(), 124'439'808 + 47 * 768);
+  EXPECT_EQ(make_model("torchvision.models.resnext50_32x4d").name(), "resnext50-32x4d");
+}
+
+TEST(Zoo, WrongOptionsAreRefusedByName) {
+  const std::pair<const char*, const char*> wrong[] = {
+      {"bert-large:sequence=64", "unknown option 'sequence'; known: seq, vocab"},
+      {"vgg16:image=299", "takes no options"},
+      {"bert-large:seq=1024", "longer than its 512 positions"},
+      {"bert-large:seq", "has no value"},
+      {"bert-large:seq=0", "no whole number"},
+      {"bert-large:seq=many", "is no number"},
+      {"bert-large:seq=64:seq=128", "stands twice"},
+      {"vit-b-16:image=225", "no whole number of patches"},
+      {"resnet5:image=99", "unknown model 'resnet5'"}};
+  for (const auto& [name, why] : wrong)
+    EXPECT_THAT([&] { (void)make_model(name); }, testing::ThrowsMessage<InputError>(HasSubstr(why)))
+        << name;
+}
+
+// Grouped queries: K and V of 8 of 64 heads; the scores are those of all.
+TEST(Zoo, GroupedQueriesAttendAsOftenAsOthers) {
+  const Model model = make_model("llama-70b:seq=128");
+  const Operation& op =
+      model.operations()[model.operation_index("model.layers.0.self_attn.attention")];
+  EXPECT_EQ(op.macs, 2.0 * 128 * 128 * 8192);
+  EXPECT_EQ(op.output_shape, (TensorShape{128, 8192}));
 }
 
 TEST(Zoo, EveryModelHasARow) {

@@ -95,7 +95,7 @@ TEST(ClusterFile, ReadsEverything) {
   EXPECT_EQ(spec.jitter.distribution, Jitter::Distribution::lognormal);
   const Cluster cluster = make_cluster(spec);
   EXPECT_EQ(cluster.device(12).gpu, "Lab card");
-  EXPECT_EQ(cluster.device(12).memory_bytes, 24.0 * (1 << 30));
+  EXPECT_EQ(cluster.device(12).memory_bytes(), 24.0 * (1 << 30));
 }
 
 TEST(ClusterFile, WritesWhatItReads) {

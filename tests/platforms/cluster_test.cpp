@@ -57,7 +57,7 @@ TEST(Cluster, RanksAreNodeMajorOverUnlikeGroups) {
   for (Endpoint e = 0; e < cluster.endpoints(); ++e) nodes.push_back(cluster.node_of(e));
   EXPECT_THAT(nodes, ElementsAre(0, 0, 0, 1, 1, 1, 2, 2, 0, 1, 2, 3));
   EXPECT_EQ(cluster.device(5).gpu, "GTX 1080 Ti");
-  EXPECT_EQ(cluster.device(5).memory_bytes, 11.0 * (1 << 30));
+  EXPECT_EQ(cluster.device(5).memory_bytes(), 11.0 * (1 << 30));
   EXPECT_EQ(cluster.device(6).gpu, "V100 SXM2");
   EXPECT_EQ(cluster.device(6).node, 2u);
   EXPECT_EQ(cluster.device(7).speed, 1.5);
