@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "base/object_reader.hpp"
+#include "experiments/experiment.hpp"
+
+namespace paceline {
+
+/// A path in an experiment is first looked for beside the experiment's file; names stay names.
+std::string located(const std::string& name, const std::string& file);
+/// "model": a name of the zoo with options, a path, or a model itself. Throws InputError.
+void read_model_choice(ObjectReader& r, JobDescription& job);
+
+}  // namespace paceline
