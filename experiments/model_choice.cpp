@@ -17,10 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool looks_like_path(const std::string& name) {
-  return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
-}
-
 // Of the zoo, each made once a process: the points of a study share them.
 std::shared_ptr<const Model> shared_model(const std::string& name) {
   static std::mutex mutex;
@@ -72,6 +68,10 @@ void find_model(ObjectReader& r, JobDescription& job) {
 }
 
 }  // namespace
+
+bool looks_like_path(const std::string& name) {
+  return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
+}
 
 std::string located(const std::string& name, const std::string& file) {
   if (!looks_like_path(name) || fs::path(name).is_absolute()) return name;
