@@ -60,6 +60,7 @@ struct BoundInputs {
   Selector selector = Selector::radix_select;  ///< the run's
   double payload_bytes_per_element = 4;
   std::size_t servers = 0;
+  std::size_t pushers = 1;  ///< that each shard has: workers, or nodes where these reduce first
   /// By how much the link that all pushes and pulls load most is loaded over N S / (servers B): 2
   /// for a server's port that carries both directions together, more for a line that servers share.
   double server_passes = 1;

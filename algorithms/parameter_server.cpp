@@ -33,7 +33,7 @@ ServerOptions read_server_options(ObjectReader& options, const ScheduleContext& 
 
 double server_port_s(const BoundInputs& in) {
   const double share = in.model_bytes() / static_cast<double>(std::max<std::size_t>(1, in.servers));
-  return in.server_passes * static_cast<double>(in.workers) *
+  return in.server_passes * static_cast<double>(in.pushers) *
          (in.message_s(share) - in.message_s(0));
 }
 
@@ -47,7 +47,7 @@ Program synchronous_server(Server& s) {
       s.reply(request, shard.weights);
       continue;
     }
-    s.accumulate(request.data);
+    s.accumulate(request);
     shard.pushes.push_back(std::move(request));
     if (shard.pushes.size() < s.worker_count()) continue;
     const Tensor mean = mean_in_rank_order(s, shard.pushes);

@@ -24,9 +24,10 @@ class Request {
   std::uint32_t worker = 0;
   Shard shard;
   std::int64_t version =
-      0;               ///< pull: which state of the shard is wanted; its meaning is the schedule's
-  Tensor data;         ///< push: what was sent
-  CompletionRef call;  ///< the worker's Pending
+      0;                ///< pull: which state of the shard is wanted; its meaning is the schedule's
+  Tensor data;          ///< push: what was sent
+  bool in_sum = false;  ///< push: it came in one sum with another one of its node
+  CompletionRef call;   ///< the worker's Pending
 };
 
 /// Everything the server half of a schedule may ask. One server is one host that holds shards of
@@ -54,7 +55,7 @@ class Server : public TensorDevice {
   virtual Tensor initial(const Shard& shard) = 0;
   virtual Tensor zeros(std::int64_t elements, std::int64_t offset = 0) = 0;
   /// Time of taking a push into a sum, as it comes in ...
-  virtual void accumulate(const Tensor& pushed) = 0;
+  virtual void accumulate(const Request& push) = 0;
   /// ... and the mean of all of them, added in their order here, which costs nothing more.
   virtual Tensor mean(std::span<const Tensor> pushed) = 0;
   /// The optimiser's step on the shard that `weights` is (momentum is kept by the server): new

@@ -39,10 +39,11 @@ void write_all(int descriptor, const std::string& text) {
 }
 
 // The child's whole life. _exit: neither SimGrid's nor the parent's exit handlers are ours to run.
-[[noreturn]] void live(const std::function<Json()>& task, int descriptor) {
+[[noreturn]] void live(const std::function<Json(std::size_t)>& task, std::size_t index,
+                       int descriptor) {
   Json answer;
   try {
-    answer["value"] = task();
+    answer["value"] = task(index);
   } catch (const InputError& error) {
     answer = {{"error", "input"}, {"message", error.what()}};
   } catch (const CheckFailed& error) {
@@ -56,7 +57,8 @@ void write_all(int descriptor, const std::string& text) {
 }
 
 // The child's process; its end of the pipe is closed here.
-pid_t forked(const std::function<Json()>& task, const int (&ends)[2]) {
+pid_t forked(const std::function<Json(std::size_t)>& task, std::size_t index,
+             const int (&ends)[2]) {
   const pid_t parent = ::getpid();
   std::optional<SignalsWait> wait;
   wait.emplace();
@@ -68,7 +70,7 @@ pid_t forked(const std::function<Json()>& task, const int (&ends)[2]) {
     if (::getppid() != parent) ::_exit(1);
     wait.reset();
     ::close(ends[0]);
-    live(task, ends[1]);
+    live(task, index, ends[1]);
   }
   const int error = errno;
   if (pid > 0) child_entered(pid);
@@ -80,13 +82,13 @@ pid_t forked(const std::function<Json()>& task, const int (&ends)[2]) {
   return pid;
 }
 
-Child start(const std::vector<std::function<Json()>>& tasks, std::size_t index) {
+Child start(const std::function<Json(std::size_t)>& task, std::size_t index) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0)
     throw std::runtime_error(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   std::cout.flush();
   std::fflush(nullptr);
-  return {index, forked(tasks[index], ends), ends[0], {}};
+  return {index, forked(task, index, ends), ends[0], {}};
 }
 
 // false at the end of what the child has to say.
@@ -126,28 +128,50 @@ Json reap(Child& child) {
 
 }  // namespace
 
-std::vector<Json> run_isolated(const std::vector<std::function<Json()>>& tasks, unsigned parallel,
-                               const std::function<void(std::size_t)>& done) {
-  std::vector<Json> answers(tasks.size());
+void run_isolated(std::size_t count, const std::function<Json(std::size_t)>& task,
+                  unsigned parallel,
+                  const std::function<bool(std::size_t, const std::function<Json()>&)>& ended) {
   std::vector<Child> children;
-  std::size_t next = 0, ended = 0;
-  while (next < tasks.size() || !children.empty()) {
-    while (next < tasks.size() && children.size() < std::max(1U, parallel))
-      children.push_back(start(tasks, next++));
+  std::size_t next = 0;
+  bool going_on = true;
+  while ((going_on && next < count) || !children.empty()) {
+    while (going_on && next < count && children.size() < std::max(1U, parallel))
+      children.push_back(start(task, next++));
     std::vector<pollfd> waits;
     for (const Child& child : children) waits.push_back({child.pipe, POLLIN, 0});
     if (::poll(waits.data(), waits.size(), -1) < 0) continue;  // EINTR
     for (std::size_t i = children.size(); i-- > 0;) {
       if (waits[i].revents == 0 || read_some(children[i])) continue;
-      answers[children[i].task] = reap(children[i]);
+      Json answer = reap(children[i]);
+      const std::size_t index = children[i].task;
       children.erase(children.begin() + static_cast<std::ptrdiff_t>(i));
-      if (done) done(++ended);
+      const auto value = [&answer] {
+        if (answer.contains("error")) rethrow(answer);
+        return Json(std::move(answer.at("value")));
+      };
+      going_on = ended(index, value) && going_on;
     }
   }
-  for (Json& answer : answers) {
-    if (answer.contains("error")) rethrow(answer);
-    answer = Json(std::move(answer.at("value")));
-  }
+}
+
+std::vector<Json> run_isolated(const std::vector<std::function<Json()>>& tasks, unsigned parallel,
+                               const std::function<void(std::size_t)>& done) {
+  std::vector<Json> answers(tasks.size());
+  std::vector<std::exception_ptr> errors(tasks.size());
+  std::size_t ended = 0;
+  run_isolated(
+      tasks.size(), [&tasks](std::size_t index) { return tasks[index](); }, parallel,
+      [&](std::size_t index, const std::function<Json()>& answer) {
+        try {
+          answers[index] = answer();
+        } catch (...) {
+          errors[index] = std::current_exception();
+        }
+        if (done) done(++ended);
+        return true;
+      });
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
   return answers;
 }
 

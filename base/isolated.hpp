@@ -15,4 +15,11 @@ namespace paceline {
 std::vector<Json> run_isolated(const std::vector<std::function<Json()>>& tasks, unsigned parallel,
                                const std::function<void(std::size_t)>& done = {});
 
+/// The same of `count` tasks that are known by their number, of which each answer is handed over as it comes:
+/// `ended(i, answer)`, where `answer()` returns what task i did or throws its error. Once that returns false, no more
+/// tasks are started.
+void run_isolated(std::size_t count, const std::function<Json(std::size_t)>& task,
+                  unsigned parallel,
+                  const std::function<bool(std::size_t, const std::function<Json()>&)>& ended);
+
 }  // namespace paceline

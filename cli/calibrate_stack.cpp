@@ -118,12 +118,13 @@ std::vector<std::string> wanted(const CalibrateStackOptions& options, const Stac
   if (!options.constants.empty()) return options.constants;
   std::vector<std::string> keys;
   for (const StackField& field : stack_fields())
-    if ((stack.*field.constant).stated()) keys.emplace_back(field.key);
+    if ((stack.*field.constant).stated() && can_be_fitted(field)) keys.emplace_back(field.key);
   if (keys.empty())
-    throw InputError(fmt::format(
-        "the stack '{}' states no constant: say which to fit (--constant KEY; 'paceline show "
-        "stack ideal' lists them)",
-        stack.name));
+    throw InputError(
+        fmt::format("the stack '{}' states no constant that rows can say: say which to fit "
+                    "(--constant KEY; 'paceline show "
+                    "stack ideal' lists them)",
+                    stack.name));
   return keys;
 }
 
@@ -168,7 +169,7 @@ void add_calibrate_stack(CLI::App& calibrate) {
       "  paceline calibrate stack --rows mine.csv -m resnet50 -b 64 -c mine.json --one-gpu 253/s "
       "\\\n      --constant compute_per_collective --constant flow_bandwidth --out "
       "mine-stack.json\n"
-      "  paceline calibrate stack --rows ddl-2080ti-all-reduce --stack horovod-2020\n"
+      "  paceline calibrate stack --rows ddl-2080ti-all-reduce --stack horovod-tcp-2020\n"
       "mine.csv has the columns gpus and measured (\"1400/s\" or \"182ms\"), and any key of an "
       "experiment.");
   const auto options = std::make_shared<CalibrateStackOptions>(*command);

@@ -19,6 +19,7 @@
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpus.hpp"
 #include "platforms/stack.hpp"
+#include "studies/shipped.hpp"
 #include "table.hpp"
 
 namespace paceline {
@@ -78,6 +79,8 @@ Listing list_experiments() {
     list.rows.push_back(
         {name, json.contains("vary") ? "compare" : "run", json.value("description", "")});
   }
+  for (const auto& [name, text] : shipped_studies())
+    list.rows.push_back({name, "sweep", parse_json(text, name).value("description", "")});
   return list;
 }
 

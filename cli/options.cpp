@@ -81,8 +81,12 @@ void ExperimentOptions::put_one_gpu(Json& job) const {
 ExperimentText ExperimentOptions::text() const {
   ExperimentText found{Json{{"format", "paceline-experiment-1"}}, "command line"};
   if (!file_.empty()) found = load_experiment(file_);
-  Json& json = found.json;
-  if (!json.is_object()) return found;  // the reader says what is wrong
+  override(found.json);
+  return found;
+}
+
+void ExperimentOptions::override(Json& json) const {
+  if (!json.is_object()) return;  // the reader says what is wrong
   // A result's experiment has its jobs in a list: the flags speak of the first.
   Json& job = json.contains("jobs") && json["jobs"].is_array() && !json["jobs"].empty() &&
                       json["jobs"][0].is_object()
@@ -115,7 +119,6 @@ ExperimentText ExperimentOptions::text() const {
   put(json, "baseline", baseline_);
   if (no_extrapolation_) json["extrapolate"] = false;
   for (const std::string& assignment : set_) json["set"].push_back(assignment);
-  return found;
 }
 
 const CLI::Validator& whole_number() {

@@ -18,6 +18,9 @@ class ExperimentOptions {
 
   /// Throws InputError for a file that cannot be read.
   [[nodiscard]] ExperimentText text() const;
+  [[nodiscard]] const std::string& file() const { return file_; }
+  /// Puts what the flags say into an experiment's JSON.
+  void override(Json& json) const;
 
  private:
   std::string file_;

@@ -191,12 +191,18 @@ std::string latency_note(double share) {
 
 std::string provenance(const RunResult& result) {
   const JobOutcome& job = result.job;
-  std::string text = fmt::format("  network   {}: {}", carried_by(result), result.fidelity_reason);
+  const bool measured = result.fidelity == kMeasured;
+  std::string text =
+      measured ? fmt::format("  measured  {}", result.fidelity_reason)
+               : fmt::format("  network   {}: {}", carried_by(result), result.fidelity_reason);
   if (result.flow_error_bound > 0) text += latency_note(result.flow_error_bound);
-  text += fmt::format("\n  software  {}: {}{}", result.stack, result.stack_description,
-                      result.stack == Stack{}.name ? kIdealStack : "");
-  text += fmt::format("\n  steps     {} simulated, {} extrapolated\n", job.simulated_steps,
-                      job.extrapolated_steps);
+  if (measured)
+    text += fmt::format("\n  steps     {} measured\n", job.simulated_steps);
+  else
+    text += fmt::format("\n  software  {}: {}{}\n  steps     {} simulated, {} extrapolated\n",
+                        result.stack, result.stack_description,
+                        result.stack == Stack{}.name ? kIdealStack : "", job.simulated_steps,
+                        job.extrapolated_steps);
   for (const ProfileUse& profile : job.profiles)
     text += fmt::format("  profile   {}\n", profile.description);
   for (std::size_t i = 0; i < job.assumptions.size(); ++i)

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "experiments/axis_values.hpp"
 #include "experiments/experiment.hpp"
 
 namespace paceline {
@@ -17,23 +18,6 @@ Json value_of(const std::string& text) {
   return parse_json_or_text(text, fmt::format("'{}'", text));
 }
 
-// Splits at `separator`, but not inside brackets or quotes.
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts(1);
-  int depth = 0;
-  bool quoted = false;
-  for (const char c : text) {
-    if (c == '"') quoted = !quoted;
-    if (!quoted && (c == '{' || c == '[')) ++depth;
-    if (!quoted && (c == '}' || c == ']')) --depth;
-    if (c == separator && depth == 0 && !quoted)
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  }
-  return parts;
-}
-
 // Of a schedule that is a name, an object, or not given at all.
 void add_options(Json& schedule, const Json& options) {
   if (schedule.is_null()) schedule = "s-sgd";
@@ -41,22 +25,9 @@ void add_options(Json& schedule, const Json& options) {
   if (schedule.is_object()) schedule.merge_patch(options);
 }
 
-void apply(Json& json, const Json& keys) {
-  for (const auto& [key, value] : keys.items()) {
-    if (key == "set" && json.contains("set"))
-      for (const Json& item : value) json["set"].push_back(item);
-    else if (key == "training" && json.contains(key) && json[key].is_object() && value.is_object())
-      json[key].merge_patch(value);
-    else if (key == "schedule" && value.is_object() && !value.contains("name"))
-      add_options(json[key], value);
-    else
-      json[key] = value;
-  }
-}
-
 // "training.learning_rate.base" = 0.1 as nested objects.
 Json nested(const std::string& path, Json value) {
-  const std::vector<std::string> keys = split(path, '.');
+  const std::vector<std::string> keys = split_outside_brackets(path, '.');
   for (auto key = keys.rbegin(); key != keys.rend(); ++key) value = Json{{*key, std::move(value)}};
   return value;
 }
@@ -74,6 +45,19 @@ Json value_from_option(const std::string& key, const std::string& text) {
 }
 
 }  // namespace
+
+void apply_variant(Json& json, const Json& keys) {
+  for (const auto& [key, value] : keys.items()) {
+    if (key == "set" && json.contains("set"))
+      for (const Json& item : value) json["set"].push_back(item);
+    else if (key == "training" && json.contains(key) && json[key].is_object() && value.is_object())
+      json[key].merge_patch(value);
+    else if (key == "schedule" && value.is_object() && !value.contains("name"))
+      add_options(json[key], value);
+    else
+      json[key] = value;
+  }
+}
 
 std::vector<Axis> read_axes(const Json& json, const std::string& file) {
   std::vector<Axis> axes;
@@ -96,42 +80,52 @@ std::vector<Axis> read_axes(const Json& json, const std::string& file) {
   return axes;
 }
 
+AxisField::AxisField(const std::string& name, const std::string& where) : key_(name) {
+  if (key_.find('.') == std::string::npos)
+    std::replace(key_.begin(), key_.end(), '-', '_');  // as the flag has it
+  const auto& keys = experiment_keys();
+  nests_ = key_.starts_with("training.") || key_.starts_with("schedule.");
+  ours_ = std::find(keys.begin(), keys.end(), key_) != keys.end() && key_ != "set";
+  static const std::vector<std::string> kOfCluster{"stragglers", "link_events", "background"};
+  const bool of_cluster = key_.find_first_of(".[") != std::string::npos ||
+                          std::find(kOfCluster.begin(), kOfCluster.end(), key_) != kOfCluster.end();
+  if (!ours_ && !of_cluster) {
+    std::vector<std::string> known = keys;
+    std::erase(known, "set");
+    known.insert(known.end(), kOfCluster.begin(), kOfCluster.end());
+    throw InputError(
+        fmt::format("{}: {} (or a field of the cluster such as "
+                    "network.bandwidth)",
+                    where, unknown_name("key", key_, known)));
+  }
+}
+
+Variant AxisField::variant(const std::string& text) const {
+  Variant variant{text, Json::object()};
+  if (nests_)
+    variant.keys = nested(key_, value_of(text));
+  else if (!ours_)
+    variant.keys["set"] = Json::array({key_ + "=" + text});
+  else
+    variant.keys[key_] = value_from_option(key_, text);
+  return variant;
+}
+
 Axis axis_from_option(const std::string& option) {
   const auto equals = option.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == option.size())
     throw InputError(
         fmt::format("--vary {}: expected KEY=VALUE,VALUE,... (e.g. cluster=a,b)", option));
-  std::string key = option.substr(0, equals);
-  if (key.find('.') == std::string::npos)
-    std::replace(key.begin(), key.end(), '-', '_');  // as the flag has it
-  const auto& keys = experiment_keys();
-  const bool nests = key.starts_with("training.") || key.starts_with("schedule.");
-  const bool ours = std::find(keys.begin(), keys.end(), key) != keys.end() && key != "set";
-  if (!ours && key.find('.') == std::string::npos && key.find('[') == std::string::npos) {
-    std::vector<std::string> known = keys;
-    std::erase(known, "set");
-    throw InputError(
-        fmt::format("--vary {}: {} (or a field of the cluster such as "
-                    "network.bandwidth)",
-                    option, unknown_name("key", key, known)));
-  }
-  Axis axis{key, {}};
-  for (const std::string& text : split(option.substr(equals + 1), ',')) {
-    if (text.empty()) throw InputError(fmt::format("--vary {}: an empty value", option));
-    Variant variant{text, Json::object()};
-    if (nests)
-      variant.keys = nested(key, value_of(text));
-    else if (!ours)
-      variant.keys["set"] = Json::array({key + "=" + text});
-    else
-      variant.keys[key] = value_from_option(key, text);
-    axis.variants.push_back(std::move(variant));
-  }
+  const std::string where = "--vary " + option;
+  const AxisField field(option.substr(0, equals), where);
+  Axis axis{field.key(), {}};
+  for (const std::string& text : values_of_text(option.substr(equals + 1), where))
+    axis.variants.push_back(field.variant(text));
   return axis;
 }
 
 Json schedule_from_option(const std::string& option) {
-  const std::vector<std::string> parts = split(option, ':');
+  const std::vector<std::string> parts = split_outside_brackets(option, ':');
   Json schedule{{"name", parts.front()}};
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const auto equals = parts[i].find('=');
@@ -172,12 +166,14 @@ void add_paths(const Json& keys, const std::string& before, std::set<std::string
       for (const Json& assignment : value)
         paths.insert("set " + assignment.get<std::string>().substr(
                                   0, assignment.get<std::string>().find('=')));
-    else if (key == "training" && value.is_object())
+    else if ((key == "training" || key == "schedule") && value.is_object())
       add_paths(value, path, paths);
     else
-      paths.insert(path);
+      paths.insert(path == "schedule" ? "schedule.name" : path);
   }
 }
+
+}  // namespace
 
 // The later of two axes that say the same would win, and the other's labels would lie.
 void check_distinct(const std::vector<Axis>& axes) {
@@ -186,6 +182,13 @@ void check_distinct(const std::vector<Axis>& axes) {
     std::set<std::string> paths;
     for (const Variant& variant : axis.variants) add_paths(variant.keys, "", paths);
     for (const std::string& path : paths) {
+      const auto option = said.lower_bound("schedule.");
+      if (path == "schedule.name" && !said.contains(path) && option != said.end() &&
+          option->first.starts_with("schedule.") && option->second != &axis)
+        throw InputError(fmt::format(
+            "the axis '{}' says a schedule's option, and the schedule comes after it, in '{}': "
+            "put that first",
+            option->second->name, axis.name));
       const auto [before, fresh] = said.try_emplace(path, &axis);
       if (!fresh)
         throw InputError(fmt::format(
@@ -194,8 +197,6 @@ void check_distinct(const std::vector<Axis>& axes) {
     }
   }
 }
-
-}  // namespace
 
 std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {
   check_distinct(axes);
@@ -207,7 +208,7 @@ std::vector<Point> points(const Json& json, const std::vector<Axis>& axes) {
       for (const Variant& variant : axis.variants) {
         Point more = point;
         more.labels.push_back(variant.label);
-        apply(more.json, variant.keys);
+        apply_variant(more.json, variant.keys);
         next.push_back(std::move(more));
       }
     result = std::move(next);

@@ -27,10 +27,30 @@ struct Point {
   Json json;
 };
 
+/// A field that an axis varies: a key of the experiment, "training.sharding", "schedule.period", or
+/// any field of the cluster ("network.bandwidth", "nodes[0].count") or stack ("stack.KEY").
+class AxisField {
+ public:
+  /// Throws InputError, which begins with `where`, for a key that there is not.
+  AxisField(const std::string& name, const std::string& where);
+  [[nodiscard]] const std::string& key() const { return key_; }
+  /// A value as the command line has it, which is its label too. Throws InputError.
+  [[nodiscard]] Variant variant(const std::string& text) const;
+
+ private:
+  std::string key_;
+  bool nests_ = false, ours_ = false;
+};
+
+/// Makes an experiment's JSON that of the variant.
+void apply_variant(Json& json, const Json& keys);
+/// Throws InputError if two axes say the same: the later one would win, and labels would lie.
+void check_distinct(const std::vector<Axis>& axes);
+
 /// The axes of an experiment's JSON ("vary"; none if absent). Throws InputError.
 std::vector<Axis> read_axes(const Json& json, const std::string& file);
 
-/// An axis from the command line: "cluster=a,b", "schedule=s-sgd,cocod-sgd:period=5", or any field
+/// An axis from the command line, its values as of axis_values.hpp: "cluster=a,b", "schedule=s-sgd,cocod-sgd:period=5", or any field
 /// of the cluster, "network.bandwidth=1Gbps,10Gbps", or of the training,
 /// "training.sharding=iid,dirichlet". Throws InputError.
 Axis axis_from_option(const std::string& option);

@@ -147,14 +147,13 @@ std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& clu
   const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
   const ElementBytes bytes = element_bytes(job.precision);
   const auto copies = [&](double of_element) { return of_element / kBytesPerElement * copy; };
+  const double all =
+      training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement);
   for (const Endpoint gpu : job.gpus) {
     const Device& device = cluster.device(gpu);
     MemoryUse& use = by_gpu[device.gpu];
     use = {device.gpu, device.memory_bytes(), copy, copy, job.momentum ? copy : 0, 0, 0};
-    use.activations_bytes =
-        bytes.activations / kBytesPerElement *
-        (training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement) -
-         use.total_bytes());
+    use.activations_bytes = bytes.activations / kBytesPerElement * (all - use.total_bytes());
     use.weights_bytes = copies(bytes.weights);
     use.gradients_bytes = copies(bytes.gradients);
     use.optimizer_bytes += copies(bytes.master);

@@ -160,6 +160,7 @@ std::vector<Suspect> suspects_of(const std::vector<PublishedRow>& rows, const St
   std::vector<Suspect> suspects;
   for (const StackField& field : stack_fields()) {
     if (field.constant == &Stack::step_jitter) continue;  // needs long runs
+    if (!can_be_fitted(field)) continue;
     StackFitSettings settings{{std::string(field.key)}, parallel, {}};
     const StackFit fit = fit_stack(rows, stack, settings);
     const FittedConstant& constant = fit.constants.front();

@@ -15,11 +15,10 @@
 #include "base/units.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "experiments/baseline.hpp"
+#include "experiments/model_choice.hpp"
 #include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "models/model_file.hpp"
-#include "models/model_options.hpp"
-#include "models/zoo.hpp"
 #include "platforms/cluster_file.hpp"
 #include "platforms/gpu_file.hpp"
 #include "platforms/stack_file.hpp"
@@ -37,65 +36,6 @@ constexpr double kLatestStart = 30 * 86400.0;
 const std::vector<std::string> kOptimizers{"sgd", "momentum"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
 const std::vector<std::string> kFidelities{"auto", "closed", "flow", "step"};
-
-bool looks_like_path(const std::string& name) {
-  return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
-}
-
-// A path in an experiment is first looked for beside the experiment's file.
-std::string located(const std::string& name, const std::string& file) {
-  if (!looks_like_path(name) || fs::path(name).is_absolute()) return name;
-  std::error_code ignored;
-  const fs::path beside = fs::path(file).parent_path() / name;
-  return fs::exists(beside, ignored) ? beside.string() : name;
-}
-
-// "resnet50:batch=32": the batch is the job's.
-std::string without_batch(const std::string& text, ObjectReader& r, JobDescription& job) {
-  try {
-    NamedOptions asked = split_options(text);
-    const auto batch = asked.options.find("batch");
-    if (batch == asked.options.end()) return text;
-    if (r.has("batch") && r.integer("batch", 1) != batch->second)
-      throw InputError(fmt::format("says batch {}, and the job's batch is {}", batch->second,
-                                   r.integer("batch", 1)));
-    job.batch = batch->second;
-    asked.options.erase(batch);
-    return asked.name + options_text(asked.options);
-  } catch (const InputError& error) {
-    r.fail_at("model", error.what());
-  }
-}
-
-void find_model(ObjectReader& r, JobDescription& job) {
-  const Json& value = r.raw("model");
-  if (value.is_object()) {
-    job.model =
-        std::make_shared<const Model>(read_model(value, r.file() + ": " + r.path() + ".model"));
-    job.model_json = write_model(*job.model);
-    return;
-  }
-  const std::string name = without_batch(r.string("model"), r, job);
-  if (const NamedOptions asked = split_options(name); looks_like_path(asked.name)) {
-    job.model = std::make_shared<const Model>(
-        load_model(located(asked.name, r.file()) + options_text(asked.options)));
-    job.model_json = write_model(*job.model);
-    return;
-  }
-  try {
-    job.model = std::make_shared<const Model>(make_model(name));
-  } catch (const InputError& error) {
-    r.fail_at("model", error.what());
-  }
-  job.model_json = job.model->name();
-}
-
-void read_model_choice(ObjectReader& r, JobDescription& job) {
-  if (!r.has("model")) return;
-  find_model(r, job);
-  job.model_name = job.model->name();
-  job.model_title = job.model->title();
-}
 
 Json profile_choice(const Json& value, ObjectReader& r) {
   if (value.is_object() && value.contains("format"))

@@ -59,13 +59,28 @@ Schedule make_schedule(const JobDescription& job, const ScheduleContext& context
   return find_schedule(name).make(options, context);
 }
 
+// The hosts that may be servers, those first that are servers where nothing is said: the job's own
+// nodes and those without GPUs, unless the cluster names its servers.
+std::pair<std::vector<Endpoint>, std::size_t> server_hosts(const JobDescription& job,
+                                                           const Cluster& cluster) {
+  std::vector<Endpoint> hosts = cluster.servers();
+  if (!cluster.spec().servers.empty()) return {hosts, hosts.size()};
+  std::vector<bool> ours(cluster.nodes(), false), gpus(cluster.nodes(), false);
+  for (Endpoint gpu = 0; gpu < cluster.gpus(); ++gpu) gpus[cluster.node_of(gpu)] = true;
+  for (const Endpoint gpu : job.gpus) ours[cluster.node_of(gpu)] = true;
+  const auto first = std::stable_partition(hosts.begin(), hosts.end(), [&](Endpoint host) {
+    return ours[cluster.node_of(host)] || !gpus[cluster.node_of(host)];
+  });
+  return {hosts, static_cast<std::size_t>(first - hosts.begin())};
+}
+
 // Enough whole cycles after the warm-up, if the user did not say how many.
 void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec& spec) {
-  const std::vector<Endpoint>& hosts = cluster.servers();
+  const auto [hosts, enough_hosts] = server_hosts(job, cluster);
   if (job.servers && static_cast<std::size_t>(*job.servers) > hosts.size())
     throw InputError(fmt::format("{}: {} servers were asked for, and {} hosts may be one", who(job),
                                  *job.servers, hosts.size()));
-  const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : hosts.size();
+  const std::size_t servers = job.servers ? static_cast<std::size_t>(*job.servers) : enough_hosts;
   spec.schedule = make_schedule(job, {&spec.model, servers});
   const std::int64_t cycle = std::max<std::int64_t>(1, spec.schedule.cycle);
   std::int64_t enough = spec.schedule.warm_up + cycle * ((kDefaultSteps + cycle - 1) / cycle);
@@ -256,12 +271,28 @@ double server_passes(const Route& there, const JobSpec& spec, const Cluster& clu
       1.0, exchange_s_per_byte(spec, cluster) * servers * cluster.bandwidth(there) / workers);
 }
 
+// Software that sends to servers on the own host over its port uses none where all workers of a job
+// are on one node.
+std::shared_ptr<const Cluster> cluster_of(const Experiment& experiment) {
+  ClusterSpec spec = cluster_under(experiment.stack, experiment.cluster);
+  auto cluster = std::make_shared<const Cluster>(build_cluster(spec));
+  const auto on_one_node = [&](const JobDescription& job) {
+    return std::all_of(job.gpus.begin(), job.gpus.end(), [&](Endpoint gpu) {
+      return cluster->node_of(gpu) == cluster->node_of(job.gpus.front());
+    });
+  };
+  if (!spec.network.own_host_over_port ||
+      !std::all_of(experiment.jobs.begin(), experiment.jobs.end(), on_one_node))
+    return cluster;
+  spec.network.own_host_over_port = false;
+  return std::make_shared<const Cluster>(build_cluster(std::move(spec)));
+}
+
 }  // namespace
 
 Prepared prepare(const Experiment& experiment) {
   Prepared prepared;
-  prepared.simulation.cluster = std::make_shared<const Cluster>(
-      build_cluster(cluster_under(experiment.stack, experiment.cluster)));
+  prepared.simulation.cluster = cluster_of(experiment);
   prepared.simulation.fidelity = experiment.fidelity;
   prepared.simulation.network = experiment.network;
   prepared.simulation.extrapolate = experiment.extrapolate;
@@ -297,17 +328,21 @@ BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster) {
   in.compute_while_sending = 1 - spec.slow_while_sending;
   in.payload_bytes_per_element = spec.payload_bits / 8;
 
-  const auto plan = [&](CollectiveKind kind) {
-    return std::make_shared<PreparedPlan>(
-        prepare_collective(kind, spec.all_reduce, spec.gpus, cluster));
+  const auto plans =
+      std::make_shared<const CollectivePlans>(spec.all_reduce, spec.stack, spec.gpus, cluster);
+  in.all_reduce_s = [plans](double bytes) {
+    return plans->of(CollectiveKind::all_reduce, bytes).alone_s(bytes);
   };
-  in.all_reduce_s = [reduce = plan(CollectiveKind::all_reduce)](double bytes) {
-    return reduce->alone_s(bytes);
-  };
-  in.all_gather_s = [gather = plan(CollectiveKind::all_gather)](double bytes) {
-    return gather->alone_s(bytes);
+  in.all_gather_s = [plans](double bytes) {
+    return plans->of(CollectiveKind::all_gather, bytes).alone_s(bytes);
   };
   in.servers = spec.servers.size();
+  in.pushers = in.workers;
+  if (spec.stack.local_reduction_bandwidth.stated() && spec.schedule.synchronous) {
+    std::set<std::size_t> nodes;
+    for (const Endpoint gpu : spec.gpus) nodes.insert(cluster.node_of(gpu));
+    in.pushers = nodes.size();
+  }
   const Route route = way_to_server(spec, cluster);
   in.server_passes = server_passes(route, spec, cluster);
   in.message_s = [alpha = route.latency, bandwidth = cluster.bandwidth(route)](double bytes) {

@@ -149,6 +149,9 @@ struct JobOutcome : JobRecord, JobFigures {
   std::optional<TrainingOutcome> training;
 };
 
+/// RunResult::fidelity of what was measured on real ranks (mpi/).
+inline constexpr const char* kMeasured = "measured";
+
 /// What a run answers. to_json() has the fields of the first job at its top level.
 struct RunResult {
   std::string name;

@@ -116,26 +116,14 @@ void check_run(const JobOutcome& job, const SimulationResult& run, const std::st
 
 }  // namespace
 
-RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside) {
-  Prepared prepared = prepare(experiment);
+RunResult result_of(const Experiment& experiment, const Prepared& prepared,
+                    const SimulationResult& run) {
   const Cluster& cluster = *prepared.simulation.cluster;
-  add_training(experiment.jobs, prepared.jobs, prepared.simulation);
-  prepared.simulation.progress = alongside.progress;
-  if (alongside.checkpoints) {
-    prepared.simulation.checkpoints = alongside.checkpoints;
-    *prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
-  }
-  const SimulationResult run = simulate(prepared.simulation, alongside.recorder);
-
   RunResult result;
   result.name = experiment.name;
   for (std::size_t i = 0; i < run.jobs.size(); ++i) {
     JobOutcome outcome =
         job_outcome(experiment.jobs[i], prepared.jobs[i], run.jobs[i], run, cluster);
-    if (i == 0 && alongside.uncertainty) {
-      outcome.influences = influences_of(experiment, prepared.jobs.front(), run, outcome);
-      outcome.uncertainty_s = combined_s(outcome.influences);
-    }
     compare_bounds(outcome);
     if (run.jobs[i].measured_steps <= 0)
       result.warnings.push_back(fmt::format(
@@ -163,6 +151,24 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   result.seed = experiment.seed;
   result.version = version();
   result.experiment = write_experiment(experiment);
+  return result;
+}
+
+RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside) {
+  Prepared prepared = prepare(experiment);
+  add_training(experiment.jobs, prepared.jobs, prepared.simulation);
+  prepared.simulation.progress = alongside.progress;
+  if (alongside.checkpoints) {
+    prepared.simulation.checkpoints = alongside.checkpoints;
+    *prepared.simulation.checkpoints->identity = identity_of(experiment, prepared);
+  }
+  const SimulationResult run = simulate(prepared.simulation, alongside.recorder);
+  RunResult result = result_of(experiment, prepared, run);
+  if (alongside.uncertainty) {
+    result.job.influences = influences_of(experiment, prepared.jobs.front(), run, result.job);
+    add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);
+    result.job.uncertainty_s = combined_s(result.job.influences);
+  }
   if (run.ignored_conflicts > 0)
     result.warnings.push_back(
         fmt::format("closed fidelity was asked for, and {} times transfers shared a link or its "
@@ -199,6 +205,7 @@ RunResult run_experiment(const Experiment& experiment, const RunAlongside& along
       result.job.influences.push_back(
           {inputs[i].input, inputs[i].sigma,
            seconds[candidates.size() + i].get<double>() - result.job.iteration_time_s});
+    add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);
     result.job.uncertainty_s = combined_s(result.job.influences);
   }
   const auto end = seconds.begin() + static_cast<std::ptrdiff_t>(candidates.size());

@@ -11,6 +11,9 @@
 
 namespace paceline {
 
+struct Prepared;
+struct SimulationResult;
+
 /// Told after every iteration of a training.
 using ProgressReport = std::function<void(const TrainingProgress&)>;
 
@@ -24,6 +27,10 @@ struct RunAlongside {
   bool sensitivity = false;  ///< repeats the run with each uncertain input moved, whatever it costs
   unsigned parallel = 1;     ///< of those repeats
 };
+
+/// What a run that was prepared so has come to. Throws InputError; checks no floor.
+RunResult result_of(const Experiment& experiment, const Prepared& prepared,
+                    const SimulationResult& run);
 
 /// Runs one experiment in this process, which may do so only once if it needs SimGrid's engine
 /// (isolated.hpp). The result has no speedup over S-SGD yet. Throws InputError, and CheckFailed if

@@ -94,6 +94,13 @@ std::vector<MovedInput> moved_inputs(const Experiment& experiment, double comput
   return inputs.take();
 }
 
+void add_unexplained(const Experiment& experiment, double iteration_s,
+                     std::vector<Influence>& influences) {
+  const double sigma = experiment.stack.unexplained.value;
+  if (sigma > 0 && talks(experiment))
+    influences.push_back({"stack: unexplained", sigma, sigma * iteration_s});
+}
+
 double combined_s(const std::vector<Influence>& influences) {
   double squares = 0;
   for (const Influence& influence : influences) squares += influence.change_s * influence.change_s;

@@ -25,6 +25,10 @@ struct MovedInput {
 /// network (calibrate/data/published/network-fits.json) unless its figures are the user's own.
 std::vector<MovedInput> moved_inputs(const Experiment& experiment, double compute_sigma);
 
+/// What the stack says of its own scatter, which moves no input: of runs on several GPUs.
+void add_unexplained(const Experiment& experiment, double iteration_s,
+                     std::vector<Influence>& influences);
+
 /// By linear propagation: the root of the sum of the squares.
 double combined_s(const std::vector<Influence>& influences);
 

@@ -33,7 +33,11 @@ class Fit {
  public:
   Fit(const std::vector<PublishedRow>& rows, Stack stack, const StackFitSettings& settings)
       : rows_(rows), stack_(std::move(stack)), settings_(settings) {
-    for (const std::string& key : settings.constants) fields_.push_back(&find_stack_field(key));
+    for (const std::string& key : settings.constants) {
+      fields_.push_back(&find_stack_field(key));
+      if (!can_be_fitted(*fields_.back()))
+        throw InputError(fmt::format("{}: no constant that measured rows can say", key));
+    }
     if (rows.size() < fields_.size())
       throw InputError(
           fmt::format("{} rows cannot say {} constants of a stack", rows.size(), fields_.size()));

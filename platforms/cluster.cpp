@@ -53,6 +53,12 @@ class Router {
 
   void route(Endpoint from, Endpoint to, Route& out) const {
     const std::size_t from_node = node_of(from), to_node = node_of(to);
+    if (from == to) {  // out of the port and in again
+      nodes_[from_node].port.up.append_to(out);
+      nodes_[from_node].port.down.append_to(out);
+      out.latency += network_overhead_;
+      return;
+    }
     if (from_node == to_node) {
       route_inside(from, to, nodes_[from_node], out);
       return;
@@ -83,6 +89,8 @@ class Router {
     Cable port, bridge;
     double pcie_overhead, nvlink_overhead;
     bool nvlink, peers_cross_bridge;
+    std::vector<Cable> roots{};  // none: all GPUs are under one
+    std::size_t first_gpu = 0, gpus_per_root = 1;
   };
 
   [[nodiscard]] std::size_t node_of(Endpoint endpoint) const {
@@ -97,6 +105,14 @@ class Router {
     if (group.bridge)
       node.bridge =
           cable(hub, host, LinkKind::pcie, *group.bridge * group.pcie.efficiency, 0, table);
+    if (group.roots) {
+      node.first_gpu = pcie_.size();
+      node.gpus_per_root = group.gpus / group.roots->count;
+      for (std::size_t root = 0; root < group.roots->count; ++root)
+        node.roots.push_back(cable(fmt::format("root{}.{}", n, root), fmt::format("qpi{}", n),
+                                   LinkKind::pcie, group.roots->bandwidth * group.pcie.efficiency,
+                                   0, table));
+    }
     for (std::size_t g = 0; g < group.gpus; ++g) {
       const std::string gpu = fmt::format("gpu{}", pcie_.size());
       pcie_.push_back(cable(gpu, hub, LinkKind::pcie, group.pcie.bandwidth * group.pcie.efficiency,
@@ -109,7 +125,7 @@ class Router {
       gpu_nodes_.push_back(static_cast<std::uint32_t>(n));
     }
     if (group.nvlink) node.nvlink_overhead = group.nvlink->overhead;
-    nodes_.push_back(node);
+    nodes_.push_back(std::move(node));
   }
 
   // The latency between two nodes is end to end: each port has half of it.
@@ -135,6 +151,14 @@ class Router {
     pcie_[gpu].down.append_to(out);
   }
 
+  static void between_roots(Endpoint from, Endpoint to, const Node& node, Route& out) {
+    const std::size_t a = (from - node.first_gpu) / node.gpus_per_root,
+                      b = (to - node.first_gpu) / node.gpus_per_root;
+    if (a == b) return;
+    node.roots[a].up.append_to(out);
+    node.roots[b].down.append_to(out);
+  }
+
   void route_inside(Endpoint from, Endpoint to, const Node& node, Route& out) const {
     const bool peers = from < gpus_ && to < gpus_;
     if (peers && node.nvlink) {
@@ -143,12 +167,15 @@ class Router {
       out.latency += node.nvlink_overhead;
       return;
     }
-    if (peers && !node.peers_cross_bridge) {
+    const bool below_host = peers && !node.peers_cross_bridge;
+    if (from < gpus_) {
       pcie_[from].up.append_to(out);
+      if (!below_host) node.bridge.up.append_to(out);
+    }
+    if (peers && !node.roots.empty()) between_roots(from, to, node, out);
+    if (to < gpus_) {
+      if (!below_host) node.bridge.down.append_to(out);
       pcie_[to].down.append_to(out);
-    } else {
-      if (from < gpus_) to_host(from, node, out);
-      if (to < gpus_) from_host(to, node, out);
     }
     out.latency += node.pcie_overhead;
   }
@@ -245,7 +272,7 @@ void Cluster::route(Endpoint from, Endpoint to, Route& out) const {
   out.links.clear();
   out.latency = 0;
   out.most = kInfinity;
-  if (from == to) return;
+  if (from == to && (from < gpus() || !spec_.network.own_host_over_port)) return;
   route_(from, to, out);
   const double most = spec_.network.flow_bandwidth;
   if (most < kInfinity && node_of(from) != node_of(to)) out.most = most;

@@ -73,7 +73,8 @@ class Cluster {
   /// The links whose name matches `pattern` ('*' stands for any characters), in ascending order.
   [[nodiscard]] std::vector<LinkId> links_matching(std::string_view pattern) const;
 
-  /// Overwrites `out`, reusing its storage; empty with latency 0 when both are the same endpoint.
+  /// Overwrites `out`, reusing its storage; empty with latency 0 when both are the same endpoint
+  /// (but for a host whose messages to itself take its port: network.own_host_over_port).
   /// Throws InputError if there is no route and std::out_of_range for an endpoint that does not
   /// exist.
   void route(Endpoint from, Endpoint to, Route& out) const;

@@ -61,6 +61,12 @@ NodeGroup read_group(ObjectReader& reader, std::size_t index) {
     group.pcie = read_link(reader, "pcie");
     if (reader.has("nvlink")) group.nvlink = read_link(reader, "nvlink");
     group.bridge = optional_bandwidth(reader, "bridge");
+    if (reader.has("roots")) {
+      ObjectReader roots = reader.object("roots");
+      group.roots = RootSpec{static_cast<std::size_t>(roots.integer("count", 2)),
+                             roots.bandwidth("bandwidth")};
+      roots.finish();
+    }
     group.peers_cross_bridge = reader.boolean("peers_cross_bridge", group.peers_cross_bridge);
   }
   group.nic = optional_bandwidth(reader, "nic");

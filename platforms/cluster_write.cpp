@@ -26,6 +26,9 @@ Json write_group(const NodeGroup& group) {
     json["pcie"] = write_link(group.pcie);
     if (group.nvlink) json["nvlink"] = write_link(*group.nvlink);
     if (group.bridge) json["bridge"] = write_bandwidth(*group.bridge);
+    if (group.roots)
+      json["roots"] = {{"count", group.roots->count},
+                       {"bandwidth", write_bandwidth(group.roots->bandwidth)}};
     json["peers_cross_bridge"] = group.peers_cross_bridge;
   }
   if (group.nic) json["nic"] = write_bandwidth(*group.nic);

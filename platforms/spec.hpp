@@ -39,6 +39,13 @@ struct HostSpec {
   bool operator==(const HostSpec&) const = default;
 };
 
+/// PCIe roots of a node (its CPU sockets): the first GPUs are under the first of them, and so on.
+struct RootSpec {
+  std::size_t count = 2;         ///< divides the GPUs of the node
+  double bandwidth = kInfinity;  ///< line rate of each root's link to the others, QPI or UPI
+  bool operator==(const RootSpec&) const = default;
+};
+
 /// `count` equal nodes.
 struct NodeGroup {
   std::string name;
@@ -51,8 +58,9 @@ struct NodeGroup {
   std::optional<LinkSpec> nvlink;  ///< GPU to GPU inside the node, per GPU
   std::optional<double> bridge;    ///< bandwidth between all GPUs of the node and its host together
   bool peers_cross_bridge =
-      true;                   ///< GPU to GPU over PCIe goes through the host, not a switch below it
-  std::optional<double> nic;  ///< line rate of the node's port; default: network.bandwidth
+      true;  ///< GPU to GPU over PCIe goes through the host, not a switch below it
+  std::optional<RootSpec> roots;  ///< GPU to GPU over PCIe crosses between them; none: one root
+  std::optional<double> nic;      ///< line rate of the node's port; default: network.bandwidth
   HostSpec host;
   bool operator==(const NodeGroup&) const = default;
 };
@@ -85,6 +93,7 @@ struct NetworkSpec {
   double switch_latency = 0;  ///< of every switch beyond the first
   double flow_bandwidth =
       kInfinity;  ///< most that one message gets; of the software: not in a cluster's file
+  bool own_host_over_port = false;  ///< a host's messages to itself; of the software, too
   TopologySpec topology;
   bool operator==(const NetworkSpec&) const = default;
 };

@@ -42,15 +42,40 @@ constexpr std::array kStackFields{
                "most that one message gets between two nodes"},
     StackField{"port_efficiency", StackUnit::share, &Stack::port_efficiency, 0.001, 1,
                "share of what the network's links carry that payload gets"},
+    StackField{"port_bandwidth", StackUnit::bandwidth, &Stack::port_bandwidth, 1e3, kInfinity,
+               "most that all messages of a node get together, each way"},
+    StackField{"tree_below", StackUnit::bytes, &Stack::tree_below, 0, 1e15,
+               "all-reduces `auto` of fewer bytes take the tree, others the ring"},
+    StackField{"open_mpi_all_gather", StackUnit::flag, &Stack::open_mpi_all_gather, 0, 1,
+               "all-gathers as Open MPI's fixed rule has them: Bruck's below 50 kB in all, else "
+               "neighbour exchange"},
+    StackField{
+        "local_reduction_bandwidth", StackUnit::bandwidth, &Stack::local_reduction_bandwidth, 1e3,
+        kInfinity,
+        "the GPUs of a node sum what they push at this rate, and one push and one pull go out "
+        "for all of them (synchronous schedules)"},
+    StackField{"summation_bandwidth", StackUnit::bandwidth, &Stack::summation_bandwidth, 1e3,
+               kInfinity, "a server takes no more pushed bytes into its sums"},
+    StackField{"own_server_over_port", StackUnit::flag, &Stack::own_server_over_port, 0, 1,
+               "messages to a server on the own host take its network port, out and in, where a "
+               "job has more than one node"},
     StackField{"step_jitter", StackUnit::share, &Stack::step_jitter, Jitter::kLeastCv,
                Jitter::kMostCv,
                "coefficient of variation of a worker's step, lognormal, where neither experiment "
-               "nor cluster says another"}};
+               "nor cluster says another"},
+    StackField{"unexplained", StackUnit::share, &Stack::unexplained, 0, 1,
+               "by how much measured steps of several GPUs scatter around what all this says: of "
+               "the interval only"}};
 
 }  // namespace
 
 std::span<const StackField> stack_fields() {
   return kStackFields;
+}
+
+bool can_be_fitted(const StackField& field) {
+  return field.unit != StackUnit::flag && field.unit != StackUnit::bytes &&
+         field.constant != &Stack::unexplained;
 }
 
 bool Stack::adds_nothing() const {
@@ -64,8 +89,12 @@ std::string format_stack_value(const StackField& field, double value) {
       return format_duration(value);
     case StackUnit::bandwidth:
       return format_bandwidth(value);
+    case StackUnit::bytes:
+      return format_bytes(value);
     case StackUnit::share:
       return fmt::format("{:.3g} %", 100 * value);
+    case StackUnit::flag:
+      return value != 0 ? "yes" : "no";
     case StackUnit::ratio:
       break;
   }
@@ -74,7 +103,13 @@ std::string format_stack_value(const StackField& field, double value) {
 
 ClusterSpec cluster_under(const Stack& stack, ClusterSpec cluster) {
   cluster.network.efficiency *= stack.port_efficiency.value;
+  if (stack.port_bandwidth.stated())
+    for (NodeGroup& group : cluster.nodes)
+      group.nic = std::min(group.nic.value_or(cluster.network.bandwidth),
+                           stack.port_bandwidth.value / cluster.network.efficiency);
   cluster.network.flow_bandwidth = stack.flow_bandwidth.value;
+  cluster.network.own_host_over_port =
+      stack.own_server_over_port.value != 0 && cluster.network.topology.platform_file().empty();
   return cluster;
 }
 

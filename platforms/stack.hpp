@@ -38,15 +38,23 @@ struct Stack {
   // The wire
   StackConstant flow_bandwidth{kInfinity};  ///< B/s
   StackConstant port_efficiency{1};
+  StackConstant port_bandwidth{kInfinity};  ///< B/s
+  StackConstant tree_below{0};              ///< bytes
+  StackConstant open_mpi_all_gather{0};     ///< 1: yes
+  // Parameter servers
+  StackConstant local_reduction_bandwidth{kInfinity};  ///< B/s; stated: nodes reduce first
+  StackConstant summation_bandwidth{kInfinity};        ///< B/s
+  StackConstant own_server_over_port{0};               ///< 1: yes
   // Everything
   StackConstant step_jitter{0};  ///< coefficient of variation, lognormal
+  StackConstant unexplained{0};  ///< one sigma over a step's time, of several GPUs
 
   [[nodiscard]] bool adds_nothing() const;
   bool operator==(const Stack&) const = default;
 };
 
 /// How a constant is written in a file.
-enum class StackUnit : std::uint8_t { duration, bandwidth, share, ratio };
+enum class StackUnit : std::uint8_t { duration, bandwidth, bytes, share, ratio, flag };
 
 /// A constant of the file: the reader, the writer, `paceline show` and fits know it from here.
 struct StackField {
@@ -57,12 +65,14 @@ struct StackField {
   std::string_view meaning;
 };
 std::span<const StackField> stack_fields();
+/// Whether a step's time follows it smoothly, so that a fit finds it.
+bool can_be_fitted(const StackField& field);
 
 /// "0.15 ms", "21.5 Gb/s", "10 %", "0.5": as the field's unit has it.
 std::string format_stack_value(const StackField& field, double value);
 
-/// The cluster as the stack's messages find it: `port_efficiency` and `flow_bandwidth` are in its
-/// network.
+/// The cluster as the stack's messages find it: what the stack says of ports, flows and the way to
+/// the own host is in its nodes and network.
 ClusterSpec cluster_under(const Stack& stack, ClusterSpec cluster);
 
 /// The names of what is shipped and of $PACELINE_DATA/platforms/stacks, sorted.

@@ -31,6 +31,12 @@ double read_stack_value(ObjectReader& constant, const StackField& field) {
     case StackUnit::bandwidth:
       value = constant.bandwidth("value");
       break;
+    case StackUnit::bytes:
+      value = constant.bytes("value");
+      break;
+    case StackUnit::flag:
+      value = constant.boolean("value", false) ? 1 : 0;
+      break;
     case StackUnit::share:
     case StackUnit::ratio:
       value = constant.number("value", field.least, field.most);
@@ -50,6 +56,10 @@ Json write_stack_value(const StackField& field, double value) {
       return write_duration(value);
     case StackUnit::bandwidth:
       return write_bandwidth(value);
+    case StackUnit::bytes:
+      return write_bytes(value);
+    case StackUnit::flag:
+      return value != 0;
     case StackUnit::share:
     case StackUnit::ratio:
       break;

@@ -63,6 +63,12 @@ class Validator {
     check_link(group.pcie, path + ".pcie");
     if (group.nvlink) check_link(*group.nvlink, path + ".nvlink");
     if (group.bridge) check_bandwidth(*group.bridge, path + ".bridge");
+    if (group.roots) {
+      check_bandwidth(group.roots->bandwidth, path + ".roots.bandwidth");
+      if (group.roots->count < 2 || group.gpus % group.roots->count != 0)
+        fail(path + ".roots.count", fmt::format("{} GPUs are not dealt evenly to {} roots",
+                                                group.gpus, group.roots->count));
+    }
     if (group.nic) check_bandwidth(*group.nic, path + ".nic");
     check_bandwidth(group.host.memory_bandwidth, path + ".host.memory_bandwidth");
     check_rate(group.host.memory_bytes, path + ".host.memory", true);

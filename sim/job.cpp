@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "base/error.hpp"
+#include "sim/range_label.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/worker/runtime.hpp"
 
@@ -71,8 +72,7 @@ void Job::make_channels() {
         context_.clock, context_.transport, context_.wire, context_.later,
         context_.spec.gpus.size(), context_.spec.schedule.streams[s],
         [this](std::int64_t offset, std::int64_t elements) { return label(offset, elements); });
-    for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-      channel->set_plan(static_cast<CollectiveKind>(kind), context_.plans[kind].get());
+    channel->set_plans(&context_.plans);
     if (context_.recorder != nullptr)
       channel->trace([this, s](const Collective& collective) {
         for (const Endpoint gpu : context_.spec.gpus)
@@ -118,22 +118,7 @@ void Job::start() {
 }
 
 std::string Job::label(std::int64_t offset, std::int64_t elements) const {
-  const auto& tensors = context_.spec.model.tensors;
-  const auto first =
-      std::upper_bound(tensors.begin(), tensors.end(), offset,
-                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; });
-  if (first == tensors.begin()) return fmt::format("[{}, {})", offset, offset + elements);
-  const ModelShape::Item& from = *(first - 1);
-  if (elements == context_.spec.model.elements) return "the whole model";
-  if (offset == from.offset && elements == from.elements) return from.name;
-  const auto last =
-      std::upper_bound(tensors.begin(), tensors.end(), offset + elements - 1,
-                       [](std::int64_t o, const ModelShape::Item& t) { return o < t.offset; }) -
-      1;
-  if (&*last == &from)
-    return fmt::format("{}[{}, {})", from.name, offset - from.offset,
-                       offset - from.offset + elements);
-  return fmt::format("{} .. {}", from.name, last->name);
+  return range_label(context_.spec.model, offset, elements);
 }
 
 void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
@@ -202,18 +187,20 @@ void Job::worker_ended() {
 
 Job::Sent Job::sent(std::uint32_t rank) const {
   Sent sent;
-  for (std::size_t kind = 0; kind < context_.plans.size(); ++kind) {
-    PreparedPlan::Uses uses = measurement_.last().uses[kind];
-    uses -= measurement_.first().uses[kind];
-    sent.bytes += context_.plans[kind]->sent_bytes(rank, uses);
-    sent.messages += context_.plans[kind]->sent_messages(rank, uses);
+  const std::vector<PreparedPlan::Uses>&first = measurement_.first().uses,
+        &last = measurement_.last().uses;
+  for (std::size_t plan = 0; plan < last.size(); ++plan) {
+    PreparedPlan::Uses uses = last[plan];
+    if (plan < first.size()) uses -= first[plan];
+    sent.bytes += context_.plans.all()[plan]->sent_bytes(rank, uses);
+    sent.messages += context_.plans.all()[plan]->sent_messages(rank, uses);
   }
   return sent;
 }
 
 Job::Sent Job::sent_in_all(std::uint32_t rank) const {
   Sent sent{workers_[rank]->sent().bytes, workers_[rank]->sent().messages};
-  for (const auto& plan : context_.plans) {
+  for (const auto& plan : context_.plans.all()) {
     sent.bytes += plan->sent_bytes(rank, plan->uses());
     sent.messages += plan->sent_messages(rank, plan->uses());
   }
@@ -232,8 +219,7 @@ JobTotals Job::totals() {
   totals.date_s = context_.clock.now();
   totals.workers.reserve(workers_.size());
   for (const auto& worker : workers_) totals.workers.push_back(worker->totals());
-  for (std::size_t kind = 0; kind < context_.plans.size(); ++kind)
-    totals.uses[kind] = context_.plans[kind]->uses();
+  for (const auto& plan : context_.plans.all()) totals.uses.push_back(plan->uses());
   totals.links = listener_.link_totals(*this);
   return totals;
 }
@@ -245,7 +231,7 @@ void Job::repeat(JobTotals first, JobTotals last, std::int64_t steps) {
 }
 
 void Job::add_links(LinkTotals& links) const {
-  for (const auto& plan : context_.plans) {
+  for (const auto& plan : context_.plans.all()) {
     plan->add_link_bytes(links.started, plan->uses().bytes);
     for (const auto& channel : context_.channels) {
       const double under_way = channel->bytes_under_way(*plan);

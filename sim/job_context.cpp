@@ -18,13 +18,12 @@ JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& ove
       recorder(to),
       observer(told),
       pass_times(spec.model, spec.accumulation, spec.step_overhead_s),
+      plans(spec.all_reduce, spec.stack, spec.gpus, cluster),
       steps(spec.steps),
       graph(spec.values ? values : nullptr) {
   if (spec.weights.empty())
     spec.weights.assign(spec.gpus.size(), 1.0 / static_cast<double>(spec.gpus.size()));
-  for (std::size_t kind = 0; kind < kKinds; ++kind)
-    plans[kind] = std::make_unique<PreparedPlan>(
-        prepare_collective(static_cast<CollectiveKind>(kind), spec.all_reduce, spec.gpus, cluster));
+  make_nodes();
   if (graph == nullptr) return;
   if (spec.values->micro_batches() != spec.accumulation)
     throw std::invalid_argument(fmt::format("job '{}' accumulates {} micro-batches, its values {}",
@@ -34,6 +33,16 @@ JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& ove
   initial->lineage.version.set_all(0);
   metrics =
       std::make_unique<TrainingMetrics>(*graph, spec.gpus.size(), spec.evaluate_every, spec.steps);
+}
+
+// A schedule whose servers take each push for itself has nothing to reduce.
+void JobContext::make_nodes() {
+  const StackConstant& reduces = spec.stack.local_reduction_bandwidth;
+  if (!reduces.stated() || !spec.schedule.synchronous || spec.servers.empty()) return;
+  std::map<Endpoint, std::size_t> workers;
+  for (const Endpoint gpu : spec.gpus) ++workers[cluster.host_of(cluster.node_of(gpu))];
+  for (const auto& [host, count] : workers)
+    if (count > 1) nodes[host] = std::make_unique<NodeExchange>(clock, later, count, reduces.value);
 }
 
 }  // namespace paceline

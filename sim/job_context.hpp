@@ -1,13 +1,15 @@
 #pragma once
 
-#include <array>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "platforms/cluster.hpp"
 #include "sim/iteration_log.hpp"
 #include "sim/job_spec.hpp"
+#include "sim/network/collective_plans.hpp"
 #include "sim/network/communication.hpp"
+#include "sim/server/node_exchange.hpp"
 #include "sim/time/operation.hpp"
 #include "sim/time/wire_time.hpp"
 #include "sim/trace.hpp"
@@ -18,6 +20,7 @@
 namespace paceline {
 
 class ServerCalls;
+class ServerLink;
 class ServerRuntime;
 class WorkerRuntime;
 
@@ -36,11 +39,9 @@ struct JobContext {
   JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& over, Recorder* to,
              TaskGraph* values, Observer& told);
 
+  void make_nodes();
   [[nodiscard]] double learning_rate(std::int64_t step) const {
     return spec.learning_rate ? spec.learning_rate(step) : 0;
-  }
-  [[nodiscard]] PreparedPlan& plan(CollectiveKind kind) {
-    return *plans[static_cast<std::size_t>(kind)];
   }
 
   JobSpec spec;
@@ -54,14 +55,18 @@ struct JobContext {
   OperationPool pool;
   Continuations later;
   WireTime wire;  ///< of the collectives, which all workers are in together
-  static constexpr std::size_t kKinds = 4;
-  std::array<std::unique_ptr<PreparedPlan>, kKinds> plans;  ///< by CollectiveKind
-  std::vector<std::unique_ptr<Channel>> channels;           ///< by communication stream
+  CollectivePlans plans;
+  std::vector<std::unique_ptr<Channel>> channels;  ///< by communication stream
   IterationLog log;
   std::int64_t steps;  ///< to be simulated: the spec's, or fewer once a cycle is known
   // The two ends of pushes and pulls; they enter themselves.
   std::vector<ServerCalls*> calls;      ///< by rank
   std::vector<ServerRuntime*> servers;  ///< by index
+  /// By host: of the nodes with several workers that reduce first.
+  std::map<Endpoint, std::unique_ptr<NodeExchange>> nodes;
+
+  ServerLink* link = nullptr;  ///< between processes; null: all are in this one
+  StreamGate* gate = nullptr;  ///< of all streams; null in simulated time
 
   // Values; null in time-only runs.
   TaskGraph* graph;

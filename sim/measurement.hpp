@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -15,8 +14,8 @@ struct JobTotals {
   std::int64_t border = 0;  ///< steps that every worker has done
   double date_s = 0;
   std::vector<WorkerRuntime::Totals> workers;  ///< by rank
-  std::array<PreparedPlan::Uses, JobContext::kKinds> uses{};
-  LinkTotals links;  ///< of all jobs; empty where nobody asks for them
+  std::vector<PreparedPlan::Uses> uses;        ///< by plan
+  LinkTotals links;                            ///< of all jobs; empty where nobody asks for them
 };
 
 /// Borders between which a job is measured.

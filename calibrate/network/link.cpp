@@ -114,13 +114,17 @@ void put_inside(ClusterSpec& base, const FittedLink& link, LinkClass link_class,
     if (group.gpus == 0 || (link_class == LinkClass::nvlink && !group.nvlink)) continue;
     LinkSpec& spec = link_class == LinkClass::pcie ? group.pcie : *group.nvlink;
     put_link({spec.bandwidth, spec.latency, spec.overhead, spec.efficiency}, link, 2);
+    // What the log was measured over went through the roots, too.
+    if (link_class == LinkClass::pcie) group.roots.reset();
     found = true;
   }
   if (!found)
     throw InputError(
         fmt::format("{}: $.nodes: there is no {} whose links could be fitted; give the base one",
                     base.file, link_class == LinkClass::pcie ? "GPU" : "nvlink"));
-  forget_sources(base.sources, {"nodes." + name});
+  std::vector<std::string> subjects{"nodes." + name};
+  if (link_class == LinkClass::pcie) subjects.emplace_back("nodes.roots");
+  forget_sources(base.sources, subjects);
   base.sources["nodes." + name] = text;
 }
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <vector>
 
-#include "sim/network/collective_plans.hpp"
 #include "sim/network/network.hpp"
+#include "sim/network/prepared_plan.hpp"
 
 namespace paceline {
 namespace {
@@ -71,7 +71,7 @@ std::function<double(double)> simulated(const Cluster& cluster, const std::vecto
     };
   }
   const auto ring = std::make_shared<PreparedPlan>(
-      prepare_collective(CollectiveKind::all_reduce, AllReduceOptions{}, gpus, cluster));
+      plan_ring(static_cast<std::uint32_t>(gpus.size())), cluster, gpus);
   return [ring](double bytes) { return ring->alone_s(bytes); };
 }
 

@@ -3,9 +3,16 @@
 namespace paceline {
 namespace {
 
+// ompi/mca/coll/tuned/coll_tuned_decision_fixed.c, to version 4: bytes of all blocks together.
+constexpr double kOpenMpiSmall = 50'000;
+
+constexpr std::size_t index(CollectiveKind kind) {
+  return static_cast<std::size_t>(kind);
+}
+
 Plan plan_of(CollectiveKind kind, const AllReduceOptions& all_reduce,
-             const std::vector<Endpoint>& gpus, const Cluster& cluster) {
-  const auto ranks = static_cast<std::uint32_t>(gpus.size());
+             const std::vector<std::uint32_t>& nodes) {
+  const auto ranks = static_cast<std::uint32_t>(nodes.size());
   switch (kind) {
     case CollectiveKind::all_gather:
       return plan_all_gather(ranks);
@@ -16,16 +23,44 @@ Plan plan_of(CollectiveKind kind, const AllReduceOptions& all_reduce,
     case CollectiveKind::all_reduce:
       break;
   }
-  std::vector<std::uint32_t> nodes;
-  for (const Endpoint gpu : gpus) nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
   return plan_all_reduce(all_reduce, nodes);
 }
 
 }  // namespace
 
-PreparedPlan prepare_collective(CollectiveKind kind, const AllReduceOptions& all_reduce,
-                                const std::vector<Endpoint>& gpus, const Cluster& cluster) {
-  return {plan_of(kind, all_reduce, gpus, cluster), cluster, gpus};
+CollectivePlans::CollectivePlans(const AllReduceOptions& all_reduce, const Stack& stack,
+                                 const std::vector<Endpoint>& gpus, const Cluster& cluster) {
+  std::vector<std::uint32_t> nodes;
+  for (const Endpoint gpu : gpus) nodes.push_back(static_cast<std::uint32_t>(cluster.node_of(gpu)));
+  const bool open_mpi = stack.open_mpi_all_gather.value != 0;
+  const auto ranks = static_cast<std::uint32_t>(gpus.size());
+  for (std::size_t kind = 0; kind < small_.size(); ++kind)
+    add(open_mpi && kind == index(CollectiveKind::all_gather)
+            ? plan_neighbour_all_gather(ranks)
+            : plan_of(static_cast<CollectiveKind>(kind), all_reduce, nodes),
+        gpus, cluster);
+  if (open_mpi)
+    small_[index(CollectiveKind::all_gather)] = {add(plan_bruck_all_gather(ranks), gpus, cluster),
+                                                 kOpenMpiSmall};
+  if (all_reduce.algorithm.depends_on_size()) {
+    Small& small = small_[index(CollectiveKind::all_reduce)];
+    small.plan = add(all_reduce.algorithm.plan_of_small(all_reduce, nodes), gpus, cluster);
+    if (stack.tree_below.stated()) small.below = stack.tree_below.value;
+  }
+}
+
+PreparedPlan* CollectivePlans::add(const Plan& plan, const std::vector<Endpoint>& gpus,
+                                   const Cluster& cluster) {
+  return plans_.emplace_back(std::make_unique<PreparedPlan>(plan, cluster, gpus)).get();
+}
+
+PreparedPlan& CollectivePlans::of(CollectiveKind kind, double bytes) const {
+  PreparedPlan& plan = *plans_[index(kind)];
+  const Small& small = small_[index(kind)];
+  if (small.plan == nullptr) return plan;
+  const bool is_small =
+      small.below ? bytes < *small.below : small.plan->closed_s(bytes) < plan.closed_s(bytes);
+  return is_small ? *small.plan : plan;
 }
 
 }  // namespace paceline

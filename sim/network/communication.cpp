@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "sim/network/collective_plans.hpp"
 #include "sim/values/collective_values.hpp"
 
 namespace paceline {
@@ -48,7 +49,8 @@ Channel::Channel(Clock& clock, Transport& transport, WireTime& wire, Continuatio
       later_(later),
       options_(options),
       labels_(std::move(labels)),
-      next_(workers, 0) {}
+      next_(workers, 0),
+      callers_(workers) {}
 
 std::string Channel::describe(const CollectiveCall& call) const {
   if (call.kind == CollectiveKind::barrier) return "barrier";
@@ -79,7 +81,7 @@ void Channel::consider() {
   if (!options_.coordinated) {
     if (next_start_ - base_ >= open_.size()) return;
     Collective* next = open_[next_start_ - base_].collective;
-    if (next->ready < next_.size()) return;
+    if (next->ready < callers_) return;
     ++next_start_;
     batch_.push_back(next);
     if (software_.costs.cycle_s() > 0)
@@ -157,15 +159,17 @@ void Channel::start() {
 }
 
 void Channel::send() {
-  sending_ = true;
+  sending_ = &plans_->of(batch_.front()->call.kind, load_.bytes);
   sending_since_ = clock_.now();
-  transport_.run(
-      *plans_[static_cast<int>(batch_.front()->call.kind)], load_.bytes,
-      [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); }, this, 0);
+  const auto done = [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); };
+  if (carrier_ != nullptr)
+    carrier_->carry(*batch_.front(), done, this);
+  else
+    transport_.run(*sending_, load_.bytes, done, this, 0);
 }
 
 void Channel::sent() {
-  sending_ = false;
+  sending_ = nullptr;
   const double after = software_.costs.after_s(load_) +
                        software_.costs.hidden_stretch() * (computed_s() - computed_at_start_s_);
   if (after > 0)
@@ -194,15 +198,13 @@ void Channel::end() {
 }
 
 double Channel::bytes_under_way(const PreparedPlan& plan) const {
-  if (!sending_ || plans_[static_cast<int>(batch_.front()->call.kind)] != &plan) return 0;
-  return load_.bytes;
+  return sending_ == &plan ? load_.bytes : 0;
 }
 
 double Channel::unsent_bytes(const PreparedPlan& plan) const {
   const double bytes = bytes_under_way(plan);
   if (bytes == 0) return 0;
-  PreparedPlan* current = plans_[static_cast<int>(batch_.front()->call.kind)];
-  const double whole = current->closed_s(bytes);
+  const double whole = sending_->closed_s(bytes);
   const double gone = clock_.now() - sending_since_;
   return gone < whole ? bytes * (1 - gone / whole) : 0;
 }

@@ -30,11 +30,23 @@ struct CollectiveCall {
 };
 
 class Channel;
+class CollectivePlans;
+class Collective;
 
 /// What collectives need to compute on values; `graph` is null in time-only runs.
 struct CollectiveValues {
   TaskGraph* graph = nullptr;
   std::vector<double> weights;  ///< by rank, summing to 1
+};
+
+/// Carries what is on the wire where it is real: one worker of the job is in this process.
+class Carrier {
+ public:
+  /// Fills in what the collective brings and calls done(self, 0) once this worker has it.
+  virtual void carry(Collective& collective, Clock::Fire done, void* self) = 0;
+
+ protected:
+  ~Carrier() = default;
 };
 
 /// One collective under way; made by the first worker that calls it.
@@ -73,10 +85,15 @@ class Channel {
   Channel(Clock& clock, Transport& transport, WireTime& wire, Continuations& later,
           std::size_t workers, ChannelOptions options, Labels labels);
 
-  void set_plan(CollectiveKind kind, PreparedPlan* plan) { plans_[static_cast<int>(kind)] = plan; }
+  void set_plans(const CollectivePlans* plans) { plans_ = plans; }
   void trace(Ended ended) { ended_ = std::move(ended); }
   void set_software(ChannelSoftware software) { software_ = std::move(software); }
   void set_values(CollectiveValues values) { values_ = std::move(values); }
+  /// Only one worker calls here, and `carrier` does what the transport stands for.
+  void set_carrier(Carrier& carrier) {
+    carrier_ = &carrier;
+    callers_ = 1;
+  }
   [[nodiscard]] const CollectiveValues& values() const { return values_; }
   [[nodiscard]] std::size_t workers() const { return next_.size(); }
 
@@ -127,7 +144,7 @@ class Channel {
   [[noreturn]] void mismatch(std::uint32_t worker, const CollectiveCall& call,
                              const Collective& found) const;
   void is_ready(Collective& collective) {
-    if (++collective.ready == next_.size()) all_ready(collective);
+    if (++collective.ready == callers_) all_ready(collective);
   }
   void submit_later(Collective& collective, const CompletionRef& after);
   void all_ready(Collective& collective);
@@ -146,15 +163,17 @@ class Channel {
   Continuations& later_;
   ChannelOptions options_;
   Labels labels_;
-  PreparedPlan* plans_[4] = {};
+  const CollectivePlans* plans_ = nullptr;
+  PreparedPlan* sending_ = nullptr;  // what batch_ follows on the wire
   Ended ended_;
   ChannelSoftware software_;
   CollectiveSoftware::Load load_;   // of batch_
   double computed_at_start_s_ = 0;  // by the workers, when batch_ started
   double sending_since_ = 0;
-  bool sending_ = false;  // batch_ is on the wire, not in the hands of the software
   CollectiveValues values_;
-  std::vector<std::uint64_t> next_;   // by worker: number of its next call
+  std::vector<std::uint64_t> next_;  // by worker: number of its next call
+  std::size_t callers_;              // workers of this process: all, unless there is a carrier
+  Carrier* carrier_ = nullptr;
   std::uint64_t base_ = 0;            // number of open_.front()
   std::deque<Open> open_;             // in order of calls
   std::uint64_t next_start_ = 0;      // in order of calls: the one whose turn it is

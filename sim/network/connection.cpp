@@ -16,12 +16,12 @@ void Connection::next() {
   queue_.pop_back();
   arrived_ = std::move(message.arrived);
   busy_ = true;
-  wire_.began(clock_.now());
+  for (WireTime* wire : wires_) wire->began(clock_.now());
   transport_.send(
       from_, to_, message.bytes,
       [](void* self, std::uint64_t) {
         auto* connection = static_cast<Connection*>(self);
-        connection->wire_.ended(connection->clock_.now());
+        for (WireTime* wire : connection->wires_) wire->ended(connection->clock_.now());
         connection->busy_ = false;
         const std::function<void()> arrived = std::move(connection->arrived_);
         if (!connection->queue_.empty()) connection->next();

@@ -12,9 +12,10 @@ namespace paceline {
 /// in order.
 class Connection {
  public:
-  /// `wire` is told while a message is on the wire.
-  Connection(Clock& clock, Transport& transport, Endpoint from, Endpoint to, WireTime& wire)
-      : clock_(clock), transport_(transport), from_(from), to_(to), wire_(wire) {}
+  /// `wires` are told while a message is on the wire, and may grow until then.
+  Connection(Clock& clock, Transport& transport, Endpoint from, Endpoint to,
+             const std::vector<WireTime*>& wires)
+      : clock_(clock), transport_(transport), from_(from), to_(to), wires_(wires) {}
   void send(double bytes, int priority, std::function<void()> arrived);
 
  private:
@@ -32,7 +33,7 @@ class Connection {
   Clock& clock_;
   Transport& transport_;
   Endpoint from_, to_;
-  WireTime& wire_;
+  const std::vector<WireTime*>& wires_;
   std::vector<Message> queue_;  // a heap
   std::function<void()> arrived_;
   bool busy_ = false;

@@ -3,8 +3,9 @@
 #include <memory>
 #include <vector>
 
-#include "algorithms/worker.hpp"
+#include "algorithms/server.hpp"
 #include "sim/network/connection.hpp"
+#include "sim/server/node_exchange.hpp"
 
 namespace paceline {
 
@@ -23,8 +24,11 @@ class ServerCalls {
 
   // For the servers: where their answers go, and the answers
   [[nodiscard]] Endpoint host() const { return host_; }
-  [[nodiscard]] WireTime& wire() const { return wire_; }
+  [[nodiscard]] const std::vector<WireTime*>& wires() const {
+    return node_ != nullptr ? node_->wires : wires_;
+  }
   void push_acknowledged(Endpoint server, const CompletionRef& call);
+  void push_done(const CompletionRef& call);  ///< the acknowledgement is here
   void pull_arrived(const CompletionRef& call, const Tensor& data);
 
   /// Bytes and messages since the start.
@@ -35,10 +39,14 @@ class ServerCalls {
   [[nodiscard]] const Sent& sent() const { return sent_; }
 
  private:
+  void send(std::uint32_t server, double bytes, int priority, std::vector<Request> pushes);
+  void ask(const Shard& shard, std::int64_t version, const CompletionRef& call);
+
   JobContext& job_;
   std::uint32_t rank_;
   Endpoint host_;
-  WireTime& wire_;
+  NodeExchange* node_;  // null: it pushes and pulls by itself
+  std::vector<WireTime*> wires_;
   std::vector<std::unique_ptr<Connection>> to_server_;
   Sent sent_;
 };

@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "kernels/operations/reference.hpp"
 #include "sim/server/calls.hpp"
+#include "sim/server/link.hpp"
 #include "sim/values/collective_values.hpp"
 
 namespace paceline {
@@ -28,10 +29,11 @@ ServerRuntime::ServerRuntime(JobContext& job, std::uint32_t index)
       host_(job.spec.servers[index]),
       memory_bandwidth_(job.cluster.host(job.cluster.node_of(host_)).memory_bandwidth),
       cpu_(job.clock, *this, Recorder::host) {
+  cpu_.set_gate(job.gate);
   if (job.graph != nullptr) values_ = std::make_unique<DeviceValues>(*job.graph, *job.metrics);
   for (const ServerCalls* worker : job.calls)
     to_worker_.push_back(std::make_unique<Connection>(job.clock, job.transport, host_,
-                                                      worker->host(), worker->wire()));
+                                                      worker->host(), worker->wires()));
   job.servers.push_back(this);
 }
 
@@ -77,6 +79,8 @@ Pending<Request> ServerRuntime::receive() {
 }
 
 void ServerRuntime::acknowledge(const Request& push, const Tensor& after) {
+  if (job_.link != nullptr)
+    return job_.later.when_done(after.producer(), [this, push] { job_.link->acknowledge(push); });
   job_.later.when_done(after.producer(), [this, call = push.call, worker = push.worker] {
     job_.calls[worker]->push_acknowledged(host_, call);
   });
@@ -86,6 +90,7 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions h
   const double bits = how.bits_per_element > 0 ? how.bits_per_element : job_.spec.payload_bits;
   const double bytes = static_cast<double>(pull.shard.elements) * bits / 8;
   job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
+    if (job_.link != nullptr) return job_.link->reply(pull, data, bits);
     const Tensor sent = rounded_on_wire(job_.graph, data, bits);
     to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
       job_.calls[pull.worker]->pull_arrived(pull.call, sent);
@@ -136,13 +141,18 @@ void ServerRuntime::enqueue_call(const kernels::Call& call, OperationSize size,
     results[i] = Tensor(this, results[i].elements(), results[i].offset(), done, buffers[i]);
 }
 
-// Null if it is done at once.
 CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                                      std::function<void()> launch) {
+  return enqueue_for(name, reads, seconds(bytes), std::move(launch));
+}
+
+// Null if it is done at once.
+CompletionRef ServerRuntime::enqueue_for(const char* name, std::span<const Tensor> reads,
+                                         double work, std::function<void()> launch) {
   boost::intrusive_ptr<TimedOperation> operation = job_.pool.make();
   operation->name = name;
   operation->activity = Activity::host;
-  operation->work = seconds(bytes);
+  operation->work = work;
   operation->yields({});
   if (launch) operation->values().launch = std::move(launch);
   for (const Tensor& read : reads)
@@ -151,10 +161,13 @@ CompletionRef ServerRuntime::enqueue(const char* name, std::span<const Tensor> r
   return operation->done() ? CompletionRef() : CompletionRef(operation);
 }
 
-void ServerRuntime::accumulate(const Tensor& pushed) {
+void ServerRuntime::accumulate(const Request& push) {
+  if (push.in_sum) return;
   const kernels::OperationInfo& addition = kernels::kInfo<kernels::Axpy>;
-  enqueue(addition.name.data(), std::span(&pushed, 1),
-          addition.least_bytes(static_cast<double>(pushed.elements())), {});
+  const double bytes = addition.least_bytes(static_cast<double>(push.data.elements()));
+  const double most = job_.spec.stack.summation_bandwidth.value;
+  const double slowest = std::max(seconds(bytes), push.data.bytes() / most);
+  enqueue_for(addition.name.data(), std::span(&push.data, 1), slowest, {});
 }
 
 Tensor ServerRuntime::mean(std::span<const Tensor> pushed) {

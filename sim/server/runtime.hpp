@@ -37,13 +37,15 @@ class ServerRuntime final : public Server, public StreamListener {
   Tensor zeros(std::int64_t elements, std::int64_t offset) override;
   Tensor op(std::string_view name, std::span<const Tensor> reads, std::int64_t elements,
             ValueFunction values) override;
-  void accumulate(const Tensor& pushed) override;
+  void accumulate(const Request& push) override;
   Tensor mean(std::span<const Tensor> pushed) override;
   Tensor update(const Tensor& weights, const Tensor& gradient, std::int64_t step) override;
 
   void operation_started(Stream&, TimedOperation&) override {}
   void operation_finished(Stream& stream, TimedOperation& operation) override;
 
+  /// What runs on its values; null in time-only runs.
+  [[nodiscard]] DeviceValues* values() { return values_.get(); }
   /// With values: the newest weights of every shard.
   [[nodiscard]] std::vector<Tensor> latest() const;
 
@@ -57,6 +59,8 @@ class ServerRuntime final : public Server, public StreamListener {
                     std::span<Tensor> results) override;
   CompletionRef enqueue(const char* name, std::span<const Tensor> reads, double bytes,
                         std::function<void()> launch);
+  CompletionRef enqueue_for(const char* name, std::span<const Tensor> reads, double work,
+                            std::function<void()> launch);
 
   JobContext& job_;
   std::uint32_t index_;

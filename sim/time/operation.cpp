@@ -1,6 +1,7 @@
 #include "sim/time/operation.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 #include <span>
 #include <string>
@@ -8,7 +9,9 @@
 namespace paceline {
 
 const char* intern(std::string_view name) {
+  static std::mutex mutex;  // runs on several threads share the names
   static std::set<std::string, std::less<>> names;
+  const std::lock_guard lock(mutex);
   const auto found = names.find(name);
   return (found != names.end() ? found : names.emplace(name).first)->c_str();
 }
@@ -40,6 +43,10 @@ Stream::Stream(Clock& clock, StreamListener& listener, std::uint32_t id)
   notify = [](Completion::Waiter* self) { static_cast<Stream*>(self)->start_head(); };
 }
 
+inline void Stream::time_over() {
+  if (gate_ == nullptr || !gate_->holds(*this)) finish_head();
+}
+
 inline void Stream::schedule_finish() {
   if (rate_ <= 0) return;  // stalled until the rate changes
   // At full rate the date is exactly start + work: closed forms hold to the last digit.
@@ -47,7 +54,7 @@ inline void Stream::schedule_finish() {
       rated_at_ + (rate_ == 1 ? remaining_ : remaining_ / rate_),
       [](void* self, std::uint64_t generation) {
         auto* stream = static_cast<Stream*>(self);
-        if (stream->generation_ == generation) stream->finish_head();
+        if (stream->generation_ == generation) stream->time_over();
       },
       this, generation_);
 }

@@ -33,6 +33,17 @@ class StreamListener {
   ~StreamListener() = default;
 };
 
+/// Where time is real: an operation ends when its time is over *and* its values are there.
+class StreamGate {
+ public:
+  /// The head of `stream` has had its time. True: it waits for its values, and finish_held() will be
+  /// called.
+  virtual bool holds(Stream& stream) = 0;
+
+ protected:
+  ~StreamGate() = default;
+};
+
 /// One operation on a stream that takes `work` seconds at rate 1. Recycled through a pool. A
 /// thousand workers have one each under way: what time-only runs touch fills two cache lines.
 class alignas(64) TimedOperation final : public Result<Tensor> {
@@ -71,6 +82,7 @@ class alignas(64) TimedOperation final : public Result<Tensor> {
       if (launch) std::exchange(launch, nullptr)();
     }
   };
+  [[nodiscard]] bool has_values() const { return values_ != nullptr; }
   [[nodiscard]] Values& values() {  ///< not in time-only runs
     if (!values_) values_ = std::make_unique<Values>();
     return *values_;
@@ -130,16 +142,20 @@ class Stream final : Completion::Waiter {
   [[nodiscard]] const TimedOperation* head() const { return head_; }
   [[nodiscard]] double rate() const { return rate_; }
   void set_rate(double rate);
+  void set_gate(StreamGate* gate) { gate_ = gate; }  ///< null: simulated time alone
+  void finish_held() { finish_head(); }              ///< what the gate holds
   [[nodiscard]] std::uint32_t id() const { return id_; }
 
  private:
   void start_head();  // once what it reads is there
   void start();
   void schedule_finish();
+  void time_over();
   void finish_head();
 
   Clock& clock_;
   StreamListener& listener_;
+  StreamGate* gate_ = nullptr;
   TimedOperation* head_ = nullptr;
   TimedOperation* tail_ = nullptr;
   std::uint64_t generation_ = 0;  // of the finish event: one that is older is stale

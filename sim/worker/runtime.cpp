@@ -50,6 +50,7 @@ WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
       copy_out_(clock_, *this, Recorder::copy_out),
       host_(clock_, *this, Recorder::host),
       server_calls_(job, rank, node_host_, time_.messages) {
+  for (Stream* stream : {&compute_, &copy_in_, &copy_out_, &host_}) stream->set_gate(job.gate);
   if (job.spec.slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
   if (job.graph != nullptr) {

@@ -71,11 +71,11 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_reduce).closed_s(bytes) +
+    return job_.plans.of(CollectiveKind::all_reduce, bytes).closed_s(bytes) +
            job_.software.whole_s({0, bytes / payload_bytes(), bytes, 0});
   }
   [[nodiscard]] double all_gather_s(double bytes) const override {
-    return job_.plan(CollectiveKind::all_gather).closed_s(bytes) +
+    return job_.plans.of(CollectiveKind::all_gather, bytes).closed_s(bytes) +
            job_.software.whole_s({0, 0, bytes, bytes / kBytesOfPair});
   }
 

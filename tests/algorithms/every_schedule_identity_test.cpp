@@ -182,7 +182,7 @@ TEST(EverySchedule, ServerPortHasNoLatencyInItsBound) {
   const ModelShape model = matrices();
   BoundInputs in;
   in.model = &model;
-  in.workers = 4;
+  in.workers = in.pushers = 4;
   in.servers = 2;
   in.message_s = [](double bytes) { return 100 + bytes / 1e3; };
   const double port = 4 * in.model_bytes() / (2 * 1e3);

@@ -100,6 +100,8 @@ TEST(NetworkLink, LinksInsideANodeGetHalfOfTheLatencyEach) {
   const LinkSpec& pcie = made.nodes[0].pcie;
   EXPECT_NEAR(pcie.latency, 5e-6, 1e-11);
   EXPECT_NEAR(pcie.bandwidth * pcie.efficiency, 1e10, 1e4);
+  EXPECT_TRUE(base.nodes[0].roots && !made.nodes[0].roots);  // the log's ring has crossed them
+  EXPECT_FALSE(made.sources.contains("nodes.roots"));
   EXPECT_THAT(made.sources.at("nodes.pcie"), HasSubstr("pairs.log"));
   EXPECT_THAT([&] { with_link(base, link, LinkClass::nvlink, "mine", "pairs.log"); },
               ThrowsMessage<InputError>(HasSubstr("there is no nvlink")));

@@ -322,7 +322,7 @@ TEST_F(Cli, EveryCommandOfTheGuideRuns) {
     fs::create_directory_symlink(project / part, folder_ / "work" / part);
   std::size_t commands = 0;
   for (const char* page : {"README.md", "docs/experiment.md", "docs/cluster.md", "docs/model.md",
-                           "docs/profile.md", "docs/result.md"}) {
+                           "docs/profile.md", "docs/result.md", "docs/sweep.md"}) {
     ASSERT_TRUE(fs::exists(project / page)) << page;
     std::vector<std::string> blocks;
     blocks_of(project / page, blocks);

@@ -11,6 +11,7 @@
 #include "experiments/floors.hpp"
 #include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
+#include "platforms/cluster_file.hpp"
 
 namespace paceline {
 namespace {
@@ -244,6 +245,8 @@ TEST(Ignored, NothingThatTheUserSays) {
 TEST(Ignored, ServersOnIdleHostsAreNamed) {
   Json json = on("16x1-1080ti-10gbe", "ps-s-sgd");
   json["gpus"] = "0-3";
+  json["cluster"] = write_cluster(load_cluster_spec("16x1-1080ti-10gbe"));
+  json["cluster"]["nodes"].push_back({{"name", "helper"}, {"count", 12}, {"gpus", 0}});
   const auto warnings = [&] {
     return prepare(read_experiment(json, "test.json")).jobs.front().warnings;
   };

@@ -177,6 +177,7 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
       training,
       ::testing::ElementsAreArray(std::vector<std::string>{
           "ddl-2080ti-all-reduce/BSP-A2A, 10 GbE/4 GPUs",
+          "ddl-2080ti-all-reduce/MG-WFBP, 10 GbE/8 GPUs",
           "ddl-2080ti-all-reduce/BSP-A2A, 100 Gb/s RDMA/4 GPUs",
           "ddl-2080ti-all-reduce/WFBP-A2A, 100 Gb/s RDMA/4 GPUs",
           "ddl-2080ti-all-reduce/BSP-A2A, 100 Gb/s TCP/4 GPUs",
@@ -231,6 +232,7 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
           "single-gpu-mixed/NVIDIA DeepLearningExamples PyTorch, SQuAD, A100 SXM "
           "80GB/bert-large-encoder:seq=384, tf32, batch 32",
           "tensorflow-one-node-2017/GCE n1-standard-32 8xK80(GK210), VGG-16, batch 32/8 GPUs",
+          "tensorflow-servers-2017/Distributed TF (PS), ResNet-101/16 GPUs",
           "tensorflow-servers-2017/EC2 p2.8xlarge, ResNet-50/32 GPUs"}));
 }
 

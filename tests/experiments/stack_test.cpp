@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.hpp"
-#include "base/json.hpp"
 #include "experiments/axes.hpp"
+#include "experiments/prepare.hpp"
 #include "experiments/run.hpp"
 #include "small.hpp"
 
@@ -61,6 +61,60 @@ TEST(StackOfAnExperiment, CanBeAnAxis) {
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(read_experiment(all[0].json, "test.json").stack.flow_bandwidth.value, 0.25e9);
   EXPECT_EQ(read_experiment(all[1].json, "test.json").stack.flow_bandwidth.value, 0.5e9);
+}
+
+TEST(Servers, StandOnTheNodesThatTheJobUses) {
+  Json json = small();
+  json["cluster"] = "4x4-1080ti-10gbe";
+  json["schedule"] = "ps-s-sgd";
+  json["steps"] = 4;
+  const auto servers = [&](const std::string& gpus) {
+    json["gpus"] = gpus;
+    return prepare(read_experiment(json, "test.json")).jobs[0].spec.servers;
+  };
+  EXPECT_EQ(servers("4-11"), (std::vector<Endpoint>{17, 18}));
+  EXPECT_EQ(servers("0-15"), (std::vector<Endpoint>{16, 17, 18, 19}));
+  json["servers"] = 3;  // more than its nodes: others help
+  EXPECT_EQ(servers("4-11"), (std::vector<Endpoint>{17, 18, 16}));
+  json["servers"] = 5;
+  EXPECT_THROW(servers("4-11"), InputError);
+}
+
+TEST(Servers, OnTheOwnHostTakeNoPortWhereAJobHasOneNode) {
+  Json json = small();
+  json["cluster"] = "4x4-1080ti-10gbe";
+  json["schedule"] = "ps-s-sgd";
+  json["stack"] = {
+      {"format", "paceline-stack-1"},
+      {"name", "mine"},
+      {"description", "test"},
+      {"constants",
+       {{"own_server_over_port", {{"value", true}, {"source", "test"}, {"uncertainty", 0}}}}}};
+  const auto links = [&](const std::string& gpus) {
+    json["gpus"] = gpus;
+    const Prepared prepared = prepare(read_experiment(json, "test.json"));
+    const Cluster& cluster = *prepared.simulation.cluster;
+    Route route;
+    cluster.route(cluster.host_of(0), cluster.host_of(0), route);
+    return route.links.size();
+  };
+  EXPECT_EQ(links("0-3"), 0U);
+  EXPECT_EQ(links("0-4"), 2U);
+}
+
+// sigma^2 = what the inputs say + (unexplained x step)^2, of several GPUs.
+TEST(StackOfAnExperiment, SaysItsOwnScatter) {
+  const auto sigma = [](const std::string& gpus, double unexplained) {
+    Json json = small();
+    json["gpus"] = gpus;
+    json["set"] = {"stack.unexplained=" + std::to_string(unexplained)};
+    const RunResult result = run_alone(read_experiment(json, "test.json"));
+    return std::pair(result.job.uncertainty_s, result.job.iteration_time_s);
+  };
+  const auto [without, step] = sigma("0-1", 0);
+  EXPECT_DOUBLE_EQ(sigma("0-1", 0.06).second, step);
+  EXPECT_NEAR(sigma("0-1", 0.06).first, std::hypot(without, 0.06 * step), 1e-12 * step);
+  EXPECT_EQ(sigma("0", 0.06).first, sigma("0", 0).first);
 }
 
 TEST(StackOfAnExperiment, IsRefusedWithItsPath) {

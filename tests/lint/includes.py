@@ -14,9 +14,12 @@ BELOW = {
     "algorithms": {"base", "kernels/operations"},
     "sim": {"base", "kernels", "models", "platforms", "calibrate", "algorithms"},
     "experiments": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
+    "studies": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
     # The program that writes clusters says what the simulator makes of them.
     "calibrate/program": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
-    "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments"},
+    "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments",
+            "studies"},
+    "mpi": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "cli"},
 }
 # And each room of sim/ besides itself. What all workers and servers share, and logs without code, stand beside the rooms.
 ROOMS = {

@@ -28,7 +28,7 @@ const char* const kText = R"({
   "nodes": [
     {"name": "slow", "count": 6, "gpus": 2, "gpu": "1080ti", "speed": 0.5,
      "pcie": {"bandwidth": "12GB/s", "latency": "1us", "overhead": "5us", "efficiency": 0.8},
-     "bridge": "16GB/s", "peers_cross_bridge": false,
+     "bridge": "16GB/s", "roots": {"count": 2, "bandwidth": "9.6GB/s"}, "peers_cross_bridge": false,
      "host": {"memory_bandwidth": "60GB/s", "memory": "128GiB"}},
     {"name": "fast", "count": 2, "gpus": 4, "gpu": {"name": "Lab card", "memory": "24GiB"},
      "pcie": "inf", "nvlink": "150GB/s", "nic": "25Gbps"},

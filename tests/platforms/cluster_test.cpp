@@ -98,6 +98,25 @@ TEST(Cluster, BridgeIsSharedAndPeersMayMeetBelowIt) {
   EXPECT_THAT(places(below, 0, below.host_of(0)), ElementsAre("gpu0", "pcie0", "node0"));
 }
 
+TEST(Cluster, RootsAreCrossedByPeersOfDifferentOnes) {
+  ClusterSpec spec = small_spec(2, 4);
+  spec.nodes[0].pcie = {16e9, 0, 5e-6, 0.75};
+  spec.nodes[0].roots = RootSpec{2, 8e9};
+  const Cluster cluster = make_cluster(spec);
+  EXPECT_THAT(places(cluster, 4, 5), ElementsAre("gpu4", "node1", "gpu5"));
+  EXPECT_EQ(cluster.bandwidth(route_of(cluster, 4, 5)), 12e9);
+  EXPECT_EQ(route_of(cluster, 5, 6).links.size(), 4U);
+  EXPECT_EQ(cluster.bandwidth(route_of(cluster, 5, 6)), 6e9);
+  EXPECT_DOUBLE_EQ(route_of(cluster, 5, 6).latency, 5e-6);
+  EXPECT_EQ(route_of(cluster, 5, 6).links[1], route_of(cluster, 4, 7).links[1]);  // shared
+  EXPECT_NE(route_of(cluster, 5, 6).links[1], route_of(cluster, 1, 2).links[1]);
+  EXPECT_EQ(route_of(cluster, 3, 5).links.size(), 4U);  // between nodes: pcie, ports, pcie
+  EXPECT_EQ(route_of(cluster, 4, cluster.host_of(1)).links.size(), 1U);
+  spec.nodes[0].roots->count = 3;
+  EXPECT_THAT([&] { (void)make_cluster(spec); },
+              ::testing::ThrowsMessage<InputError>(::testing::HasSubstr("roots.count")));
+}
+
 TEST(Cluster, NvlinkJoinsPeersOnly) {
   ClusterSpec spec = small_spec(2, 2);
   spec.nodes[0].nvlink = LinkSpec{150e9, 1e-6, 3e-6, 1};

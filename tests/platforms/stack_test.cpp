@@ -1,5 +1,4 @@
 #include "platforms/stack.hpp"
-#include "base/json.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -41,6 +40,8 @@ TEST(StackFile, HoldsEveryConstant) {
     constants[std::string(field.key)] =
         constant(field.unit == StackUnit::duration    ? Json("12us")
                  : field.unit == StackUnit::bandwidth ? Json("3GB/s")
+                 : field.unit == StackUnit::bytes     ? Json("1MiB")
+                 : field.unit == StackUnit::flag      ? Json(true)
                                                       : Json(0.25));
   const Stack stack = read_stack(file(constants), "mine.json");
   EXPECT_EQ(stack.compute_per_tensor.value, 12e-6);

@@ -168,6 +168,12 @@ TEST(Star, GathersTreesAndBarriersEqualTheirClosedForms) {
     for (const double bytes : kSizes) {
       list.push_back({plan_all_gather(n), members, bytes});
       expected.push_back((n - 1) * (kAlpha + bytes / (n * kBandwidth)));
+      list.push_back({plan_bruck_all_gather(n), members, bytes});
+      expected.push_back(levels * kAlpha + (n - 1) * bytes / (n * kBandwidth));
+      if (n % 2 == 0) {
+        list.push_back({plan_neighbour_all_gather(n), members, bytes});
+        expected.push_back(n / 2 * kAlpha + (n - 1) * bytes / (n * kBandwidth));
+      }
       list.push_back({plan_gtop_k(n), members, bytes});
       // The textbook's 2 log2 N messages, less the latencies that leaves hide where N is no power
       // of two: they send before their partner has come to the round.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <set>
@@ -114,6 +115,37 @@ TEST(Plans, RingSumsEverySegmentEverywhere) {
     }
     EXPECT_TRUE(replay.everyone_has_everything()) << n;
   }
+}
+
+// What a rank sends is what it got first (Bruck) or last (neighbour exchange).
+void expect_gathers(const Plan& plan, std::size_t rounds, bool first) {
+  SCOPED_TRACE(plan.name + " of " + std::to_string(plan.ranks));
+  expect_single_ported(plan);
+  EXPECT_EQ(unrolled(plan).size(), rounds);
+  std::vector<std::vector<std::uint32_t>> has(plan.ranks);
+  for (std::uint32_t r = 0; r < plan.ranks; ++r) has[r].push_back(r);
+  for (const PlanRound* round : unrolled(plan)) {
+    const auto before = has;
+    for (const PlanMessage& m : round->messages) {
+      const auto& from = before[m.from];
+      const auto count = std::lround(m.share * plan.ranks);
+      ASSERT_LE(count, std::ssize(from));
+      has[m.to].insert(has[m.to].end(), first ? from.begin() : from.end() - count,
+                       first ? from.begin() + count : from.end());
+    }
+  }
+  for (std::vector<std::uint32_t>& blocks : has) {
+    EXPECT_EQ(blocks.size(), plan.ranks);  // and none twice
+    EXPECT_EQ(std::set<std::uint32_t>(blocks.begin(), blocks.end()).size(), plan.ranks);
+  }
+}
+
+TEST(Plans, ShorterAllGathersBringEveryBlockToEveryRankOnce) {
+  for (std::uint32_t n = 1; n <= 40; ++n) {
+    expect_gathers(plan_bruck_all_gather(n), std::bit_width(n - 1), true);
+    if (n % 2 == 0) expect_gathers(plan_neighbour_all_gather(n), n / 2, false);
+  }
+  EXPECT_EQ(plan_neighbour_all_gather(7).name, "ring all-gather");
 }
 
 TEST(Plans, AllGatherBringsEveryBlockToEveryRank) {

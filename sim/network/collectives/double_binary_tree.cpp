@@ -167,9 +167,8 @@ Plan plan_double_binary_tree(std::uint32_t ranks, std::int64_t chunks) {
   return Scheduler(ranks, chunks).run();
 }
 
-extern const AllReduceAlgorithm kDoubleBinaryTree;
-constinit const AllReduceAlgorithm kDoubleBinaryTree{
-    "double_binary_tree",
+extern const AllReduceAlgorithm kDoubleBinaryTree{
+    1, "double_binary_tree",
     [](const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
       return plan_double_binary_tree(static_cast<std::uint32_t>(node_of.size()), options.chunks);
     }};

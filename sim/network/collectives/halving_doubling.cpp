@@ -34,9 +34,8 @@ Plan plan_halving_doubling(std::uint32_t ranks) {
   return plan;
 }
 
-extern const AllReduceAlgorithm kHalvingDoubling;
-constinit const AllReduceAlgorithm kHalvingDoubling{
-    "halving_doubling", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
+extern const AllReduceAlgorithm kHalvingDoubling{
+    2, "halving_doubling", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
       return plan_halving_doubling(static_cast<std::uint32_t>(node_of.size()));
     }};
 

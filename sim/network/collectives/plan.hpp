@@ -35,11 +35,15 @@ struct Plan {
 
 struct AllReduceOptions;
 
-/// An algorithm of all-reduce: one file of this folder, and its name in the list of all_reduce.cpp.
-/// `node_of[r]` is the node of rank r; throws InputError where the algorithm cannot serve them.
+/// An algorithm of all-reduce: one file of this folder, found by the build. `node_of[r]` is the node
+/// of rank r; throws InputError where the algorithm cannot serve them.
 struct AllReduceAlgorithm {
+  using MakePlan = Plan (*)(const AllReduceOptions& options,
+                            const std::vector<std::uint32_t>& node_of);
+  int place;  ///< in lists of names
   std::string_view name;
-  Plan (*plan)(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of);
+  MakePlan plan;
+  MakePlan plan_of_small = nullptr;  ///< of small messages; null: there is one plan for all
 };
 
 /// One of the algorithms.
@@ -51,13 +55,21 @@ class AllReduce {
                           const std::vector<std::uint32_t>& node_of) const {
     return algorithm_->plan(options, node_of);
   }
+  [[nodiscard]] bool depends_on_size() const { return algorithm_->plan_of_small != nullptr; }
+  [[nodiscard]] Plan plan_of_small(const AllReduceOptions& options,
+                                   const std::vector<std::uint32_t>& node_of) const {
+    return algorithm_->plan_of_small(options, node_of);
+  }
   bool operator==(const AllReduce&) const = default;
 
-  static const AllReduce ring, double_binary_tree, halving_doubling, hierarchical;
+  static const AllReduce ring, double_binary_tree, halving_doubling, hierarchical,
+      hierarchical_tree, automatic;
 
  private:
   const AllReduceAlgorithm* algorithm_;
 };
+/// Those that files of this folder define, in order of place.
+const std::vector<const AllReduceAlgorithm*>& all_reduce_algorithms();
 AllReduce all_reduce_from_name(std::string_view name);  ///< throws InputError
 std::string to_string(AllReduce algorithm);
 std::vector<std::string> all_reduce_names();
@@ -85,8 +97,15 @@ Plan plan_double_binary_tree(std::uint32_t ranks, std::int64_t chunks);
 Plan plan_halving_doubling(std::uint32_t ranks);
 /// Reduce-scatter inside each node, one ring per local rank between the nodes, all-gather inside.
 Plan plan_hierarchical(std::uint32_t nodes, std::uint32_t ranks_per_node);
+/// The same with a double binary tree per local rank between the nodes.
+Plan plan_hierarchical_tree(std::uint32_t nodes, std::uint32_t ranks_per_node, std::int64_t chunks);
 /// Ring all-gather: N-1 rounds; the collective's bytes are those of all blocks together.
 Plan plan_all_gather(std::uint32_t ranks);
+/// ceil(log2 N) rounds, in which what a rank has doubles (Bruck et al. 1997).
+Plan plan_bruck_all_gather(std::uint32_t ranks);
+/// N/2 rounds with the two neighbours in turn, of one block, then of two (Chen et al. 2005); of an
+/// odd number of ranks the ring.
+Plan plan_neighbour_all_gather(std::uint32_t ranks);
 /// gTop-k: ceil(log2 N) rounds of the whole block up a binary tree, then a broadcast down it.
 Plan plan_gtop_k(std::uint32_t ranks);
 /// Dissemination barrier: ceil(log2 N) rounds of empty messages (Hensgen, Finkel, Manber 1988).

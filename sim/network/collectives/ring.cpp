@@ -12,16 +12,8 @@ Plan plan_ring(std::uint32_t ranks) {
   return plan;
 }
 
-Plan plan_all_gather(std::uint32_t ranks) {
-  Plan plan = plan_ring(ranks);
-  plan.name = "ring all-gather";
-  for (PlanRound& round : plan.rounds) round.repeat = static_cast<std::int64_t>(ranks) - 1;
-  return plan;
-}
-
-extern const AllReduceAlgorithm kRing;
-constinit const AllReduceAlgorithm kRing{
-    "ring", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
+extern const AllReduceAlgorithm kRing{
+    0, "ring", [](const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
       return plan_ring(static_cast<std::uint32_t>(node_of.size()));
     }};
 

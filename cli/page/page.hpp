@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "studies/store.hpp"
+
+namespace paceline {
+
+/// The report of a study: one HTML file that needs nothing else. The same bytes for the same store.
+/// Throws InputError if no point has been run.
+std::string study_page(Store& store, const Store::StudyInfo& study);
+
+/// Its first sentence: who wins, where, and by how much, with the interval.
+std::string study_answer(Store& store, const Store::StudyInfo& study);
+
+}  // namespace paceline

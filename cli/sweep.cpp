@@ -1,0 +1,196 @@
+#include "studies/sweep.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "answer.hpp"
+#include "base/error.hpp"
+#include "base/interrupt.hpp"
+#include "commands.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+#include "store_rows.hpp"
+#include "studies/query.hpp"
+#include "studies/shipped.hpp"
+#include "table.hpp"
+
+namespace paceline {
+namespace {
+
+struct SweepOptions {
+  explicit SweepOptions(CLI::App& command) : experiment(command) {}
+  ExperimentOptions experiment;
+  OutputOptions output;
+  Study::Options axes;
+  std::string out, name, part;
+  std::vector<std::string> collect;
+  bool count = false;
+  unsigned jobs = std::thread::hardware_concurrency();
+};
+
+// One line on a terminal: how far, how fast, and how long yet.
+std::function<void(const SweepProgress&)> sweep_progress() {
+  using HostClock = std::chrono::steady_clock;
+  return [started = HostClock::now()](const SweepProgress& progress) {
+    const double elapsed = std::chrono::duration<double>(HostClock::now() - started).count();
+    const double rate = elapsed > 0 ? static_cast<double>(progress.done) / elapsed : 0;
+    std::string line = fmt::format("{} of {} points, {} found, {:.0f}/s", progress.done,
+                                   progress.all, progress.found, rate);
+    if (rate > 0 && progress.done < progress.all)
+      line += fmt::format(", {} left",
+                          clock_time(static_cast<double>(progress.all - progress.done) / rate));
+    show_progress(line);
+  };
+}
+
+Study study_of(const SweepOptions& options) {
+  ExperimentText text{Json{{"format", "paceline-experiment-1"}}, "command line"};
+  if (!options.experiment.file().empty()) text = load_study(options.experiment.file());
+  Study study = Study::read(text.json, text.file);
+  options.experiment.override(study.experiment);
+  study.add(options.axes);
+  study.finish();
+  if (!options.name.empty()) study.name = options.name;
+  if (study.name.empty())
+    study.name =
+        text.file == "command line" ? "sweep" : std::filesystem::path(text.file).stem().string();
+  return study;
+}
+
+std::string size_of(const Study& study) {
+  const std::uint64_t left_out = study.combinations() - study.points();
+  return fmt::format(
+      "{}: {} points{}", study.name, study.points(),
+      left_out > 0 ? fmt::format(" ({} combinations, {} left out)", study.combinations(), left_out)
+                   : "");
+}
+
+Json to_json(const Study& study, const std::string& store, const SweepProgress& progress) {
+  return {{"format", "paceline-sweep-1"},
+          {"study", study.name},
+          {"store", store},
+          {"axes", study.axes()},
+          {"points", study.points()},
+          {"done", progress.done},
+          {"found", progress.found},
+          {"failed", progress.failed},
+          {"simulations", progress.simulations}};
+}
+
+std::string summary(const Study& study, const std::string& file, const SweepProgress& progress) {
+  std::string text = fmt::format(
+      "{}, {} simulations made, {} found, {} impossible, in {}\n\nmost samples per second:\n",
+      size_of(study), progress.simulations, progress.found, progress.failed, file);
+  Store store(file, Database::Mode::read);
+  Question best{.study = study.name,
+                .columns = study.axes(),
+                .sort = "samples_per_s",
+                .descending = true,
+                .limit = 5};
+  best.columns.insert(best.columns.end(), {"iteration_time_s", "uncertainty_s", "samples_per_s",
+                                           "speedup_over_one_gpu"});
+  text += rows_table(store, best);
+  return text + fmt::format(
+                    "\npaceline query {0}     rows as a table, --csv or --json; SQL\npaceline "
+                    "report {0} -o report.html\n",
+                    file);
+}
+
+// "2/8": the third of eight shares.
+void read_part(const std::string& text, SweepSettings& settings) {
+  const auto slash = text.find('/');
+  const auto number = [&](const std::string& digits) -> std::uint64_t {
+    if (digits.empty() || digits.size() > 9 ||
+        digits.find_first_not_of("0123456789") != std::string::npos)
+      throw InputError(fmt::format("--part '{}': expected I/N with I from 0 to N-1", text));
+    return std::stoull(digits);
+  };
+  settings.part = number(text.substr(0, slash));
+  settings.parts = slash == std::string::npos ? 0 : number(text.substr(slash + 1));
+  if (settings.part >= settings.parts)
+    throw InputError(fmt::format("--part '{}': expected I/N with I from 0 to N-1", text));
+}
+
+void run(const SweepOptions& options) {
+  const Study study = study_of(options);
+  if (options.count) {
+    options.output.print(
+        {[&] { return size_of(study) + '\n'; }, [&] { return to_json(study, "", {}); }});
+    return;
+  }
+  study.check_values();
+  SweepSettings settings{.parallel = options.jobs};
+  if (!options.part.empty()) read_part(options.part, settings);
+  const std::string file = options.out.empty() ? study.name + ".db" : options.out;
+  interrupt_note(fmt::format("what is in {} is kept; the same command goes on", file));
+  SweepProgress result;
+  {
+    Store store(file, Database::Mode::write);
+    for (const std::string& other : options.collect) store.collect(other);
+    settings.progress = [&, show = sweep_progress()](const SweepProgress& progress) {
+      interrupt_note(fmt::format("{} of {} points are kept in {}; the same command goes on",
+                                 progress.done, progress.all, file));
+      show(progress);
+    };
+    result = sweep(study, store, settings);
+  }
+  end_progress();
+  options.output.print(
+      {[&] { return summary(study, file, result); }, [&] { return to_json(study, file, result); }});
+  if (result.failed > 0)
+    throw InputError(fmt::format(
+        "{} of {} points cannot be run, the first at {}; 'paceline query {} --where \"error=*\"' "
+        "says why",
+        result.failed, result.all, result.first_failure, file));
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("sweep", "Run a study: an experiment over axes, kept in a store");
+  command->footer(
+      "VALUES: a,b,c, or ranges: 1..10, 8..64:8 (step), 8..1024:x2 (factor), 1Gbps..400Gbps:log9, "
+      "0..1:lin5\n"
+      "Examples:\n"
+      "  paceline sweep network-1-to-400g\n"
+      "  paceline sweep -m resnet50 -b 32 -c 16x1-1080ti-10gbe --vary "
+      "network.bandwidth=1Gbps..100Gbps:log9 \\\n"
+      "      --vary schedule=s-sgd,cocod-sgd,lags-sgd --vary nodes[0].count=4..64:x2 -o mine.db\n"
+      "  paceline sweep -m vgg16 -b 32 -c 16x1-1080ti-10gbe --sample 200 --vary "
+      "network.bandwidth=1Gbps..100Gbps:log \\\n"
+      "      --vary network.latency=1us..500us:log\n"
+      "  paceline query mine.db --csv");
+  const auto options = std::make_shared<SweepOptions>(*command);
+  options->output.add_to(*command, false);
+  command->add_option("--vary", options->axes.vary,
+                      "an axis: KEY=VALUES with a key of the experiment or a field of the cluster");
+  command->add_flag("--zip", options->axes.zip, "the axes of --vary go together, value by value");
+  command
+      ->add_option("--sample", options->axes.sample,
+                   "a Latin hypercube of so many points over the axes of --vary")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--sample-seed", options->axes.seed, "of the sample (1)");
+  command->add_option("--skip", options->axes.skip,
+                      "leave out points: AXIS=VALUES, or several with ';' that all hold");
+  command->add_option("--only", options->axes.only, "leave out all other points");
+  command->add_option("-o,--out", options->out,
+                      "the store (NAME.db); what it has is not made again");
+  command->add_option("--name", options->name, "of the study in the store");
+  command->add_option("--part", options->part,
+                      "run one share only: I/N, as of a job array: $SLURM_ARRAY_TASK_ID/8");
+  command->add_option("--collect", options->collect, "take over the results of these stores first");
+  command->add_flag("--count", options->count, "say how many points there are, and run none");
+  command->add_option("-j,--jobs", options->jobs, "points at a time (the number of cores)")
+      ->check(CLI::Range(1U, kMostJobs));
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace paceline

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace paceline {
+
+/// The ranks of this run. One object per process, alive from before the first message to after the
+/// last.
+class World {
+ public:
+  World(int* argc, char*** argv);  ///< MPI_Init
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  ~World();  ///< MPI_Finalize
+
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int size() const { return size_; }
+  /// "Open MPI v4.1.4", and the host this rank runs on.
+  [[nodiscard]] static std::string library();
+  [[nodiscard]] static std::string host();
+
+  // All ranks call these together, and wait in them.
+  void barrier() const;
+  /// On rank 0 what every rank has given, by rank; elsewhere nothing.
+  [[nodiscard]] std::vector<std::vector<double>> gather(const std::vector<double>& mine) const;
+  [[nodiscard]] std::vector<std::vector<float>> gather(const std::vector<float>& mine) const;
+  /// True on every rank if all have given the same.
+  [[nodiscard]] bool equal(const std::string& mine) const;
+
+  /// Ends all ranks. For a failure of one, which the others would wait for.
+  [[noreturn]] static void abort(int code);
+
+ private:
+  int rank_ = 0, size_ = 1;
+};
+
+}  // namespace paceline
