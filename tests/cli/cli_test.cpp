@@ -137,7 +137,7 @@ TEST_F(Cli, JobsBeginAtTheirDates) {
     {"name": "A", "model": "vgg16", "batch": 32, "gpus": "0-7", "steps": 5, "start": "2s"},
     {"name": "B", "model": "resnet50", "batch": 32, "gpus": "8-15", "steps": 5}]})");
   const Json both = Json::parse(paceline("run jobs.json --json").out);
-  EXPECT_EQ(both.at("experiment").at("jobs").at(0).at("start"), "2s");
+  EXPECT_EQ(both.at("experiment").at("jobs").at(0).at("start"), "2 s");
   EXPECT_GT(both.at("other_jobs").at(0).at("iteration_time_s"), 0);
   const Json alone = Json::parse(
       paceline("run -m vgg16 -b 32 -c 16x1-1080ti-10gbe --gpus 0-7 --steps 5 --json").out);
