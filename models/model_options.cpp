@@ -21,7 +21,7 @@ NamedOptions split_options(std::string_view text) {
     colon = std::min(text.find(':', start), text.size());
     const std::string_view option = text.substr(start, colon - start);
     const std::size_t equals = option.find('=');
-    const auto fail = [&] [[noreturn]] (const char* why) {
+    const auto fail = [&](const char* why) {
       throw InputError(
           fmt::format("model '{}': option '{}' {} (expected e.g. seq=128)", text, option, why));
     };
