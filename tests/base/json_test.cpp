@@ -33,16 +33,16 @@ void read(std::string_view text, Use use) {
   EXPECT_THAT([&] { statement; }, ThrowsMessage<InputError>(matcher))
 
 TEST(ObjectReader, QuantitiesHaveLimits) {
-  for (const auto& [key, text] : {std::pair("duration", "1e11s"),
-                                  {"duration", "1e-300s"},
-                                  {"bandwidth", "1e300Gbps"},
-                                  {"bandwidth", "1e-300b/s"},
-                                  {"bytes", "1e200GB"},
-                                  {"flops", "1e30TFLOPS"},
-                                  {"count", "1e16"}})
-    EXPECT_INPUT_ERROR(read(std::string("{\"k\": \"") + text + "\"}",
+  for (const auto& quantity : {std::pair("duration", "1e11s"),
+                               {"duration", "1e-300s"},
+                               {"bandwidth", "1e300Gbps"},
+                               {"bandwidth", "1e-300b/s"},
+                               {"bytes", "1e200GB"},
+                               {"flops", "1e30TFLOPS"},
+                               {"count", "1e16"}})
+    EXPECT_INPUT_ERROR(read(std::string("{\"k\": \"") + quantity.second + "\"}",
                             [&](ObjectReader& r) {
-                              const std::string kind = key;
+                              const std::string kind = quantity.first;
                               if (kind == "duration") r.duration("k");
                               if (kind == "bandwidth") r.bandwidth("k");
                               if (kind == "bytes") r.bytes("k");
