@@ -60,11 +60,18 @@ class Scatter {
 
 std::string dot(double x, double y, std::size_t group, bool hollow) {
   const std::string& colour = kColours[group % kColours.size()];
-  // Colours repeat as squares.
-  const std::string form =
-      group / kColours.size() % 2 == 0
-          ? fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.2\"", x, y)
-          : fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"6\" height=\"6\"", x - 3, y - 3);
+  // Colours repeat as squares, then as diamonds.
+  std::string form;
+  switch (group / kColours.size() % 3) {
+    case 0:
+      form = fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.2\"", x, y);
+      break;
+    case 1:
+      form = fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"6\" height=\"6\"", x - 3, y - 3);
+      break;
+    default:
+      form = fmt::format("<path d=\"M{:.1f} {:.1f}l4 4 -4 4 -4 -4z\"", x, y - 4);
+  }
   return form + fmt::format(" fill=\"{}\" fill-opacity=\"0.75\" stroke=\"{}\"/>\n",
                             hollow ? "none" : colour, colour);
 }

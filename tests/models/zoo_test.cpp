@@ -137,7 +137,8 @@ TEST(Zoo, WrongOptionsAreRefusedByName) {
       {"vit-b-16:image=225", "no whole number of patches"},
       {"resnet5:image=99", "unknown model 'resnet5'"}};
   for (const auto& [name, why] : wrong)
-    EXPECT_THAT([&] { (void)make_model(name); }, testing::ThrowsMessage<InputError>(HasSubstr(why)))
+    EXPECT_THAT([&, name = name] { (void)make_model(name); },
+                testing::ThrowsMessage<InputError>(HasSubstr(why)))
         << name;
 }
 
