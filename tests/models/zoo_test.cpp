@@ -136,10 +136,10 @@ TEST(Zoo, WrongOptionsAreRefusedByName) {
       {"bert-large:seq=64:seq=128", "stands twice"},
       {"vit-b-16:image=225", "no whole number of patches"},
       {"resnet5:image=99", "unknown model 'resnet5'"}};
-  for (const auto& [name, why] : wrong)
-    EXPECT_THAT([&, name = name] { (void)make_model(name); },
-                testing::ThrowsMessage<InputError>(HasSubstr(why)))
-        << name;
+  for (const auto& asked : wrong)
+    EXPECT_THAT([&] { (void)make_model(asked.first); },
+                testing::ThrowsMessage<InputError>(HasSubstr(asked.second)))
+        << asked.first;
 }
 
 // Grouped queries: K and V of 8 of 64 heads; the scores are those of all.
