@@ -109,9 +109,7 @@ JobResult job_result(const JobSpec& spec, const std::vector<Rank>& ranks) {
   r.name = spec.name;
   r.workers = ranks.size();
   r.steps = r.simulated_steps = spec.steps;
-  const Schedule& schedule = spec.schedule;
-  const MeasuredSteps measured = measured_steps(spec.steps, schedule.warm_up, schedule.cycle,
-                                                schedule.warm_up > 0 && schedule.drains);
+  const MeasuredSteps measured = measured_steps(spec);
   r.measured_from = measured.from;
   r.measured_steps = static_cast<double>(measured.until - measured.from);
   if (measured.until == measured.from) return r;

@@ -18,28 +18,18 @@ double update_s(const JobSpec& spec, double elements) {
   return spec.clips ? spec.costs->kernel("clip_norm", elements) + step : step;
 }
 
-namespace {
-
-MeasuredSteps borders_of(const JobSpec& spec) {
-  const Schedule& schedule = spec.schedule;
-  return measured_steps(spec.steps, schedule.warm_up, schedule.cycle,
-                        schedule.warm_up > 0 && schedule.drains);
-}
-
-}  // namespace
-
 Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transport,
          Recorder* recorder, Listener& listener, TaskGraph* graph)
     : context_(std::move(spec), cluster, clock, transport, recorder, graph, *this),
       listener_(listener),
-      measurement_(borders_of(context_.spec), context_.spec.schedule.synchronous,
+      measurement_(measured_steps(context_.spec), context_.spec.schedule.synchronous,
                    context_.spec.gpus.size()),
       running_(context_.spec.gpus.size()) {
   if (context_.graph != nullptr)
     evaluations_ = std::make_unique<Evaluations>(*context_.graph, context_.later,
                                                  context_.spec.values, context_.spec.weights,
                                                  context_.spec.evaluate_every, context_.spec.steps);
-  const MeasuredSteps measured = borders_of(context_.spec);
+  const MeasuredSteps measured = measured_steps(context_.spec);
   context_.log.measured_from = measured.from;
   context_.log.measured_until = measured.until;
   context_.log.in_step = measurement_.in_step();

@@ -18,6 +18,12 @@ MeasuredSteps measured_steps(std::int64_t steps, std::int64_t warm_up, std::int6
   return measured;
 }
 
+MeasuredSteps measured_steps(const JobSpec& spec) {
+  const Schedule& schedule = spec.schedule;
+  return measured_steps(spec.steps, schedule.warm_up, schedule.cycle,
+                        schedule.warm_up > 0 && schedule.drains);
+}
+
 Measurement::Measurement(MeasuredSteps steps, bool in_step, std::size_t workers)
     : steps_(steps),
       in_step_(in_step),

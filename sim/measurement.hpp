@@ -26,6 +26,8 @@ struct MeasuredSteps {
 /// steps for that: the last whole cycle; for one cycle: all of them.
 MeasuredSteps measured_steps(std::int64_t steps, std::int64_t warm_up, std::int64_t cycle,
                              bool drains);
+/// Of a job, by its schedule.
+MeasuredSteps measured_steps(const JobSpec& spec);
 
 /// The part of a run that all figures per iteration are made of: two dates, and what was done
 /// between them. Times, account, bytes, messages, links and floors all come from it.
