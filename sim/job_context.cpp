@@ -35,6 +35,19 @@ JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& ove
       std::make_unique<TrainingMetrics>(*graph, spec.gpus.size(), spec.evaluate_every, spec.steps);
 }
 
+void JobContext::record_collective(const Channel::Carried& carried, double bytes) const {
+  std::vector<double> link_bytes(cluster.links().size());
+  carried.plan->add_link_bytes(link_bytes, bytes);
+  for (LinkId l = 0; l < link_bytes.size(); ++l)
+    recorder->traffic(l, carried.since_s, carried.until_s, link_bytes[l]);
+}
+
+void JobContext::record_message(Endpoint from, Endpoint to, double left_s, double bytes) const {
+  Route route;
+  cluster.route(from, to, route);
+  for (const LinkId l : route.links) recorder->traffic(l, left_s, clock.now(), bytes);
+}
+
 // A schedule whose servers take each push for itself has nothing to reduce.
 void JobContext::make_nodes() {
   const StackConstant& reduces = spec.stack.local_reduction_bandwidth;

@@ -40,6 +40,10 @@ struct JobContext {
              TaskGraph* values, Observer& told);
 
   void make_nodes();
+  /// For the trace: a collective has ended, `bytes` of what was carried.
+  void record_collective(const Channel::Carried& carried, double bytes) const;
+  /// For the trace: a message has arrived, and is on its links no more.
+  void record_message(Endpoint from, Endpoint to, double left_s, double bytes) const;
   [[nodiscard]] double learning_rate(std::int64_t step) const {
     return spec.learning_rate ? spec.learning_rate(step) : 0;
   }

@@ -30,6 +30,8 @@ class ServerCalls {
   void push_acknowledged(Endpoint server, const CompletionRef& call);
   void push_done(const CompletionRef& call);  ///< the acknowledgement is here
   void pull_arrived(const CompletionRef& call, const Tensor& data);
+  /// For the trace: the answer to a pull is here.
+  void record_pull(const Shard& shard, double left_s, double bytes) const;
 
   /// Bytes and messages since the start.
   struct Sent {
@@ -41,6 +43,8 @@ class ServerCalls {
  private:
   void send(std::uint32_t server, double bytes, int priority, std::vector<Request> pushes);
   void ask(const Shard& shard, std::int64_t version, const CompletionRef& call);
+  void record(std::uint32_t track, const char* what, const Shard& shard, double left_s,
+              double bytes) const;
 
   JobContext& job_;
   std::uint32_t rank_;
