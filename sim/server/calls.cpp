@@ -1,9 +1,6 @@
 #include "sim/server/calls.hpp"
 
-#include <fmt/format.h>
-
 #include "sim/job_context.hpp"
-#include "sim/range_label.hpp"
 #include "sim/server/link.hpp"
 #include "sim/server/runtime.hpp"
 #include "sim/values/collective_values.hpp"
@@ -76,22 +73,9 @@ void ServerCalls::send(std::uint32_t server, double bytes, int priority,
   for (std::size_t i = 1; i < pushes.size(); ++i) pushes[i].in_sum = true;
   to_server_[server]->send(
       bytes, priority, [this, server, bytes, pushes = std::move(pushes)](double left_s) {
-        record(Recorder::pushes + server, "push", pushes.front().shard, left_s, bytes);
+        job_.record_message(Recorder::pushes, rank_, host_, pushes.front().shard, left_s, bytes);
         for (const Request& push : pushes) job_.servers[server]->arrived(push);
       });
-}
-
-void ServerCalls::record(std::uint32_t track, const char* what, const Shard& shard, double left_s,
-                         double bytes) const {
-  if (job_.recorder == nullptr) return;
-  const double now = job_.clock.now();
-  const Endpoint server = job_.spec.servers[shard.server];
-  const bool out = track < Recorder::pulls;
-  job_.recorder->span(
-      job_.spec.gpus[rank_], track,
-      fmt::format("{} {}", what, range_label(job_.spec.model, shard.offset, shard.elements)), what,
-      left_s, now, bytes);
-  job_.record_message(out ? host_ : server, out ? server : host_, left_s, bytes);
 }
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
@@ -132,7 +116,7 @@ void ServerCalls::ask(const Shard& shard, std::int64_t version, const Completion
 }
 
 void ServerCalls::record_pull(const Shard& shard, double left_s, double bytes) const {
-  record(Recorder::pulls + shard.server, "pull", shard, left_s, bytes);
+  job_.record_message(Recorder::pulls, rank_, host_, shard, left_s, bytes);
 }
 
 void ServerCalls::pull_arrived(const CompletionRef& call, const Tensor& data) {

@@ -43,8 +43,6 @@ class ServerCalls {
  private:
   void send(std::uint32_t server, double bytes, int priority, std::vector<Request> pushes);
   void ask(const Shard& shard, std::int64_t version, const CompletionRef& call);
-  void record(std::uint32_t track, const char* what, const Shard& shard, double left_s,
-              double bytes) const;
 
   JobContext& job_;
   std::uint32_t rank_;
