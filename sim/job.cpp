@@ -68,7 +68,8 @@ void Job::make_channels() {
         for (const Endpoint gpu : context_.spec.gpus)
           context_.recorder->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s),
                                   collective.describe(), to_string(collective.call.kind),
-                                  collective.started, context_.clock.now());
+                                  collective.started, context_.clock.now(), collective.bytes);
+        context_.record_collective(collective.channel.carried(), collective.bytes);
       });
     channel->set_software(channel_software());
     if (context_.graph != nullptr) channel->set_values({context_.graph, context_.spec.weights});

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "sim/network/collective_plans.hpp"
+#include "sim/range_label.hpp"
 
 namespace paceline {
 
@@ -33,6 +34,27 @@ JobContext::JobContext(JobSpec job, const Cluster& on, Clock& by, Transport& ove
   initial->lineage.version.set_all(0);
   metrics =
       std::make_unique<TrainingMetrics>(*graph, spec.gpus.size(), spec.evaluate_every, spec.steps);
+}
+
+void JobContext::record_collective(const Channel::Carried& carried, double bytes) const {
+  std::vector<double> link_bytes(cluster.links().size());
+  carried.plan->add_link_bytes(link_bytes, bytes);
+  for (LinkId l = 0; l < link_bytes.size(); ++l)
+    recorder->traffic(l, carried.since_s, carried.until_s, link_bytes[l]);
+}
+
+void JobContext::record_message(Recorder::Track direction, std::uint32_t rank, Endpoint host,
+                                const Shard& shard, double left_s, double bytes) const {
+  if (recorder == nullptr) return;
+  const char* what = direction == Recorder::pushes ? "push" : "pull";
+  recorder->span(spec.gpus[rank], direction + shard.server,
+                 fmt::format("{} {}", what, range_label(spec.model, shard.offset, shard.elements)),
+                 what, left_s, clock.now(), bytes);
+  const Endpoint server = spec.servers[shard.server];
+  const bool out = direction == Recorder::pushes;
+  Route route;
+  cluster.route(out ? host : server, out ? server : host, route);
+  for (const LinkId l : route.links) recorder->traffic(l, left_s, clock.now(), bytes);
 }
 
 // A schedule whose servers take each push for itself has nothing to reduce.

@@ -40,6 +40,12 @@ struct JobContext {
              TaskGraph* values, Observer& told);
 
   void make_nodes();
+  /// For the trace: a collective has ended, `bytes` of what was carried.
+  void record_collective(const Channel::Carried& carried, double bytes) const;
+  /// For the trace: a push to the shard's server (`direction`: Recorder::pushes), or its answer to a
+  /// pull (Recorder::pulls), has arrived. `host` is the worker's end.
+  void record_message(Recorder::Track direction, std::uint32_t rank, Endpoint host,
+                      const Shard& shard, double left_s, double bytes) const;
   [[nodiscard]] double learning_rate(std::int64_t step) const {
     return spec.learning_rate ? spec.learning_rate(step) : 0;
   }

@@ -30,6 +30,7 @@ class Simulation final : Job::Listener {
         graph_(spec.threads) {
     for (const Link& link : cluster_.links()) bandwidth_.push_back(link.bandwidth);
     widest_ = bandwidth_;
+    if (recorder != nullptr) name_links(*recorder);
     for (const JobSpec& job : spec.jobs)
       jobs_.push_back(std::make_unique<Job>(job, cluster_, clock_, transport_, recorder,
                                             static_cast<Job::Listener&>(*this), &graph_));
@@ -71,6 +72,12 @@ class Simulation final : Job::Listener {
     return spec_.extrapolate && spec_.jobs.size() == 1 && job.start_s == 0 && !job.values &&
            job.schedule.synchronous && job.jitter.distribution == Jitter::Distribution::none &&
            cluster.stragglers.empty() && cluster.link_events.empty() && cluster.background.empty();
+  }
+
+  void name_links(Recorder& recorder) const {
+    std::vector<std::string> names;
+    for (const Link& link : cluster_.links()) names.push_back(link.name);
+    recorder.name_links(std::move(names));
   }
 
   void job_ended(Job& job) override {

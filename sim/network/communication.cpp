@@ -169,6 +169,7 @@ void Channel::send() {
 }
 
 void Channel::sent() {
+  carried_ = {sending_, sending_since_, clock_.now()};
   sending_ = nullptr;
   const double after = software_.costs.after_s(load_) +
                        software_.costs.hidden_stretch() * (computed_s() - computed_at_start_s_);

@@ -128,6 +128,12 @@ class Channel {
   /// Who waits for whom, one line per open collective, for the deadlock report.
   void describe_open(std::vector<std::string>& lines) const;
   [[nodiscard]] std::size_t open() const { return open_.size(); }
+  /// What was on the wire last, from when to when: all collectives of a batch together.
+  struct Carried {
+    const PreparedPlan* plan = nullptr;
+    double since_s = 0, until_s = 0;
+  };
+  [[nodiscard]] const Carried& carried() const { return carried_; }
   /// Of the collectives that have started: `expected` if one was, else `actual` if one was.
   [[nodiscard]] MessageSizes sizes() const { return sizes_; }
   /// Of the collective on the wire, if it follows this plan: all its bytes.
@@ -165,6 +171,7 @@ class Channel {
   Labels labels_;
   const CollectivePlans* plans_ = nullptr;
   PreparedPlan* sending_ = nullptr;  // what batch_ follows on the wire
+  Carried carried_;
   Ended ended_;
   ChannelSoftware software_;
   CollectiveSoftware::Load load_;   // of batch_

@@ -4,7 +4,7 @@
 
 namespace paceline {
 
-void Connection::send(double bytes, int priority, std::function<void()> arrived) {
+void Connection::send(double bytes, int priority, Arrived arrived) {
   queue_.push_back({bytes, priority, count_++, std::move(arrived)});
   std::push_heap(queue_.begin(), queue_.end());
   if (!busy_) next();
@@ -16,6 +16,7 @@ void Connection::next() {
   queue_.pop_back();
   arrived_ = std::move(message.arrived);
   busy_ = true;
+  left_s_ = clock_.now();
   for (WireTime* wire : wires_) wire->began(clock_.now());
   transport_.send(
       from_, to_, message.bytes,
@@ -23,9 +24,10 @@ void Connection::next() {
         auto* connection = static_cast<Connection*>(self);
         for (WireTime* wire : connection->wires_) wire->ended(connection->clock_.now());
         connection->busy_ = false;
-        const std::function<void()> arrived = std::move(connection->arrived_);
+        const Arrived arrived = std::move(connection->arrived_);
+        const double left_s = connection->left_s_;
         if (!connection->queue_.empty()) connection->next();
-        arrived();
+        arrived(left_s);
       },
       this, 0);
 }

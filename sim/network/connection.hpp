@@ -16,14 +16,16 @@ class Connection {
   Connection(Clock& clock, Transport& transport, Endpoint from, Endpoint to,
              const std::vector<WireTime*>& wires)
       : clock_(clock), transport_(transport), from_(from), to_(to), wires_(wires) {}
-  void send(double bytes, int priority, std::function<void()> arrived);
+  /// Told when the message is there, and the date at which it left.
+  using Arrived = std::function<void(double left_s)>;
+  void send(double bytes, int priority, Arrived arrived);
 
  private:
   struct Message {
     double bytes;
     int priority;
     std::uint64_t number;
-    std::function<void()> arrived;
+    Arrived arrived;
     bool operator<(const Message& other) const {  // the largest is sent first
       return priority != other.priority ? priority < other.priority : number > other.number;
     }
@@ -35,7 +37,8 @@ class Connection {
   Endpoint from_, to_;
   const std::vector<WireTime*>& wires_;
   std::vector<Message> queue_;  // a heap
-  std::function<void()> arrived_;
+  Arrived arrived_;
+  double left_s_ = 0;  // of the message on the wire
   bool busy_ = false;
   std::uint64_t count_ = 0;
 };

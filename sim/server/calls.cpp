@@ -71,9 +71,11 @@ Pending<> ServerCalls::push(const Shard& shard, const Tensor& tensor, double bit
 void ServerCalls::send(std::uint32_t server, double bytes, int priority,
                        std::vector<Request> pushes) {
   for (std::size_t i = 1; i < pushes.size(); ++i) pushes[i].in_sum = true;
-  to_server_[server]->send(bytes, priority, [this, server, pushes = std::move(pushes)] {
-    for (const Request& push : pushes) job_.servers[server]->arrived(push);
-  });
+  to_server_[server]->send(
+      bytes, priority, [this, server, bytes, pushes = std::move(pushes)](double left_s) {
+        job_.record_message(Recorder::pushes, rank_, host_, pushes.front().shard, left_s, bytes);
+        for (const Request& push : pushes) job_.servers[server]->arrived(push);
+      });
 }
 
 void ServerCalls::push_acknowledged(Endpoint server, const CompletionRef& call) {
@@ -111,6 +113,10 @@ void ServerCalls::ask(const Shard& shard, std::int64_t version, const Completion
   else
     job_.transport.send(host_, job_.spec.servers[shard.server], 0, Continuations::fire,
                         job_.later.keep(asked), 0);
+}
+
+void ServerCalls::record_pull(const Shard& shard, double left_s, double bytes) const {
+  job_.record_message(Recorder::pulls, rank_, host_, shard, left_s, bytes);
 }
 
 void ServerCalls::pull_arrived(const CompletionRef& call, const Tensor& data) {

@@ -30,6 +30,8 @@ class ServerCalls {
   void push_acknowledged(Endpoint server, const CompletionRef& call);
   void push_done(const CompletionRef& call);  ///< the acknowledgement is here
   void pull_arrived(const CompletionRef& call, const Tensor& data);
+  /// For the trace: the answer to a pull is here.
+  void record_pull(const Shard& shard, double left_s, double bytes) const;
 
   /// Bytes and messages since the start.
   struct Sent {

@@ -92,7 +92,8 @@ void ServerRuntime::reply(const Request& pull, const Tensor& data, SendOptions h
   job_.later.when_done(data.producer(), [this, pull, data, bits, bytes, priority = how.priority] {
     if (job_.link != nullptr) return job_.link->reply(pull, data, bits);
     const Tensor sent = rounded_on_wire(job_.graph, data, bits);
-    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent] {
+    to_worker_[pull.worker]->send(bytes, priority, [this, pull, sent, bytes](double left_s) {
+      job_.calls[pull.worker]->record_pull(pull.shard, left_s, bytes);
       job_.calls[pull.worker]->pull_arrived(pull.call, sent);
     });
   });

@@ -68,6 +68,7 @@ WorkerRuntime::~WorkerRuntime() = default;
 void WorkerRuntime::start() {
   time_.begin(clock_.now());
   first_ = last_ = {0, clock_.now()};
+  last_border_s_ = clock_.now();
   program_ = job_.spec.schedule.worker(*this);
   auto& promise = program_.handle().promise();
   promise.executor = &clock_;
@@ -143,6 +144,10 @@ double WorkerRuntime::sample_step_factor() {
 }
 
 void WorkerRuntime::step_done() {
+  if (job_.recorder != nullptr)
+    job_.recorder->span(gpu_, Recorder::steps, fmt::format("step {}", steps_passed_), "step",
+                        last_border_s_, clock_.now());
+  last_border_s_ = clock_.now();
   ++steps_passed_;
   if (communicated_) ++rounds_;
   communicated_ = false;

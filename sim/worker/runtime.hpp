@@ -244,6 +244,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
 
   // Iterations
   std::int64_t steps_passed_ = 0;
+  double last_border_s_ = 0;  // when its latest step ended
   std::int64_t phase_ = 0;
   std::int64_t rounds_ = 0;
   Own first_, last_;  // at its first and newest measured border

@@ -111,7 +111,8 @@ std::set<std::string> in_trace(const Case& c) {
   std::set<std::string> names;
   const Json trace = parse_json(text.str(), "trace");
   for (const Json& event : trace.at("traceEvents")) {
-    if (event.at("ph") != "X" || event.at("tid").get<std::uint32_t>() >= Recorder::communication)
+    if (event.at("ph") != "X" || event.at("cat") == "step" ||
+        event.at("tid").get<std::uint32_t>() >= Recorder::communication)
       continue;
     std::string name = event.at("name");
     if (const auto tensor = name.find(" layer"); tensor != std::string::npos) name.resize(tensor);

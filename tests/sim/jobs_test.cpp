@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 
 #include "algorithms/server.hpp"
+#include "base/json.hpp"
 #include "sim/iteration_log.hpp"
 #include "tests/sim/scenario.hpp"
 
@@ -132,6 +134,110 @@ TEST(Trace, NamesServers) {
   recorder.write(text);
   EXPECT_THAT(text.str(), testing::HasSubstr("mine worker 0"));
   EXPECT_THAT(text.str(), testing::HasSubstr("mine server 0"));
+}
+
+Json traced(const SimulationSpec& spec) {
+  Recorder recorder;
+  simulate(spec, &recorder);
+  std::ostringstream text;
+  recorder.write(text);
+  return parse_json(text.str(), "trace").at("traceEvents");
+}
+
+// Bytes that a link's counter stands for: what it shows, times how long.
+std::map<std::string, double> bytes_of_counters(const Json& events) {
+  struct Counter {
+    double date_s = 0, bytes_per_s = 0, bytes = 0;
+  };
+  std::map<std::string, Counter> counters;
+  for (const Json& event : events) {
+    if (event.at("ph") != "C") continue;
+    Counter& counter = counters[event.at("name")];
+    const double now = event.at("ts").get<double>() / 1e6;
+    counter.bytes += counter.bytes_per_s * (now - counter.date_s);
+    counter.date_s = now;
+    counter.bytes_per_s = event.at("args").at("Gbit/s").get<double>() * 1e9 / 8;
+  }
+  std::map<std::string, double> bytes;
+  for (const auto& [link, counter] : counters) {
+    EXPECT_EQ(counter.bytes_per_s, 0) << link << " carries nothing in the end";
+    bytes[link] = counter.bytes;
+  }
+  return bytes;
+}
+
+// A ring over four brings each of eight one-way links 2 (3/4) of the gradients, three times.
+TEST(Trace, CountsWhatLinksCarry) {
+  SimulationSpec spec;
+  spec.cluster = build(star_spec(4));
+  spec.jobs = {make_job(uniform_model(2, 1'000'000, 1e-3, 2e-3), first_gpus(4), 3, wait_free)};
+  spec.fidelity = Fidelity::closed;
+  const Json events = traced(spec);
+  const std::map<std::string, double> links = bytes_of_counters(events);
+  EXPECT_EQ(links.size(), 8U);
+  for (const auto& [link, bytes] : links) EXPECT_TRUE(close_to(bytes, 3 * 1.5 * 8e6, 1e-5)) << link;
+  std::map<std::string, int> steps;
+  double sent = 0;
+  for (const Json& event : events) {
+    if (event.at("ph") != "X") continue;
+    if (event.at("cat") == "step") ++steps[event.at("name")];
+    if (event.at("cat") == "all-reduce" && event.at("pid") == 0)
+      sent += event.at("args").at("bytes").get<double>();
+  }
+  EXPECT_EQ(steps, (std::map<std::string, int>{{"step 0", 4}, {"step 1", 4}, {"step 2", 4}}));
+  EXPECT_EQ(sent, 3 * 8e6);
+}
+
+Program push_and_pull(Worker& w) {
+  for (const Step step : w.steps()) {
+    co_await w.local_step(step);
+    const Shard whole{0, 0, 0, w.model().elements};
+    co_await w.push(whole, w.parameters());
+    co_await w.pull(whole, step.index);
+  }
+}
+Program takes_and_answers(Server& s) {
+  for (;;) {
+    const Request request = co_await s.receive();
+    if (request.kind == Request::Kind::push)
+      s.acknowledge(request, request.data);
+    else
+      s.reply(request, s.initial(request.shard));
+  }
+}
+
+// Both directions stand on tracks of the worker, whose spans do not overlap.
+TEST(Trace, ShowsPushesAndPulls) {
+  SimulationSpec spec;
+  spec.cluster = build(star_spec(3));
+  JobSpec job = make_job(uniform_model(1, 1'000'000, 1e-3, 2e-3), first_gpus(2), 4, push_and_pull);
+  job.schedule.server = takes_and_answers;
+  job.schedule.synchronous = false;
+  job.servers = {spec.cluster->host_of(2)};
+  spec.jobs = {job};
+  for (const Fidelity fidelity : {Fidelity::closed, Fidelity::flow}) {
+    spec.fidelity = fidelity;
+    const Json events = traced(spec);
+    std::map<std::string, std::string> tracks;
+    std::map<std::string, int> seen;
+    std::map<std::pair<int, int>, double> ends;
+    for (const Json& event : events) {
+      const std::pair<int, int> track{event.at("pid"), event.at("tid")};
+      if (event.at("name") == "thread_name") tracks[event.at("args").at("name")] = "named";
+      if (event.at("ph") != "X") continue;
+      if (event.at("cat") != "push" && event.at("cat") != "pull") continue;
+      ++seen[event.at("cat")];
+      EXPECT_EQ(event.at("args").at("bytes"), 4e6);
+      EXPECT_GE(event.at("ts").get<double>(), ends[track] - 1e-6);
+      ends[track] = event.at("ts").get<double>() + event.at("dur").get<double>();
+    }
+    EXPECT_EQ(seen, (std::map<std::string, int>{{"pull", 8}, {"push", 8}}));
+    EXPECT_THAT(tracks, testing::Contains(testing::Key("push to server 0")));
+    EXPECT_THAT(tracks, testing::Contains(testing::Key("pull from server 0")));
+    double carried = 0;
+    for (const auto& [link, bytes] : bytes_of_counters(events)) carried += bytes;
+    EXPECT_TRUE(close_to(carried, 2 * 16 * 4e6, 1e-5));  // two links each
+  }
 }
 
 }  // namespace
