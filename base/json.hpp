@@ -21,3 +21,6 @@ Json parse_json_or_text(std::string_view text, const std::string& name);
 void save_json(const std::filesystem::path& file, const Json& json);
 
 }  // namespace paceline
+
+// Compiled once, in json_instance.cpp, not in every file that includes this one.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;

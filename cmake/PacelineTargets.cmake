@@ -63,6 +63,31 @@ function(paceline_together target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 endfunction()
 
+# paceline_share_headers(<target> [headers...]): with PACELINE_UNITY, headers that cost more than the code of ours that includes
+# them are compiled once: these, or by default what cold libraries include, once for all of them. Only with g++: what reads
+# clang's compilation database would miss them.
+function(paceline_share_headers target)
+  if(NOT PACELINE_UNITY OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    return()
+  endif()
+  set(headers <nlohmann/json.hpp> <fmt/format.h> <fmt/ranges.h> <algorithm> <filesystem> <fstream> <functional> <map> <memory>
+      <optional> <regex> <set> <sstream> <string> <variant> <vector>)
+  target_compile_options(${target} PRIVATE -fpch-preprocess)  # for ccache
+  if(ARGN)
+    target_precompile_headers(${target} PRIVATE ${ARGN} ${headers})
+    return()
+  endif()
+  if(NOT TARGET cold_headers)
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/cold_headers.cpp CONTENT "\n")
+    add_library(cold_headers OBJECT ${CMAKE_BINARY_DIR}/cold_headers.cpp)
+    target_link_libraries(cold_headers PRIVATE nlohmann_json::nlohmann_json fmt::fmt paceline_warnings)
+    target_compile_options(cold_headers PRIVATE -Wno-subobject-linkage -fpch-preprocess)
+    paceline_cold(cold_headers)
+    target_precompile_headers(cold_headers PRIVATE ${headers})
+  endif()
+  target_precompile_headers(${target} REUSE_FROM cold_headers)
+endfunction()
+
 # paceline_library(<folder> [COLD] [DEPS targets...] [SOURCES globs...] [APART files...]): the static library
 # paceline_<folder> of this folder's *.cpp files (or of SOURCES), included as "folder/header.hpp". APART: files
 # whose private names stand in others of their folder too; with PACELINE_UNITY they are compiled by themselves.
@@ -79,6 +104,7 @@ function(paceline_library folder)
     paceline_together(paceline_${folder} ${sources})
     if(ARG_COLD)
       paceline_cold(paceline_${folder})
+      paceline_share_headers(paceline_${folder})
     endif()
     # What libFuzzer is to see of a reader. clang 14 cannot compile coroutines so, and kernels read nothing.
     if(PACELINE_FUZZ AND NOT folder MATCHES "^(kernels|algorithms)$")
