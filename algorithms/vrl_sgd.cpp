@@ -28,6 +28,7 @@ Program vrl_sgd(Worker& w, std::int64_t period) {
     else
       drift = drift + (mean - x);  // times alone: what it costs
     w.set_parameters(mean);
+    co_await w.finished(drift);
   }
 }
 
