@@ -19,6 +19,7 @@
 
 namespace paceline {
 
+class PeerCalls;
 class ServerCalls;
 class ServerLink;
 class ServerRuntime;
@@ -66,7 +67,9 @@ struct JobContext {
   IterationLog log;
   std::int64_t steps;  ///< to be simulated: the spec's, or fewer once a cycle is known
   // The two ends of pushes and pulls; they enter themselves.
-  std::vector<ServerCalls*> calls;      ///< by rank
+  std::vector<ServerCalls*> calls;  ///< by rank
+  std::vector<PeerCalls*>
+      peers;  ///< by rank, of the workers of this process; they enter themselves
   std::vector<ServerRuntime*> servers;  ///< by index
   /// By host: of the nodes with several workers that reduce first.
   std::map<Endpoint, std::unique_ptr<NodeExchange>> nodes;

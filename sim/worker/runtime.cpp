@@ -49,7 +49,8 @@ WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
       copy_in_(clock_, *this, Recorder::copy_in),
       copy_out_(clock_, *this, Recorder::copy_out),
       host_(clock_, *this, Recorder::host),
-      server_calls_(job, rank, node_host_, time_.messages) {
+      server_calls_(job, rank, node_host_, time_.messages),
+      peer_calls_(job, rank, gpu_, time_.messages) {
   for (Stream* stream : {&compute_, &copy_in_, &copy_out_, &host_}) stream->set_gate(job.gate);
   if (job.spec.slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
@@ -159,7 +160,7 @@ void WorkerRuntime::step_done() {
 }
 
 WorkerRuntime::Totals WorkerRuntime::totals() {
-  return {steps_passed_, rounds_, clock_.now(), account_now(), server_calls_.sent()};
+  return {steps_passed_, rounds_, clock_.now(), account_now(), sent()};
 }
 
 double WorkerRuntime::take_fingerprint(double origin) {
