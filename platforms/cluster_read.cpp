@@ -50,6 +50,38 @@ void read_gpu(ObjectReader& reader, NodeGroup& group) {
   }
 }
 
+// "250W", or {"idle": "55W", "busy": "250W"}, whose "busy" may be known already.
+Draw read_draw(ObjectReader& parent, std::string_view key, double busy) {
+  if (!parent.raw(key).is_object()) {
+    const double watts = parent.power(key);
+    return {watts, watts};
+  }
+  ObjectReader reader = parent.object(key);
+  Draw draw;
+  draw.idle = reader.power("idle");
+  draw.busy = busy > 0 ? reader.power("busy", busy) : reader.power("busy");
+  if (draw.busy < draw.idle) reader.fail_at("busy", "must be as much as \"idle\" or more");
+  reader.finish();
+  return draw;
+}
+
+// "price" and "power", objects of what has one; `busy` of the first, where it is known.
+void read_upkeep(ObjectReader& reader, double busy,
+                 const std::vector<std::pair<const char*, Upkeep*>>& things) {
+  if (reader.has("price")) {
+    ObjectReader prices = reader.object("price");
+    for (const auto& [name, upkeep] : things)
+      if (prices.has(name)) upkeep->price = prices.price(name);
+    prices.finish();
+  }
+  if (!reader.has("power")) return;
+  ObjectReader power = reader.object("power");
+  for (const auto& [name, upkeep] : things)
+    if (power.has(name))
+      upkeep->power = read_draw(power, name, std::string_view(name) == "gpu" ? busy : 0);
+  power.finish();
+}
+
 NodeGroup read_group(ObjectReader& reader, std::size_t index) {
   NodeGroup group;
   group.name = reader.string("name", fmt::format("group{}", index));
@@ -76,6 +108,15 @@ NodeGroup read_group(ObjectReader& reader, std::size_t index) {
     group.host.memory_bytes = host.bytes("memory", kInfinity);
     host.finish();
   }
+  std::vector<std::pair<const char*, Upkeep*>> things{{"gpu", &group.gpu_upkeep},
+                                                      {"node", &group.node_upkeep}};
+  if (group.gpus == 0) things.erase(things.begin());
+  // A node draws the same all the time: nobody says here what its processors do.
+  const double watts =
+      group.gpus == 0 ? 0 : (group.card ? group.card->watts : find_gpu(group.gpu).watts);
+  read_upkeep(reader, watts, things);
+  if (group.node_upkeep.power && group.node_upkeep.power->idle != group.node_upkeep.power->busy)
+    reader.fail_at("power", "\"node\" is one figure, \"150W\": a host draws it the whole time");
   reader.finish();
   return group;
 }
@@ -88,12 +129,13 @@ NetworkSpec read_network(ObjectReader reader) {
   if (!network.topology.platform_file().empty()) {
     network.bandwidth = kInfinity;
     network.latency = 0;
-    for (const char* key : {"bandwidth", "latency", "switch_latency"})
+    for (const char* key : {"bandwidth", "latency", "switch_latency", "price", "power"})
       if (reader.has(key)) reader.fail_at(key, "the SimGrid platform file brings its own");
   } else {
     network.bandwidth = reader.bandwidth("bandwidth");
     network.latency = reader.duration("latency");
     network.switch_latency = reader.duration("switch_latency", network.switch_latency);
+    read_upkeep(reader, 0, {{"port", &network.port_upkeep}, {"link", &network.link_upkeep}});
   }
   reader.finish();
   return network;

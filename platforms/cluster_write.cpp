@@ -18,6 +18,17 @@ Json write_link(const LinkSpec& link) {
           {"efficiency", link.efficiency}};
 }
 
+void write_upkeep(const std::vector<std::pair<const char*, const Upkeep*>>& things, Json& json) {
+  for (const auto& [name, upkeep] : things) {
+    if (upkeep->price) json["price"][name] = write_price(*upkeep->price);
+    if (!upkeep->power) continue;
+    const Draw& draw = *upkeep->power;
+    json["power"][name] = draw.idle == draw.busy ? Json(write_power(draw.idle))
+                                                 : Json{{"idle", write_power(draw.idle)},
+                                                        {"busy", write_power(draw.busy)}};
+  }
+}
+
 Json write_group(const NodeGroup& group) {
   Json json{{"name", group.name}, {"count", group.count}, {"gpus", group.gpus}};
   if (group.gpus > 0) {
@@ -35,6 +46,7 @@ Json write_group(const NodeGroup& group) {
   json["host"] = {{"memory_bandwidth", write_bandwidth(group.host.memory_bandwidth)}};
   if (!std::isinf(group.host.memory_bytes))
     json["host"]["memory"] = write_bytes(group.host.memory_bytes);
+  write_upkeep({{"gpu", &group.gpu_upkeep}, {"node", &group.node_upkeep}}, json);
   return json;
 }
 
@@ -99,6 +111,7 @@ Json write_cluster(const ClusterSpec& spec) {
   written["efficiency"] = network.efficiency;
   if (own) written["switch_latency"] = write_duration(network.switch_latency);
   written["topology"] = write_topology(network.topology);
+  write_upkeep({{"port", &network.port_upkeep}, {"link", &network.link_upkeep}}, written);
   if (!spec.servers.empty()) json["servers"] = spec.servers;
   write_disturbances(spec, json);
   return json;

@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "sim/layer_log.hpp"
 
 namespace paceline {
 
@@ -33,6 +36,9 @@ class Recorder {
   /// Trace Event Format (JSON object form): "X" events in microseconds, metadata events for the
   /// names.
   void write(std::ostream& out) const;
+
+  std::optional<LayerLog>
+      layers;  ///< of the first job, where it is wanted: to be set before the run
 
  private:
   struct Span {
