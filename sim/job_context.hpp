@@ -56,7 +56,8 @@ struct JobContext {
   const Cluster& cluster;
   Clock& clock;
   Transport& transport;
-  Recorder* recorder;  ///< null: no trace
+  Recorder* recorder;          ///< null: no trace
+  LayerLog* layers = nullptr;  ///< of the first worker; null: nobody asks
   Observer& observer;
   PassTimes pass_times;
   OperationPool pool;
