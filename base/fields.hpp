@@ -190,6 +190,16 @@ struct Flops {
   [[nodiscard]] Json write(double x) const { return write_flops(x); }
 };
 
+struct Power {
+  void read(ObjectReader& r, std::string_view key, double& x) const { x = r.power(key); }
+  [[nodiscard]] Json write(double x) const { return write_power(x); }
+};
+
+struct Price {
+  void read(ObjectReader& r, std::string_view key, double& x) const { x = r.price(key); }
+  [[nodiscard]] Json write(double x) const { return write_price(x); }
+};
+
 /// An enumeration by the names of its values, in their order; or a bool, as false and true.
 struct Choice {
   const std::vector<std::string>& names;

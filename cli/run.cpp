@@ -29,7 +29,7 @@ struct RunOptions {
   OutputOptions output;
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
-  bool resume = false, sensitivity = false;
+  bool resume = false, sensitivity = false, layers = false;
 };
 
 constexpr double kCheckpointEvery = 60;  // s
@@ -110,6 +110,7 @@ void run(const RunOptions& options) {
   }
   RunAlongside alongside;
   alongside.sensitivity = options.sensitivity;
+  alongside.layers = options.layers;
   alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
@@ -120,6 +121,7 @@ void run(const RunOptions& options) {
   end_progress();
   const auto table = [&] {
     std::string report = run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    if (options.layers) report += "\n" + layers_report(*result.layers);
     if (options.sensitivity) report += "\n" + tornado(result.job);
     return report;
   };
@@ -150,6 +152,8 @@ void add_run(CLI::App& app) {
   options->output.add_to(*command, false);
   command->add_flag("--sensitivity", options->sensitivity,
                     "how far the iteration moves with each input that is not known exactly");
+  command->add_flag("--layers", options->layers,
+                    "a table by layer: when it is computed and sent, bytes, and what is exposed");
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,

@@ -14,14 +14,15 @@ namespace paceline {
 namespace {
 
 constexpr std::size_t kActivities = std::size(Account{}.busy);
-constexpr std::size_t kBorder = 1 + kActivities + 6;
+constexpr std::size_t kBorder = 1 + 2 * kActivities + 6;
 
 std::vector<double> packed(const RankJob& job) {
   std::vector<double> numbers{job.end_s(), job.lateness().mean_s, job.lateness().most_s,
                               job.lateness().no_core};
   for (const RankBorder& border : job.borders()) {
     numbers.push_back(border.date_s);
-    numbers.insert(numbers.end(), std::begin(border.account.busy), std::end(border.account.busy));
+    for (const auto& by_activity : {border.account.busy, border.account.hidden})
+      numbers.insert(numbers.end(), by_activity, by_activity + kActivities);
     for (const double number :
          {border.account.exposed_wire, border.account.exposed_copy, border.account.waiting,
           border.rounds, border.bytes, border.messages})
@@ -52,7 +53,8 @@ Rank unpacked(const std::vector<double>& numbers) {
     RankBorder& border = rank.borders.emplace_back();
     border.date_s = numbers[at];
     std::copy_n(&numbers[at + 1], kActivities, border.account.busy);
-    const double* rest = &numbers[at + 1 + kActivities];
+    std::copy_n(&numbers[at + 1 + kActivities], kActivities, border.account.hidden);
+    const double* rest = &numbers[at + 1 + 2 * kActivities];
     border.account.exposed_wire = rest[0];
     border.account.exposed_copy = rest[1];
     border.account.waiting = rest[2];
@@ -85,6 +87,8 @@ void add_means(const JobSpec& spec, const std::vector<Rank>& ranks, const Measur
     account *= 1 / steps;
     r.fastest_compute_s = std::min(r.fastest_compute_s, account.operations());
     r.slowest_compute_s = std::max(r.slowest_compute_s, account.operations());
+    const double seconds = until.date_s - from.date_s;
+    r.worker_busy.push_back(seconds > 0 ? account.operations() * steps / seconds : 0);
     account *= 1 / workers;
     r.per_iteration += account;
     const double bytes = (until.bytes - from.bytes) / steps;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.hpp"
@@ -44,6 +45,71 @@ struct CardForm {
     return group.card ? write_gpu(*group.card) : Json(group.gpu);
   }
 };
+
+/// "250W", or {"idle": "55W", "busy": "250W"}, whose "busy" may be known already.
+struct DrawForm {
+  double busy = 0;
+  void read(ObjectReader& r, std::string_view key, Draw& draw) const {
+    if (!r.raw(key).is_object()) {
+      const double watts = r.power(key);
+      draw = {watts, watts};
+      return;
+    }
+    draw.busy = busy;
+    field::Object{}.read(r, key, draw);
+  }
+  [[nodiscard]] Json write(const Draw& draw) const {
+    return draw.idle == draw.busy ? Json(write_power(draw.idle)) : write_fields(draw);
+  }
+};
+
+struct Thing {
+  const char* name;
+  Upkeep& upkeep;
+  double busy = 0;  ///< watts, where known
+};
+
+struct PricesForm {
+  static void fields(auto& f, const std::vector<Thing>& things) {
+    for (const Thing& thing : things) f.optional(thing.name, thing.upkeep.price, field::Price{});
+  }
+};
+
+struct PowersForm {
+  static void fields(auto& f, const std::vector<Thing>& things) {
+    for (const Thing& thing : things)
+      f.optional(thing.name, thing.upkeep.power, DrawForm{thing.busy});
+  }
+};
+
+/// An object with a key for each of several things that has one.
+template <class Of>
+struct ThingsForm {
+  void read(ObjectReader& r, std::string_view key, const std::vector<Thing>& things) const {
+    ObjectReader inner = r.object(key);
+    FieldReader f(inner);
+    Of::fields(f, things);
+    inner.finish();
+  }
+  [[nodiscard]] Json write(const std::vector<Thing>& things) const {
+    Json json = Json::object();
+    FieldWriter f(json);
+    Of::fields(f, things);
+    return json;
+  }
+};
+
+// "price" and "power" of what has one.
+template <class F>
+void upkeep(F& f, const std::vector<Thing>& things) {
+  const auto any = [&](auto member) {
+    return F::kReads || std::any_of(things.begin(), things.end(), [&](const Thing& thing) {
+             return (thing.upkeep.*member).has_value();
+           });
+  };
+  if (any(&Upkeep::price)) f.stated("price", things, ThingsForm<PricesForm>{});
+  if (any(&Upkeep::power)) f.stated("power", things, ThingsForm<PowersForm>{});
+}
 
 struct TopologyForm {
   void read(ObjectReader& r, std::string_view key, TopologySpec& topology) const {
@@ -98,6 +164,17 @@ static void fields(F& f, LinkSpec& link) {
 }
 
 template <class F>
+static void fields(F& f, Draw& draw) {
+  f.required("idle", draw.idle, field::Power{});
+  if (draw.busy > 0)
+    f.stated("busy", draw.busy, field::Power{});
+  else
+    f.required("busy", draw.busy, field::Power{});
+  if constexpr (F::kReads)
+    if (draw.busy < draw.idle) f.reader().fail_at("busy", "must be as much as \"idle\" or more");
+}
+
+template <class F>
 static void fields(F& f, RootSpec& roots) {
   f.required("count", roots.count, field::Whole{2});
   f.required("bandwidth", roots.bandwidth, field::Bandwidth{});
@@ -125,6 +202,18 @@ static void fields(F& f, NodeGroup& group) {
   }
   f.optional("nic", group.nic, field::Bandwidth{});
   f.stated("host", group.host, field::Object{});
+  if (group.gpus > 0) {
+    const GpuSpec* card = group.card ? &*group.card : known_gpu(group.gpu);
+    const double watts = card != nullptr ? card->watts : 0;
+    upkeep(f, {{"gpu", group.gpu_upkeep, watts}, {"node", group.node_upkeep}});
+  } else {
+    upkeep(f, {{"node", group.node_upkeep}});
+  }
+  // A node draws the same all the time: nobody says here what its processors do.
+  if constexpr (F::kReads)
+    if (group.node_upkeep.power && group.node_upkeep.power->idle != group.node_upkeep.power->busy)
+      f.reader().fail_at("power",
+                         "\"node\" is one figure, \"150W\": a host draws it the whole time");
 }
 
 template <class F>
@@ -136,8 +225,9 @@ static void fields(F& f, NetworkSpec& network) {
     f.required("bandwidth", network.bandwidth, field::Bandwidth{});
     f.required("latency", network.latency, field::Duration{});
     f.stated("switch_latency", network.switch_latency, field::Duration{});
+    upkeep(f, {{"port", network.port_upkeep}, {"link", network.link_upkeep}});
   } else if constexpr (F::kReads) {
-    for (const char* key : {"bandwidth", "latency", "switch_latency"})
+    for (const char* key : {"bandwidth", "latency", "switch_latency", "price", "power"})
       if (f.reader().has(key)) f.reader().fail_at(key, "the SimGrid platform file brings its own");
   }
 }
