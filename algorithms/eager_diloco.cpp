@@ -34,6 +34,7 @@ Program eager_diloco(Worker& w, EagerOptions o) {
     anchor = w.combine(1, anchor, -o.rate, w.combine(1, delta, o.momentum, velocity));
     w.set_parameters(anchor);
     co_await w.finished(anchor);
+    if (round.end_step() == w.step_count()) co_await under_way;
   }
 }
 

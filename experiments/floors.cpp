@@ -47,6 +47,9 @@ std::vector<Floor> expected_floors(const PreparedJob& job, const BoundInputs& in
   else if (schedule.own_update)
     floors.push_back({"compute", in.forward_s + in.backward_s,
                       "forward and backward of the slowest worker; the update is the schedule's"});
+  else if (schedule.sharded.optimizer)
+    floors.push_back({"compute", in.forward_s + in.backward_s,
+                      "forward and backward of the slowest worker, which updates its share only"});
   else
     floors.push_back(
         {"compute", in.compute_s(), "forward, backward and update of the slowest worker"});
