@@ -32,14 +32,13 @@ std::vector<int> event_loops() {
   return found;
 }
 
-// This thread sends: naps of it are as short as they are asked for, and where it runs before all
-// others (real-time, as scripts/testbed starts ranks) the threads that compute values do not.
+// This thread sends: naps of it are as short as they are asked for. With PACELINE_REAL_TIME it runs
+// before all else on the machine, the threads that compute values not.
 void be_prompt() {
   prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);  // ns
-  sched_param priority{};
-  const int policy = sched_getscheduler(0);
-  if (policy == SCHED_FIFO && sched_getparam(0, &priority) == 0)
-    sched_setscheduler(0, policy | SCHED_RESET_ON_FORK, &priority);
+  if (std::getenv("PACELINE_REAL_TIME") == nullptr) return;
+  const sched_param priority{1};
+  sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);
 }
 
 // As MPI_Wait, which would spin.
@@ -101,6 +100,9 @@ World::World(int* argc, char*** argv) {
 }
 
 World::~World() {
+  // Open MPI spins here, which real-time must not.
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_OTHER, &none);
   MPI_Finalize();
 }
 
