@@ -124,7 +124,8 @@ Json schema_of_object(const Objects& objects, const std::string& path, const std
   }
   schema["properties"] = std::move(properties);
   if (!required.empty()) schema["required"] = std::move(required);
-  schema["additionalProperties"] = false;
+  // Objects of kinds have keys of their kind's, and not every kind has been read.
+  if (!object.keys.contains("kind")) schema["additionalProperties"] = false;
   return schema;
 }
 
