@@ -119,12 +119,15 @@ Json schema_of_object(const Objects& objects, const std::string& path, const std
     properties[key] = path == "$" && key == "format"
                           ? Json{{"const", format}}
                           : schema_of_key(objects, path, key, asked, format);
-    if (asked.required > 0 && asked.optional == 0 && asked.present == object.read)
+    // What a part needs may depend on its other keys (a network of a platform file has no bandwidth).
+    if ((path == "$" || path.ends_with("[]")) && asked.required > 0 && asked.optional == 0 &&
+        asked.present == object.read)
       required.push_back(key);
   }
   schema["properties"] = std::move(properties);
   if (!required.empty()) schema["required"] = std::move(required);
-  schema["additionalProperties"] = false;
+  // Objects of kinds have keys of their kind's, and not every kind has been read.
+  if (!object.keys.contains("kind")) schema["additionalProperties"] = false;
   return schema;
 }
 
