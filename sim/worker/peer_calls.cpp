@@ -79,7 +79,7 @@ Pending<> PeerCalls::send(std::size_t to, const Tensor& tensor, double bits, int
   job_.later.when_done(tensor.producer(), [this, to, &connection = *other.connection, number,
                                            tensor, bits, bytes, call, priority] {
     const Tensor sent = rounded_on_wire(job_.graph, tensor, bits);
-    connection.send(bytes, priority, [this, to, number, sent, call] {
+    connection.send(bytes, priority, [this, to, number, sent, call](double /*left_s*/) {
       job_.peers[to]->arrived(rank_, number, sent);
       call->finish();
     });
