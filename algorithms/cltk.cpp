@@ -19,6 +19,7 @@ Program cltk(Worker& w, double density) {
   const kernels::TopKMask largest{static_cast<std::size_t>(k)};
   Tensor residual = w.zeros(n);
   for (const Step step : w.steps()) {
+    w.phase(step.index % static_cast<std::int64_t>(w.world_size()));
     w.forward();
     const Tensor gradient = co_await w.backward();
     const Tensor grown = residual + gradient;
@@ -54,6 +55,8 @@ Schedule make_cltk(ObjectReader& options, const ScheduleContext&) {
       fmt::format("one worker in turn chooses {} % of the entries for all", 100 * density);
   s.worker = [density](Worker& w) { return cltk(w, density); };
   s.bounds = [density](const BoundInputs& in) { return cltk_bounds(in, density); };
+  s.cycle =
+      48;  // whole turns of up to 4, of 6, 8, 12, 16, 24 or 48 workers; of others nothing is left out
   s.rounds_formula = "T (every iteration), 2 k entries whatever N is [paper]";
   s.extra_copies = 3;  // residual, what is sent, the mask
   return s;

@@ -27,7 +27,6 @@ Program sgp(Worker& w, bool overlap) {
   double weight = 1;
   Push late;
   for (const Step step : w.steps()) {
-    w.phase(step.index % static_cast<std::int64_t>(hops));
     w.forward();
     const Tensor gradient = co_await w.backward();
     w.set_parameters(x);
@@ -47,8 +46,11 @@ Program sgp(Worker& w, bool overlap) {
       x = x + arrived;
       weight += push.weight;
     }
-    const Tensor z = (1 / weight) * x;
-    w.set_parameters(weight == 1 ? x : z);
+    const Tensor z = weight == 1 ? x : (1 / weight) * x;
+    co_await w.finished(z);
+    w.set_parameters(z);
+    // Before the border: who passes it first, and goes on, changes from step to step.
+    w.phase(step.index % static_cast<std::int64_t>(hops));
   }
 }
 
@@ -74,8 +76,9 @@ Schedule make_sgp(ObjectReader& options, const ScheduleContext&) {
                   overlap ? ", added a step later" : "");
   s.worker = [overlap](Worker& w) { return sgp(w, overlap); };
   s.bounds = [overlap](const BoundInputs& in) { return sgp_bounds(in, overlap); };
-  s.cycle = 1;
-  s.warm_up = overlap ? 2 : 0;
+  s.cycle =
+      12;  // of 1, 2, 3, 4, 6 or 12 hops; of others (17 to 32 workers, ...) nothing is left out
+  s.warm_up = overlap ? s.cycle : 0;
   s.rounds_formula = "T messages of the model to one peer [paper]";
   s.extra_copies = overlap ? 3 : 2;  // x and what is sent, what arrives later
   return s;

@@ -162,7 +162,7 @@ TEST(GossipIdentity, TakesOneMessageAStep) {
     Star pair;
     pair.workers = 2;
     const double hidden = std::max(c, message), there_and_back = std::max(c, 2 * message);
-    EXPECT_NEAR(run("sgp", {{"overlap", true}}, model, pair, 24).iteration_time_s, hidden,
+    EXPECT_NEAR(run("sgp", {{"overlap", true}}, model, pair, 60).iteration_time_s, hidden,
                 kTight * hidden);
     const JobResult pairs = run("ad-psgd", Json::object(), model, star, 40);
     EXPECT_NEAR(pairs.total_time_s, 40 * there_and_back, kTight * 40 * there_and_back);
