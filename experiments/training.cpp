@@ -9,6 +9,7 @@
 #include <numbers>
 #include <thread>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
@@ -23,8 +24,8 @@ namespace paceline {
 namespace {
 
 constexpr double kFloatBytes = 4;
-constexpr double kDefaultMomentum = 0.9;
-constexpr std::int64_t kDefaultEvaluations = 10;
+const Default kDefaultMomentum{"training.momentum", 0.9, "", "of SGD"};
+const Default kDefaultEvaluations{"training.evaluations", 10, "", "in the course of a training"};
 const std::vector<std::string> kShardings{"iid", "dirichlet", "by_label"};
 const std::vector<std::string> kDecays{"constant", "cosine"};
 
@@ -114,7 +115,7 @@ Json write_learning_rate(const LearningRate& rate) {
 }
 
 double momentum_of(const JobDescription& job) {
-  return job.training->momentum.value_or(job.momentum ? kDefaultMomentum : 0);
+  return job.training->momentum.value_or(job.momentum ? double{kDefaultMomentum} : 0);
 }
 
 // The weights and what goes with them, of all workers and servers; the least that a run takes.
@@ -199,8 +200,10 @@ void add_values(const JobDescription& job, JobSpec& spec) {
   const TrainingDescription& training = *job.training;
   const std::shared_ptr<const Dataset> data = open_dataset(training.data);
   spec.values = make_network_engine(*job.model, data, engine_options(job, spec.seed));
-  spec.evaluate_every = training.evaluate_every.value_or((spec.steps + kDefaultEvaluations - 1) /
-                                                         kDefaultEvaluations);
+  const auto evaluations = static_cast<std::int64_t>(kDefaultEvaluations);
+  spec.evaluate_every =
+      training.evaluate_every.value_or((spec.steps + evaluations - 1) / evaluations);
+  spec.until_accuracy = training.until_accuracy;
   const auto samples_per_step =
       static_cast<double>(job.gpus.size()) * static_cast<double>(*job.batch * job.accumulation);
   spec.learning_rate = training.learning_rate.schedule(
@@ -262,6 +265,7 @@ TrainingDescription read_training(ObjectReader r) {
       r.integer_or("evaluation_samples", training.evaluation_samples, 1, 10'000'000);
   if (r.has("evaluate_every")) training.evaluate_every = r.integer("evaluate_every", 1);
   if (r.has("target")) training.target = r.number("target", 0, 1);
+  if (r.has("until_accuracy")) training.until_accuracy = r.number("until_accuracy", 0, 1);
   training.backend = r.string("backend", "");
   if (r.has("threads")) training.threads = r.integer("threads", 1, 4096);
   r.finish();
@@ -289,6 +293,7 @@ Json write_training(const TrainingDescription& training) {
   json["evaluation_samples"] = training.evaluation_samples;
   if (training.evaluate_every) json["evaluate_every"] = *training.evaluate_every;
   if (training.target) json["target"] = *training.target;
+  if (training.until_accuracy) json["until_accuracy"] = *training.until_accuracy;
   json["backend"] = training.backend;
   return json;
 }
@@ -339,7 +344,7 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   }
   for (const EvaluationPoint& point : log.evaluations)
     if (sound(point.step, point.loss)) outcome.evaluations.push_back(point);
-  find_target(outcome, training.target);
+  find_target(outcome, training.target ? training.target : training.until_accuracy);
   if (!outcome.diverged_step && !outcome.steps.empty())
     outcome.final_training_loss = outcome.steps.back().loss;
   if (!outcome.diverged_step && !outcome.evaluations.empty()) {
