@@ -19,6 +19,19 @@ extern const ScheduleEntry overlap_local_sgd_entry;
 extern const ScheduleEntry stl_sgd_entry;
 extern const ScheduleEntry diloco_entry;
 extern const ScheduleEntry streaming_diloco_entry;
+extern const ScheduleEntry zero_entry;
+extern const ScheduleEntry fsdp_entry;
+extern const ScheduleEntry dear_entry;
+extern const ScheduleEntry sgp_entry;
+extern const ScheduleEntry ad_psgd_entry;
+extern const ScheduleEntry vrl_sgd_entry;
+extern const ScheduleEntry easgd_entry;
+extern const ScheduleEntry slow_mo_entry;
+extern const ScheduleEntry eager_diloco_entry;
+extern const ScheduleEntry sparse_loco_entry;
+extern const ScheduleEntry sign_sgd_entry;
+extern const ScheduleEntry one_bit_adam_entry;
+extern const ScheduleEntry cltk_entry;
 extern const ScheduleEntry ps_s_sgd_entry;
 extern const ScheduleEntry asgd_entry;
 extern const ScheduleEntry dc_asgd_entry;
@@ -42,6 +55,19 @@ std::vector<ScheduleEntry> all_schedules() {
                                  stl_sgd_entry,
                                  diloco_entry,
                                  streaming_diloco_entry,
+                                 zero_entry,
+                                 fsdp_entry,
+                                 dear_entry,
+                                 sgp_entry,
+                                 ad_psgd_entry,
+                                 vrl_sgd_entry,
+                                 easgd_entry,
+                                 slow_mo_entry,
+                                 eager_diloco_entry,
+                                 sparse_loco_entry,
+                                 sign_sgd_entry,
+                                 one_bit_adam_entry,
+                                 cltk_entry,
                                  ps_s_sgd_entry,
                                  asgd_entry,
                                  dc_asgd_entry,

@@ -44,6 +44,11 @@ struct Schedule {
   /// What it keeps on the GPU besides weights, gradient and optimiser state, in model sizes (1 =
   /// one fp32 copy).
   double extra_copies = 0;
+  /// What of weights, gradient and optimiser state a worker keeps its share of only, 1/N.
+  struct Sharded {
+    bool weights = false, gradient = false, optimizer = false;
+  };
+  Sharded sharded;
   /// Subtracts its mean from the weights itself: momentum, weight decay and clipping of the run's
   /// optimiser do not act.
   bool own_update = false;

@@ -9,6 +9,7 @@
 
 #include "algorithms/model_shape.hpp"
 #include "algorithms/program.hpp"
+#include "algorithms/shares.hpp"
 #include "algorithms/tensor.hpp"
 
 namespace paceline {
@@ -231,6 +232,29 @@ class Worker : public TensorDevice {
   /// (arXiv 1901.04359).
   virtual Pending<Sparse> gtop_k(const Sparse& block, SendOptions how = SendOptions()) = 0;
   virtual Pending<> barrier() = 0;
+  // Dense ones. What is dealt out goes by share_of() (shares.hpp): worker r has share r.
+  /// Of the weighted mean over the workers this worker's share.
+  virtual Pending<Tensor> reduce_scatter_mean(const Tensor& tensor,
+                                              SendOptions how = SendOptions()) = 0;
+  /// The inverse: `mine` is this worker's share of `elements` from `offset` on; all get the whole. Values are those of the
+  /// owner to the bit, whatever the width on the wire.
+  virtual Pending<Tensor> gather_shares(const Tensor& mine, std::int64_t elements,
+                                        std::int64_t offset, SendOptions how = SendOptions()) = 0;
+  /// Everybody's tensor goes to everybody, coded in `how.bits_per_element` on average (which the
+  /// schedule's own operation has rounded it to). Each adds them up, at the price of scatter_add
+  /// over `entries` of each that are not zero, and has the weighted mean.
+  virtual Pending<Tensor> gather_mean(const Tensor& tensor, double entries,
+                                      SendOptions how = SendOptions()) = 0;
+  /// Worker `root`'s tensor; what the others hand in has its size only.
+  virtual Pending<Tensor> broadcast(const Tensor& tensor, std::size_t root,
+                                    SendOptions how = SendOptions()) = 0;
+  /// Share w of `tensor` goes to worker w; brings everybody's share for this worker, in the order of ranks.
+  virtual Pending<Tensor> all_to_all(const Tensor& tensor, SendOptions how = SendOptions()) = 0;
+  // Between two workers: message number i from a to b is what b's receive number i from a brings.
+  virtual Pending<> send(std::size_t to, const Tensor& tensor,
+                         SendOptions how = SendOptions()) = 0;  ///< done once it has arrived
+  virtual Pending<Tensor> receive(std::size_t from, std::int64_t elements,
+                                  std::int64_t offset = 0) = 0;
   [[nodiscard]] virtual double all_reduce_s(double bytes) const = 0;  ///< un-contended, closed form
   [[nodiscard]] virtual double all_gather_s(double bytes) const = 0;  ///< of all blocks together
 

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <map>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "base/reader_trace.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
@@ -35,6 +38,8 @@ constexpr Limits kLimits[]{{parse_bandwidth, 1e-6, 1e21, "1e-6 B/s", "1e9 TB/s"}
                            {parse_duration, 1e-24, 1e10, "1e-15 ns", "1e10 s"},
                            {parse_bytes, 1e-6, 1e18, "1e-6 B", "1e6 TB"},
                            {parse_flops, 1, 1e21, "1 FLOPS", "1e9 TFLOPS"},
+                           {parse_power, 1e-6, 1e12, "1e-6 W", "1e9 kW"},
+                           {parse_price, 1e-9, 1e12, "1e-9 USD/h", "1e12 USD/h"},
                            {parse_count, 1e-6, 1e15, "1e-6", "1000T"}};
 
 const Limits& limits_of(double (*parse)(std::string_view)) {
@@ -49,11 +54,68 @@ void check_limits(double number, double (*parse)(std::string_view)) {
                                  limits.most_text, number));
 }
 
+// Of the readers of this thread, while somebody asks.
+struct Tracing {
+  ReaderTrace* trace = nullptr;
+  std::map<std::string, std::string> formats;  // of the newest document, by file
+};
+thread_local Tracing tracing;
+
+// Its place in the trace: numbers of elements and the user's own keys do not count.
+ReaderTrace::Object& traced(const std::string& file, const std::string& path) {
+  auto& objects = tracing.trace->formats[tracing.formats[file]];
+  std::string place, step;
+  const auto end_step = [&] {
+    const auto parent = objects.find(place);
+    place +=
+        (place.empty() ? "" : ".") + (parent != objects.end() && parent->second.free ? "*" : step);
+    step.clear();
+  };
+  bool index = false;
+  for (const char c : path) {
+    if (c == '.') {
+      end_step();
+      continue;
+    }
+    if (c == '[') step += "[]";
+    index = c == '[' || (index && c != ']');
+    if (!index && c != ']') step += c;
+  }
+  end_step();
+  return objects[place];
+}
+
+void trace_object(const std::string& file, const std::string& path, const Json& object) {
+  if (tracing.trace == nullptr) return;
+  if (path == "$") {
+    const auto format = object.find("format");
+    tracing.formats[file] =
+        format != object.end() && format->is_string() ? format->get<std::string>() : std::string();
+  }
+  ReaderTrace::Object& place = traced(file, path);
+  ++place.read;
+  for (const auto& item : object.items()) ++place.keys[item.key()].present;
+}
+
+void trace_kind(const std::string& file, const std::string& path, std::string_view key,
+                const std::function<std::string()>& kind) {
+  if (tracing.trace != nullptr) traced(file, path).keys[std::string(key)].kinds.insert(kind());
+}
+
 }  // namespace
+
+TracedReaders::TracedReaders(ReaderTrace& trace) {
+  tracing = {&trace, {}};
+}
+
+TracedReaders::~TracedReaders() {
+  tracing = {};
+}
 
 ObjectReader::ObjectReader(const Json& object, std::string file, std::string path)
     : object_(&object), file_(std::move(file)), path_(std::move(path)) {
   if (!object.is_object()) fail(fmt::format("expected an object, found {}", found(object)));
+  trace_object(file_, path_, object);
 }
 
 void ObjectReader::fail(const std::string& message) const {
@@ -65,13 +127,20 @@ void ObjectReader::fail_at(std::string_view key, const std::string& message) con
 }
 
 const Json* ObjectReader::find(std::string_view key) {
-  asked_.emplace(key);
+  if (asked_.emplace(key).second && tracing.trace != nullptr)
+    ++traced(file_, path_).keys[std::string(key)].optional;
   const auto it = object_->find(std::string(key));
   return it == object_->end() ? nullptr : &*it;
 }
 
 const Json& ObjectReader::need(std::string_view key) {
+  const bool first = tracing.trace != nullptr && !asked_.contains(key);
   const Json* value = find(key);
+  if (first) {
+    ReaderTrace::Key& traced_key = traced(file_, path_).keys[std::string(key)];
+    --traced_key.optional;
+    ++traced_key.required;
+  }
   if (value != nullptr) return *value;
   // A misspelt key is the likeliest reason for a missing one: name it.
   for (const auto& item : object_->items())
@@ -85,6 +154,7 @@ bool ObjectReader::has(std::string_view key) {
 }
 
 std::string ObjectReader::string(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return R"({"type":"string"})"; });
   const Json& value = need(key);
   if (!value.is_string()) fail_at(key, fmt::format("expected a string, found {}", found(value)));
   return value.get<std::string>();
@@ -95,7 +165,10 @@ std::string ObjectReader::string(std::string_view key, std::string_view fallback
 }
 
 std::string ObjectReader::choice(std::string_view key, const std::vector<std::string>& names) {
-  std::string value = string(key);
+  trace_kind(file_, path_, key, [&] { return Json{{"enum", names}}.dump(); });
+  const Json& text = need(key);
+  if (!text.is_string()) fail_at(key, fmt::format("expected a string, found {}", found(text)));
+  std::string value = text.get<std::string>();
   for (const std::string& name : names)
     if (name == value) return value;
   fail_at(key, unknown_name("value", value, names));
@@ -107,6 +180,7 @@ std::string ObjectReader::choice(std::string_view key, const std::vector<std::st
 }
 
 bool ObjectReader::boolean(std::string_view key, bool fallback) {
+  trace_kind(file_, path_, key, [] { return R"({"type":"boolean"})"; });
   const Json* value = find(key);
   if (value == nullptr) return fallback;
   if (!value->is_boolean())
@@ -115,6 +189,12 @@ bool ObjectReader::boolean(std::string_view key, bool fallback) {
 }
 
 std::int64_t ObjectReader::integer(std::string_view key, std::int64_t least, std::int64_t most) {
+  trace_kind(file_, path_, key, [&] {
+    Json schema{{"type", "integer"}};
+    if (least != INT64_MIN) schema["minimum"] = least;
+    if (most != INT64_MAX) schema["maximum"] = most;
+    return schema.dump();
+  });
   const Json& value = need(key);
   if (!whole_number(value))
     fail_at(key, fmt::format("expected a whole number, found {}", found(value)));
@@ -132,6 +212,12 @@ std::int64_t ObjectReader::integer_or(std::string_view key, std::int64_t fallbac
 }
 
 double ObjectReader::number(std::string_view key, double least, double most) {
+  trace_kind(file_, path_, key, [&] {
+    Json schema{{"type", "number"}};
+    if (std::isfinite(least)) schema["minimum"] = least;
+    if (std::isfinite(most)) schema["maximum"] = most;
+    return schema.dump();
+  });
   const Json& value = need(key);
   if (!value.is_number()) fail_at(key, fmt::format("expected a number, found {}", found(value)));
   const auto number = value.get<double>();
@@ -148,6 +234,9 @@ double ObjectReader::number(std::string_view key, double least, double most, dou
 
 double ObjectReader::quantity(std::string_view key, std::optional<double> fallback,
                               double (*parse)(std::string_view), const char* example) {
+  trace_kind(file_, path_, key, [&] {
+    return Json{{"type", "string"}, {"examples", {example}}}.dump();
+  });
   if (!has(key) && fallback) return *fallback;
   const Json& value = need(key);
   if (value.is_number())
@@ -176,6 +265,12 @@ double ObjectReader::bytes(std::string_view key, std::optional<double> fallback)
 double ObjectReader::flops(std::string_view key, std::optional<double> fallback) {
   return quantity(key, fallback, parse_flops, "12.1TFLOPS");
 }
+double ObjectReader::power(std::string_view key, std::optional<double> fallback) {
+  return quantity(key, fallback, parse_power, "250W");
+}
+double ObjectReader::price(std::string_view key, std::optional<double> fallback) {
+  return quantity(key, fallback, parse_price, "2.48USD/h");
+}
 
 double ObjectReader::count(std::string_view key, std::optional<double> fallback) {
   if (has(key) && need(key).is_number()) {
@@ -191,10 +286,12 @@ double ObjectReader::count(std::string_view key, std::optional<double> fallback)
 }
 
 ObjectReader ObjectReader::object(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return "object"; });
   return {need(key), file_, fmt::format("{}.{}", path_, key)};
 }
 
 std::vector<ObjectReader> ObjectReader::objects(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return "objects"; });
   const Json& value = need(key);
   if (!value.is_array()) fail_at(key, fmt::format("expected an array, found {}", found(value)));
   std::vector<ObjectReader> result;
@@ -204,6 +301,7 @@ std::vector<ObjectReader> ObjectReader::objects(std::string_view key) {
 }
 
 std::vector<std::string> ObjectReader::strings(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return R"({"type":"array","items":{"type":"string"}})"; });
   const Json& value = need(key);
   if (!value.is_array())
     fail_at(key, fmt::format("expected an array of strings, found {}", found(value)));
@@ -216,6 +314,7 @@ std::vector<std::string> ObjectReader::strings(std::string_view key) {
 }
 
 std::vector<double> ObjectReader::numbers(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return R"({"type":"array","items":{"type":"number"}})"; });
   const Json& value = need(key);
   if (!value.is_array())
     fail_at(key, fmt::format("expected an array of numbers, found {}", found(value)));
@@ -228,6 +327,7 @@ std::vector<double> ObjectReader::numbers(std::string_view key) {
 }
 
 std::vector<std::int64_t> ObjectReader::integers(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return R"({"type":"array","items":{"type":"integer"}})"; });
   const Json& value = need(key);
   if (!value.is_array())
     fail_at(key, fmt::format("expected an array of whole numbers, found {}", found(value)));
@@ -241,10 +341,12 @@ std::vector<std::int64_t> ObjectReader::integers(std::string_view key) {
 }
 
 const Json& ObjectReader::raw(std::string_view key) {
+  trace_kind(file_, path_, key, [] { return "{}"; });
   return need(key);
 }
 
 std::vector<std::string> ObjectReader::keys() {
+  if (tracing.trace != nullptr) traced(file_, path_).free = true;
   std::vector<std::string> result;
   for (const auto& item : object_->items()) {
     asked_.insert(item.key());

@@ -44,6 +44,8 @@ class ObjectReader {
   double bytes(std::string_view key, std::optional<double> fallback = {});
   double count(std::string_view key, std::optional<double> fallback = {});
   double flops(std::string_view key, std::optional<double> fallback = {});
+  double power(std::string_view key, std::optional<double> fallback = {});
+  double price(std::string_view key, std::optional<double> fallback = {});
 
   ObjectReader object(std::string_view key);
   /// The elements of an array of objects.

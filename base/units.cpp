@@ -52,6 +52,9 @@ constexpr std::array<Unit, 8> kFlops{{{"FLOPS", 1},
                                       {"TFLOP/s", 1e12},
                                       {"PFLOP/s", 1e15}}};
 
+constexpr std::array<Unit, 3> kPower{{{"W", 1}, {"kW", 1e3}, {"mW", 1e-3}}};
+constexpr std::array<Unit, 2> kPrice{{{"USD/h", 1}, {"$/h", 1}}};
+
 double parse(std::string_view text, std::span<const Unit> units, std::string_view what,
              std::string_view example, bool zero_allowed, bool infinity_allowed = false) {
   const std::string_view body = trimmed(text);
@@ -121,6 +124,12 @@ double parse_count(std::string_view text) {
 double parse_flops(std::string_view text) {
   return parse(text, kFlops, "speed", "12.1TFLOPS", false);
 }
+double parse_power(std::string_view text) {
+  return parse(text, kPower, "power", "250W", true);
+}
+double parse_price(std::string_view text) {
+  return parse(text, kPrice, "price", "2.48USD/h", true);
+}
 
 std::string format_bandwidth(double bytes_per_second) {
   static constexpr std::array<Unit, 5> units{{{"b/s", 1 / 8.0},
@@ -176,6 +185,14 @@ std::string write_bytes(double bytes) {
 std::string write_flops(double flop_per_second) {
   static constexpr std::array<Unit, 3> units{{{"TFLOPS", 1e12}, {"GFLOPS", 1e9}, {"FLOPS", 1}}};
   return shortest(flop_per_second, units, parse_flops);
+}
+
+std::string write_power(double watts) {
+  return shortest(watts, std::span(kPower).first(1), parse_power);
+}
+
+std::string write_price(double dollars_per_hour) {
+  return shortest(dollars_per_hour, std::span(kPrice).first(1), parse_price);
 }
 
 }  // namespace paceline

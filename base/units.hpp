@@ -26,6 +26,12 @@ double parse_count(std::string_view text);
 /// "12.12TFLOPS", "11.34TFLOP/s" -> FLOP per second (positive). Throws InputError.
 double parse_flops(std::string_view text);
 
+/// "250W", "1.2kW" -> watts (not negative). Throws InputError.
+double parse_power(std::string_view text);
+
+/// "2.48USD/h", "2.48$/h" -> the same number of dollars an hour (not negative). Throws InputError.
+double parse_price(std::string_view text);
+
 std::string format_bandwidth(double bytes_per_second);  ///< network style, "10 Gb/s"
 std::string format_duration(double seconds);  ///< "419.745 ms", four to six significant digits
 std::string format_bytes(double bytes);       ///< decimal, "102.2 MB"
@@ -40,5 +46,7 @@ std::string write_bandwidth(double bytes_per_second, RateUnit unit = RateUnit::a
 std::string write_duration(double seconds);
 std::string write_bytes(double bytes);
 std::string write_flops(double flop_per_second);
+std::string write_power(double watts);
+std::string write_price(double dollars_per_hour);
 
 }  // namespace paceline

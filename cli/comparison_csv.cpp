@@ -25,6 +25,22 @@ void training_cells(const JobOutcome& job, std::vector<std::string>& cells) {
   add(training.diverged_step);
 }
 
+// Overlap, cost and energy.
+std::vector<std::optional<double>> economy(const RunResult& result) {
+  const std::optional<Overlap>& overlap = result.job.overlap;
+  const Cost cost = result.cost.value_or(Cost{});
+  const Energy energy = result.energy.value_or(Energy{});
+  const auto given = [](bool known, double value) {
+    return known ? std::optional(value) : std::nullopt;
+  };
+  return {given(overlap.has_value(), overlap ? overlap->communication_s : 0),
+          overlap ? overlap->efficiency : std::nullopt,
+          given(result.cost.has_value(), cost.dollars_per_iteration),
+          cost.samples_per_dollar,
+          given(result.energy.has_value(), energy.joules_per_iteration),
+          energy.samples_per_joule};
+}
+
 }  // namespace
 
 std::string comparison_csv(const Comparison& comparison) {
@@ -48,6 +64,12 @@ std::string comparison_csv(const Comparison& comparison) {
                            "scaling_efficiency",
                            "s_sgd_baseline",
                            "speedup_over_s_sgd",
+                           "communication_s",
+                           "overlap_efficiency",
+                           "dollars_per_iteration",
+                           "samples_per_dollar",
+                           "joules_per_iteration",
+                           "samples_per_joule",
                            "sent_bytes",
                            "messages",
                            "rounds",
@@ -77,6 +99,8 @@ std::string comparison_csv(const Comparison& comparison) {
     number(job.scaling_efficiency);
     cells.push_back(job.s_sgd_baseline.value_or(""));
     cells.push_back(job.speedup_over_s_sgd ? fmt::format("{}", *job.speedup_over_s_sgd) : "");
+    for (const std::optional<double>& value : economy(row.result))
+      cells.push_back(value ? fmt::format("{}", *value) : "");
     for (const double value : {job.sent_bytes, job.messages, job.rounds}) number(value);
     cells.push_back(row.result.fidelity);
     cells.push_back(row.result.network);

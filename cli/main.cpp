@@ -9,7 +9,9 @@
 #include "base/interrupt.hpp"
 #include "base/version.hpp"
 #include "calibrate/program/command_line.hpp"
+#include "command_line.hpp"
 #include "commands.hpp"
+#include "shell.hpp"
 
 namespace {
 
@@ -36,6 +38,19 @@ std::string parse_message(const CLI::App& app, const CLI::ParseError& error, int
   return paceline::parse_failure(app, error);
 }
 
+}  // namespace
+
+namespace paceline {
+
+std::vector<std::string>& command_line() {
+  static std::vector<std::string> words;
+  return words;
+}
+
+}  // namespace paceline
+
+namespace {
+
 // What was said has to have arrived.
 int said() {
   std::cout.flush();
@@ -45,6 +60,7 @@ int said() {
 }  // namespace
 
 int main(int given, char** words) {
+  paceline::command_line().assign(words + 1, words + given);
   std::vector<char*> arguments = paceline::with_help(given, words);
   const int argc = static_cast<int>(arguments.size());
   arguments.push_back(nullptr);
@@ -59,6 +75,7 @@ int main(int given, char** words) {
       "  paceline run --help\n"
       "  paceline calibrate --device cuda:0 --model resnet50 --batch 32");
   for (paceline::AddCommand* add : paceline::kCommands) add(app);
+  for (paceline::AddCommand* add : paceline::kShellCommands) add(app);
   paceline::end_on_interrupt("paceline");
   try {
     if (argc == 1) {

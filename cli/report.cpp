@@ -8,6 +8,7 @@
 
 #include "base/csv.hpp"
 #include "base/units.hpp"
+#include "economy_text.hpp"
 #include "platforms/stack.hpp"
 #include "table.hpp"
 #include "training_report.hpp"
@@ -49,7 +50,8 @@ const Influence& largest(const std::vector<Influence>& influences) {
                            });
 }
 
-std::string answer(const JobOutcome& job) {
+std::string answer(const RunResult& result) {
+  const JobOutcome& job = result.job;
   Table table;
   table.column("");
   table.column("");
@@ -72,6 +74,9 @@ std::string answer(const JobOutcome& job) {
   if (above_all(job)) table.row({"", "above 100 %: " + std::string(kAboveAll)});
   if (job.samples_per_s)
     table.row({"throughput", fmt::format("{:.1f} samples/s", *job.samples_per_s)});
+  if (job.overlap && job.overlap->efficiency) table.row({"overlap", overlap_text(job)});
+  if (result.cost) table.row({"cost", cost_text(*result.cost)});
+  if (result.energy) table.row({"energy", energy_text(*result.energy)});
   return table.text(2);
 }
 
@@ -409,7 +414,7 @@ std::string bounds_report(const std::vector<Floor>& floors,
 
 std::string run_report(const RunResult& result, const std::vector<std::string>& disturbed) {
   const JobOutcome& job = result.job;
-  std::string text = fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(job),
+  std::string text = fmt::format("{}\n{}\n{}\n{}", heading(job, result.cluster), answer(result),
                                  split_table(job), bounds_report(job.floors, job.bounds, &job));
   for (const JobOutcome& other : result.other_jobs)
     text += fmt::format(
@@ -424,24 +429,20 @@ std::string run_report(const RunResult& result, const std::vector<std::string>& 
   return text + provenance(result);
 }
 
-namespace {
-
-// So many decimals, and of what is too small for them two digits that say something.
-std::string digits(double value, int decimals) {
-  const double least = std::pow(10.0, 1 - decimals);
-  return std::abs(value) < least ? fmt::format("{:.2g}", value)
-                                 : fmt::format("{:.{}f}", value, decimals);
-}
-
-}  // namespace
-
 std::string comparison_report(const Comparison& comparison) {
   constexpr std::size_t kBarCells = 24;
   Table table;
   for (const std::string& axis : comparison.axes) table.column(axis);
-  for (const char* header :
-       {"iteration ms", "compute", "exposed", "waiting", "samples/s", "speedup", "effic. %"})
+  for (const char* header : {"iteration ms", "compute", "exposed", "waiting", "hidden %",
+                             "samples/s", "speedup", "effic. %"})
     table.column(header, Align::right);
+  const auto any = [&](auto RunResult::*figure) {
+    return std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                       [&](const ComparedRow& row) { return (row.result.*figure).has_value(); });
+  };
+  const bool cost = any(&RunResult::cost), energy = any(&RunResult::energy);
+  if (cost) table.column("samples/USD", Align::right);
+  if (energy) table.column("samples/J", Align::right);
   const std::string over = baseline_column(baselines_of(comparison));
   if (!over.empty()) table.column(over, Align::right);
   table.column("where the time goes");
@@ -462,9 +463,20 @@ std::string comparison_report(const Comparison& comparison) {
     cells.push_back(ms(job.time.compute_s()));
     cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));
     cells.push_back(ms(job.time.waiting_s));
-    cells.push_back(job.samples_per_s ? digits(*job.samples_per_s, 0) : "");
-    cells.push_back(digits(job.speedup_over_one_gpu, 2));
-    cells.push_back(digits(100 * job.scaling_efficiency, 1));
+    cells.push_back(job.overlap && job.overlap->efficiency
+                        ? fmt::format("{:.0f}", 100 * *job.overlap->efficiency)
+                        : "");
+    cells.push_back(job.samples_per_s ? significant(*job.samples_per_s, 0) : "");
+    cells.push_back(significant(job.speedup_over_one_gpu, 2));
+    cells.push_back(significant(100 * job.scaling_efficiency, 1));
+    if (cost)
+      cells.push_back(row.result.cost && row.result.cost->samples_per_dollar
+                          ? format_count(*row.result.cost->samples_per_dollar)
+                          : "");
+    if (energy)
+      cells.push_back(row.result.energy && row.result.energy->samples_per_joule
+                          ? fmt::format("{:.3g}", *row.result.energy->samples_per_joule)
+                          : "");
     if (!over.empty())
       cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
     cells.push_back(stacked_bar(shares_of(job.time), kBarCells));
@@ -473,7 +485,7 @@ std::string comparison_report(const Comparison& comparison) {
   return common_heading(comparison) + table.text() +
          fmt::format(
              "\n{} compute  {} update and the schedule's operations  {} exposed "
-             "communication  {} waiting\n",
+             "communication  {} waiting; hidden: of the communication, behind computation\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
          footnotes(comparison) + "\n" + schedules_table(comparison) +
          training_comparison(comparison) + common_notes(comparison);

@@ -18,6 +18,8 @@ std::vector<TimePart> parts_of(const TimeSplit& time);
 /// For a person: the answer first, then where the time goes, bounds, traffic, memory, provenance.
 /// `disturbed`: what disturbs the cluster (disturbances.hpp).
 std::string run_report(const RunResult& result, const std::vector<std::string>& disturbed);
+/// When each layer is computed and sent.
+std::string layers_report(const LayerTable& table);
 /// What one standard deviation of each uncertain input does, largest first.
 std::string tornado(const JobOutcome& job);
 /// One row per combination, grouped by the first axis.

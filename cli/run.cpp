@@ -31,7 +31,7 @@ struct RunOptions {
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
   std::string time;  ///< of the cluster; empty: its steps
-  bool resume = false, sensitivity = false;
+  bool resume = false, sensitivity = false, layers = false;
 };
 
 constexpr double kCheckpointEvery = 60;  // s
@@ -135,6 +135,7 @@ void run(const RunOptions& options) {
   }
   RunAlongside alongside;
   alongside.sensitivity = options.sensitivity;
+  alongside.layers = options.layers;
   alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
@@ -146,6 +147,7 @@ void run(const RunOptions& options) {
   end_progress();
   const auto table = [&] {
     std::string report = run_report(result, disturbances(experiment.cluster, experiment.jitter));
+    if (options.layers) report += "\n" + layers_report(*result.layers);
     if (options.sensitivity) report += "\n" + tornado(result.job);
     return report;
   };
@@ -179,6 +181,8 @@ void add_run(CLI::App& app) {
                       "as many steps as are over within this time of the cluster: 2s");
   command->add_flag("--sensitivity", options->sensitivity,
                     "how far the iteration moves with each input that is not known exactly");
+  command->add_flag("--layers", options->layers,
+                    "a table by layer: when it is computed and sent, bytes, and what is exposed");
   command->add_option("--trace", options->trace,
                       "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   command->add_option("--metrics", options->metrics,

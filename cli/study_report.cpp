@@ -12,7 +12,7 @@ namespace paceline {
 namespace {
 
 struct ReportOptions {
-  std::string store, study, out;
+  std::string store, study, out, measured;
 };
 
 void run(const ReportOptions& options) {
@@ -23,7 +23,7 @@ void run(const ReportOptions& options) {
     return;
   }
   check_writable("--out", options.out);
-  save_text(options.out, study_page(store, study));
+  save_text(options.out, study_page(store, study, options.measured));
   std::cout << study_answer(store, study) << '\n';
 }
 
@@ -42,6 +42,9 @@ void add_report(CLI::App& app) {
   command->add_option("--study", options->study, "name of the study (the only one)");
   command->add_option("-o,--out", options->out,
                       "HTML file, which needs no other; without it only the sentence is printed");
+  command->add_option(
+      "--measured", options->measured,
+      "CSV of measured times: columns of axes, and iteration_time_s or samples_per_s");
   command->callback([options] { run(*options); });
 }
 

@@ -16,6 +16,7 @@
 #include "commands.hpp"
 #include "options.hpp"
 #include "progress.hpp"
+#include "slurm.hpp"
 #include "store_rows.hpp"
 #include "studies/query.hpp"
 #include "studies/shipped.hpp"
@@ -24,12 +25,15 @@
 namespace paceline {
 namespace {
 
+constexpr std::uint64_t kMostTasks = 1'000'000;
+
 struct SweepOptions {
   explicit SweepOptions(CLI::App& command) : experiment(command) {}
   ExperimentOptions experiment;
   OutputOptions output;
   Study::Options axes;
-  std::string out, name, part;
+  std::string out, name, part, sbatch;
+  std::uint64_t slurm = 0;  // tasks; 0: here
   std::vector<std::string> collect;
   bool count = false;
   unsigned jobs = std::thread::hardware_concurrency();
@@ -118,6 +122,29 @@ void read_part(const std::string& text, SweepSettings& settings) {
     throw InputError(fmt::format("--part '{}': expected I/N with I from 0 to N-1", text));
 }
 
+void submit(const SweepOptions& options, const Study& study, const std::string& file) {
+  if (!options.part.empty() || !options.collect.empty())
+    throw InputError(
+        "--slurm makes the shares and brings them together itself: no --part, no --collect");
+  const SubmittedJob job = submit_to_slurm({study.name, file, options.slurm, options.sbatch});
+  options.output.print(
+      {[&] {
+         return fmt::format(
+             "{}: job {} runs them as an array of {} tasks, job {} then brings the results "
+             "together in {}\n"
+             "scripts, shares and logs are in {}; tasks that end early go on from their share\n",
+             size_of(study), job.array, options.slurm, job.collect, file, job.folder);
+       },
+       [&] {
+         Json json = to_json(study, file, {});
+         json["slurm"] = {{"array", job.array},
+                          {"tasks", options.slurm},
+                          {"collect", job.collect},
+                          {"folder", job.folder}};
+         return json;
+       }});
+}
+
 void run(const SweepOptions& options) {
   const Study study = study_of(options);
   if (options.count) {
@@ -129,6 +156,7 @@ void run(const SweepOptions& options) {
   SweepSettings settings{.parallel = options.jobs};
   if (!options.part.empty()) read_part(options.part, settings);
   const std::string file = options.out.empty() ? study.name + ".db" : options.out;
+  if (options.slurm > 0) return submit(options, study, file);
   interrupt_note(fmt::format("what is in {} is kept; the same command goes on", file));
   SweepProgress result;
   {
@@ -188,6 +216,12 @@ void add_sweep(CLI::App& app) {
   command->add_option("--part", options->part,
                       "run one share only: I/N, as of a job array: $SLURM_ARRAY_TASK_ID/8");
   command->add_option("--collect", options->collect, "take over the results of these stores first");
+  command
+      ->add_option("--slurm", options->slurm,
+                   "submit so many tasks to Slurm, and a job that brings their results together")
+      ->check(CLI::Range(std::uint64_t{1}, kMostTasks));
+  command->add_option("--sbatch", options->sbatch,
+                      "further options of sbatch: '--partition=main --time=1:00:00'");
   command->add_flag("--count", options->count, "say how many points there are, and run none");
   command->add_option("-j,--jobs", options->jobs, "points at a time (the number of cores)")
       ->check(CLI::Range(1U, kMostJobs));

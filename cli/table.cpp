@@ -231,4 +231,9 @@ void end_progress() {
   if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\x1b[K");
 }
 
+std::string significant(double value, int decimals) {
+  return std::abs(value) < std::pow(10.0, 1 - decimals) ? fmt::format("{:.2g}", value)
+                                                        : fmt::format("{:.{}f}", value, decimals);
+}
+
 }  // namespace paceline

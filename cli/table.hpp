@@ -54,4 +54,7 @@ void show_progress(const std::string& text);
 void ask_for_progress();  ///< --progress
 void end_progress();
 
+/// So many decimals, and of what is too small for them two digits that say something.
+std::string significant(double value, int decimals);
+
 }  // namespace paceline

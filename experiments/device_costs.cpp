@@ -141,7 +141,7 @@ std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCost
 }
 
 std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
-                                   double extra_copies) {
+                                   const Schedule& schedule) {
   std::map<std::string, MemoryUse> by_gpu;
   if (!job.batch) return {};
   const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
@@ -157,7 +157,11 @@ std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& clu
     use.weights_bytes = copies(bytes.weights);
     use.gradients_bytes = copies(bytes.gradients);
     use.optimizer_bytes += copies(bytes.master);
-    use.schedule_bytes = extra_copies * copy;
+    const double share = 1 / static_cast<double>(job.gpus.size());
+    if (schedule.sharded.weights) use.weights_bytes *= share;
+    if (schedule.sharded.gradient) use.gradients_bytes *= share;
+    if (schedule.sharded.optimizer) use.optimizer_bytes *= share;
+    use.schedule_bytes = schedule.extra_copies * copy;
   }
   std::vector<MemoryUse> uses;
   for (auto& [gpu, use] : by_gpu) uses.push_back(std::move(use));

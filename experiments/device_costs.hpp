@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "algorithms/model_shape.hpp"
+#include "algorithms/schedule.hpp"
 #include "calibrate/profile/operation_costs.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
@@ -34,10 +35,10 @@ std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const
 std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu,
                                           const JobDescription& job);
 
-/// Per kind of GPU; `extra_copies` of the model are the schedule's. Empty if the batch is not
-/// known.
+/// Per kind of GPU, with what the schedule keeps beside, or keeps a share of. Empty if the batch is
+/// not known.
 std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
-                                   double extra_copies);
+                                   const Schedule& schedule);
 /// "does not fit: ...", naming the largest share, for those that do not.
 std::vector<std::string> memory_warnings(const std::vector<MemoryUse>& uses,
                                          const JobDescription& job);

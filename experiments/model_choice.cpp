@@ -70,7 +70,8 @@ void find_model(ObjectReader& r, JobDescription& job) {
 }  // namespace
 
 bool looks_like_path(const std::string& name) {
-  return name.ends_with(".json") || name.ends_with(".xml") || name.find('/') != std::string::npos;
+  return name.ends_with(".json") || name.ends_with(".xml") || name.ends_with(".onnx") ||
+         name.find('/') != std::string::npos;
 }
 
 std::string located(const std::string& name, const std::string& file) {

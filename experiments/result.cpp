@@ -27,6 +27,57 @@ void fields(V& v, TimeSplit& t) {
 }
 
 template <class V>
+void fields(V& v, Overlap& o) {
+  v("compute_s", o.compute_s);
+  v("communication_s", o.communication_s);
+  v("active_s", o.active_s);
+  v("efficiency", o.efficiency);
+  v("hidden_by_forward_s", o.hidden_by_forward_s);
+  v("hidden_by_backward_s", o.hidden_by_backward_s);
+  v("hidden_by_rest_s", o.hidden_by_rest_s);
+}
+
+template <class V>
+void fields(V& v, LayerRow& r) {
+  v("layer", r.layer);
+  v("elements", r.elements);
+  v("forward_from_s", r.forward_from_s);
+  v("forward_until_s", r.forward_until_s);
+  v("backward_from_s", r.backward_from_s);
+  v("backward_until_s", r.backward_until_s);
+  v("sent_from_s", r.sent_from_s);
+  v("sent_until_s", r.sent_until_s);
+  v("sent_bytes", r.sent_bytes);
+  v("exposed_s", r.exposed_s);
+}
+
+template <class V>
+void fields(V& v, LayerTable& t) {
+  v("steps", t.steps);
+  v("seconds", t.seconds);
+  v("layers", t.layers);
+}
+
+template <class V>
+void fields(V& v, Cost& c) {
+  v("dollars_per_hour", c.dollars_per_hour);
+  v("dollars_per_iteration", c.dollars_per_iteration);
+  v("samples_per_dollar", c.samples_per_dollar);
+  v("dollars_to_target", c.dollars_to_target);
+}
+
+template <class V>
+void fields(V& v, Energy& e) {
+  v("watts", e.watts);
+  v("gpus_j", e.gpus_j);
+  v("nodes_j", e.nodes_j);
+  v("network_j", e.network_j);
+  v("joules_per_iteration", e.joules_per_iteration);
+  v("samples_per_joule", e.samples_per_joule);
+  v("joules_to_target", e.joules_to_target);
+}
+
+template <class V>
 void fields(V& v, Floor& f) {
   v("name", f.name);
   v("iteration_s", f.iteration_s);
@@ -148,6 +199,7 @@ void fields(V& v, JobOutcome& j) {
   v("uncertainty_s", j.uncertainty_s);
   v("influences", j.influences);
   v("time", j.time);
+  v("overlap", j.overlap);
   v("one_gpu_time_s", j.one_gpu_time_s);
   v("speedup_over_one_gpu", j.speedup_over_one_gpu);
   v("scaling_efficiency", j.scaling_efficiency);
@@ -201,6 +253,9 @@ void fields(V& v, RunResult& r) {
   v("ignored_conflicts", r.ignored_conflicts);
   v("events", r.events);
   v("links", r.links);
+  v("layers", r.layers);
+  v("cost", r.cost);
+  v("energy", r.energy);
   v("warnings", r.warnings);
   v("seed", r.seed);
   v("version", r.version);

@@ -33,6 +33,51 @@ struct TimeSplit {
   }
 };
 
+/// How much of the communication the computation hides, mean over the workers, in seconds an iteration.
+struct Overlap {
+  double compute_s = 0;  ///< the compute stream is busy, with whatever
+  double communication_s =
+      0;                ///< on the wire, in collectives or with servers; side by side counts once
+  double active_s = 0;  ///< either of both
+  /// (compute + communication - active) / communication; absent where nothing is sent.
+  std::optional<double> efficiency;
+  double hidden_by_forward_s = 0, hidden_by_backward_s = 0;
+  double hidden_by_rest_s = 0;  ///< update, sparsification, arithmetic and software
+};
+
+/// One layer in a cycle of the schedule, on the first worker; dates from the cycle's begin, those of the
+/// passes of its first step. Absent: it does not do that.
+struct LayerRow {
+  std::string layer;
+  std::int64_t elements = 0;
+  std::optional<double> forward_from_s, forward_until_s, backward_from_s, backward_until_s;
+  std::optional<double> sent_from_s, sent_until_s;  ///< by the collectives that begin in the cycle
+  double sent_bytes = 0;                            ///< of those collectives
+  double exposed_s = 0;                             ///< on the wire and nothing computed meanwhile
+};
+struct LayerTable {
+  std::int64_t steps = 0;  ///< of the cycle
+  double seconds = 0;      ///< of the cycle
+  std::vector<LayerRow> layers;
+};
+
+/// What the whole cluster costs, by the prices of its file; dollars, or another currency of theirs.
+struct Cost {
+  double dollars_per_hour = 0;
+  double dollars_per_iteration = 0;
+  std::optional<double> samples_per_dollar;
+  std::optional<double> dollars_to_target;  ///< of a training that has reached it
+};
+
+/// What the whole cluster draws, by the powers of its file.
+struct Energy {
+  double watts = 0;                               ///< mean over the measured part
+  double gpus_j = 0, nodes_j = 0, network_j = 0;  ///< an iteration
+  double joules_per_iteration = 0;
+  std::optional<double> samples_per_joule;
+  std::optional<double> joules_to_target;
+};
+
 /// What no run with these costs can beat; a simulated value below it is our bug.
 struct Floor {
   std::string name;  ///< "compute", "wire"
@@ -138,6 +183,7 @@ struct JobOutcome : JobRecord, JobFigures {
   std::vector<Influence> influences;
   std::int64_t extrapolated_steps = 0;
   TimeSplit time;
+  std::optional<Overlap> overlap;  ///< absent in results of older versions
   double speedup_over_one_gpu = 0;
   double scaling_efficiency = 0;              ///< over the sum of the GPUs' speeds
   std::optional<std::string> s_sgd_baseline;  ///< which S-SGD: "s-sgd:overlap=ddp"
@@ -164,7 +210,10 @@ struct RunResult {
   double flow_error_bound = 0;
   std::uint64_t ignored_conflicts = 0;
   std::uint64_t events = 0;
-  std::vector<LinkUse> links;  ///< the busiest ones
+  std::vector<LinkUse> links;        ///< the busiest ones
+  std::optional<LayerTable> layers;  ///< where it was asked for
+  std::optional<Cost> cost;          ///< of a cluster with prices
+  std::optional<Energy> energy;      ///< of a cluster whose power is known
   std::vector<std::string> warnings;
   std::uint64_t seed = 0;
   std::string version;

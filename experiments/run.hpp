@@ -26,6 +26,7 @@ struct RunAlongside {
   bool uncertainty = true;   ///< the result has its sigma, which may take runs of moved inputs
   bool sensitivity = false;  ///< repeats the run with each uncertain input moved, whatever it costs
   unsigned parallel = 1;     ///< of those repeats
+  bool layers = false;       ///< the result has its table by layer
 };
 
 /// What a run that was prepared so has come to. Throws InputError; checks no floor.

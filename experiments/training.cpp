@@ -11,7 +11,6 @@
 
 #include "base/defaults.hpp"
 #include "base/error.hpp"
-#include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/prepare.hpp"
@@ -26,93 +25,6 @@ namespace {
 constexpr double kFloatBytes = 4;
 const Default kDefaultMomentum{"training.momentum", 0.9, "", "of SGD"};
 const Default kDefaultEvaluations{"training.evaluations", 10, "", "in the course of a training"};
-const std::vector<std::string> kShardings{"iid", "dirichlet", "by_label"};
-const std::vector<std::string> kDecays{"constant", "cosine"};
-
-// "warm_up_steps" or "warm_up_epochs".
-TrainingDate read_date(ObjectReader& r, const std::string& steps, const std::string& epochs) {
-  const bool in_steps = r.has(steps), in_epochs = r.has(epochs);
-  if (in_steps && in_epochs) r.fail_at(epochs, fmt::format("'{}' is given too", steps));
-  if (in_epochs) return {r.number(epochs, 0, 1e9), true};
-  if (in_steps) return {static_cast<double>(r.integer(steps, 0)), false};
-  return {};
-}
-
-LearningRate read_learning_rate(ObjectReader& outer) {
-  constexpr double kMost = 1e6;
-  LearningRate rate;
-  if (!outer.has("learning_rate")) return rate;
-  if (outer.raw("learning_rate").is_number()) {
-    rate.base = outer.number("learning_rate", 0, kMost);
-    return rate;
-  }
-  ObjectReader r = outer.object("learning_rate");
-  rate.base = r.number("base", 0, kMost, rate.base);
-  rate.warm_up = read_date(r, "warm_up_steps", "warm_up_epochs");
-  if (r.has("drops"))
-    for (ObjectReader& item : r.objects("drops")) {
-      LearningRate::Drop drop;
-      drop.at = read_date(item, "step", "epoch");
-      if (!item.has("step") && !item.has("epoch")) item.fail("expected a 'step' or an 'epoch'");
-      drop.factor = item.number("factor", 0, kMost, drop.factor);
-      item.finish();
-      rate.drops.push_back(drop);
-    }
-  rate.cosine = r.choice("decay", kDecays, "constant") == "cosine";
-  rate.linear_scaling = r.boolean("linear_scaling", false);
-  r.finish();
-  return rate;
-}
-
-DataOptions read_data(ObjectReader& outer) {
-  DataOptions data;
-  if (!outer.has("data")) return data;
-  if (outer.raw("data").is_string()) {
-    data.name = outer.choice("data", dataset_names());
-    return data;
-  }
-  ObjectReader r = outer.object("data");
-  data.name = r.choice("name", dataset_names(), data.name);
-  data.folder = r.string("folder", "");
-  if (r.has("train")) data.train = r.integer("train", 1);
-  if (r.has("test")) data.test = r.integer("test", 1);
-  data.seed = static_cast<std::uint64_t>(r.integer_or("seed", 1, 0));
-  data.steps = r.integer_or("steps", data.steps, 1, 100'000);
-  data.words = r.integer_or("words", data.words, 1, 10'000'000);
-  r.finish();
-  return data;
-}
-
-Sharding read_sharding(ObjectReader& outer) {
-  Sharding sharding;
-  if (!outer.has("sharding")) return sharding;
-  if (outer.raw("sharding").is_string()) {
-    sharding.kind = sharding_kind_from_string(outer.choice("sharding", kShardings));
-    return sharding;
-  }
-  ObjectReader r = outer.object("sharding");
-  sharding.kind = sharding_kind_from_string(r.choice("kind", kShardings, "iid"));
-  sharding.alpha = r.number("alpha", 1e-6, 1e9, sharding.alpha);
-  sharding.pieces = r.integer_or("pieces", sharding.pieces, 1, 1'000'000);
-  r.finish();
-  return sharding;
-}
-
-Json write_date(const TrainingDate& date) {
-  return date.epochs ? Json(date.value) : Json(static_cast<std::int64_t>(date.value));
-}
-
-Json write_learning_rate(const LearningRate& rate) {
-  Json json{{"base", rate.base}};
-  json[rate.warm_up.epochs ? "warm_up_epochs" : "warm_up_steps"] = write_date(rate.warm_up);
-  json["drops"] = Json::array();
-  for (const LearningRate::Drop& drop : rate.drops)
-    json["drops"].push_back(
-        {{drop.at.epochs ? "epoch" : "step", write_date(drop.at)}, {"factor", drop.factor}});
-  json["decay"] = kDecays[rate.cosine ? 1 : 0];
-  json["linear_scaling"] = rate.linear_scaling;
-  return json;
-}
 
 double momentum_of(const JobDescription& job) {
   return job.training->momentum.value_or(job.momentum ? double{kDefaultMomentum} : 0);
@@ -251,52 +163,6 @@ std::function<double(std::int64_t)> LearningRate::schedule(std::size_t workers, 
   };
 }
 
-TrainingDescription read_training(ObjectReader r) {
-  TrainingDescription training;
-  training.data = read_data(r);
-  training.sharding = read_sharding(r);
-  training.learning_rate = read_learning_rate(r);
-  if (r.has("momentum")) training.momentum = r.number("momentum", 0, 0.999999);
-  training.nesterov = r.boolean("nesterov", false);
-  training.weight_decay = r.number("weight_decay", 0, 1, 0);
-  training.clip_norm = r.number("clip_norm", 0, 1e9, 0);
-  training.augment = r.boolean("augment", false);
-  training.evaluation_samples =
-      r.integer_or("evaluation_samples", training.evaluation_samples, 1, 10'000'000);
-  if (r.has("evaluate_every")) training.evaluate_every = r.integer("evaluate_every", 1);
-  if (r.has("target")) training.target = r.number("target", 0, 1);
-  if (r.has("until_accuracy")) training.until_accuracy = r.number("until_accuracy", 0, 1);
-  training.backend = r.string("backend", "");
-  if (r.has("threads")) training.threads = r.integer("threads", 1, 4096);
-  r.finish();
-  return training;
-}
-
-Json write_training(const TrainingDescription& training) {
-  Json data{{"name", training.data.name}};
-  if (!training.data.folder.empty()) data["folder"] = training.data.folder.string();
-  if (training.data.train) data["train"] = *training.data.train;
-  if (training.data.test) data["test"] = *training.data.test;
-  data["seed"] = training.data.seed;
-  data["steps"] = training.data.steps;
-  data["words"] = training.data.words;
-  Json json{{"data", std::move(data)}};
-  json["sharding"] = {{"kind", to_string(training.sharding.kind)},
-                      {"alpha", training.sharding.alpha},
-                      {"pieces", training.sharding.pieces}};
-  json["learning_rate"] = write_learning_rate(training.learning_rate);
-  if (training.momentum) json["momentum"] = *training.momentum;
-  json["nesterov"] = training.nesterov;
-  json["weight_decay"] = training.weight_decay;
-  json["clip_norm"] = training.clip_norm;
-  json["augment"] = training.augment;
-  json["evaluation_samples"] = training.evaluation_samples;
-  if (training.evaluate_every) json["evaluate_every"] = *training.evaluate_every;
-  if (training.target) json["target"] = *training.target;
-  if (training.until_accuracy) json["until_accuracy"] = *training.until_accuracy;
-  json["backend"] = training.backend;
-  return json;
-}
 
 void add_training(const std::vector<JobDescription>& descriptions, std::vector<PreparedJob>& jobs,
                   SimulationSpec& simulation) {

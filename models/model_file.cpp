@@ -4,6 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <queue>
 
@@ -13,6 +15,7 @@
 #include "models/attribute_json.hpp"
 #include "models/hugging_face.hpp"
 #include "models/model_options.hpp"
+#include "models/onnx/import_onnx.hpp"
 #include "models/zoo.hpp"
 
 namespace paceline {
@@ -199,14 +202,30 @@ Model read_model(const Json& json, const std::string& file) {
   }
 }
 
+namespace {
+
+bool is_onnx(const std::string& name) {
+  return name.ends_with(".onnx");
+}
+
+Model load_onnx(const NamedOptions& asked) {
+  std::ifstream stream(asked.name, std::ios::binary);
+  if (!stream) throw InputError(fmt::format("{}: cannot be read", asked.name));
+  const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  return import_onnx(bytes, asked);
+}
+
+}  // namespace
+
 Model find_model(const std::string& name_or_file) {
   const std::string name = split_options(name_or_file).name;
-  const bool file = name.ends_with(".json") || name.find('/') != std::string::npos;
+  const bool file = name.ends_with(".json") || is_onnx(name) || name.find('/') != std::string::npos;
   return file ? load_model(name_or_file) : make_model(name_or_file);
 }
 
 Model load_model(const std::filesystem::path& file) {
   const NamedOptions asked = split_options(file.string());
+  if (is_onnx(asked.name)) return load_onnx(asked);
   const Json json = load_json(asked.name);
   if (is_hugging_face_config(json)) return read_hugging_face_config(json, asked);
   if (!asked.options.empty())

@@ -128,7 +128,7 @@ void RankCarrier::carry(Collective& collective, Clock::Fire done, void* self) {
     const double blocks = kind == CollectiveKind::all_gather ? static_cast<double>(ranks_) : 1.0;
     if (kind == CollectiveKind::all_gather) static_cast<GatherCall&>(collective).selected *= blocks;
     const double bytes = blocks * collective.bytes;
-    return start(walk(&ends_.job.plans.of(kind, bytes), bytes));
+    return start(walk(&ends_.job.plans.of(kind, bytes, collective.call.root), bytes));
   }
   switch (kind) {
     case CollectiveKind::all_reduce:
@@ -138,6 +138,11 @@ void RankCarrier::carry(Collective& collective, Clock::Fire done, void* self) {
     case CollectiveKind::gtop_k:
     case CollectiveKind::barrier:
       return start(global_top_k(&static_cast<GlobalTopKCall&>(collective)));
+    default:
+      throw InputError(fmt::format(
+          "schedule '{}' asks for a {} of values, which real ranks do not do yet: it runs here for "
+          "its times alone",
+          ends_.job.spec.schedule.name, to_string(kind)));
   }
 }
 

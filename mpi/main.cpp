@@ -17,7 +17,7 @@
 #include "experiments/run.hpp"
 #include "experiments/training.hpp"
 #include "mpi/measured.hpp"
-#include "mpi/ping_pong.hpp"
+#include "mpi/sweep.hpp"
 #include "options.hpp"
 #include "report.hpp"
 
@@ -88,10 +88,10 @@ void print(const RunOptions& options, const Experiment& experiment, const Measur
     predicted = run_alone(experiment, quiet).job.iteration_time_s;
   }
   const std::string host = fmt::format(
-      "cores idle {:.0f} % of the run, ranks used {:.0f} %; events late by {} in the "
-      "mean, {} at most",
-      100 * run.cpu_idle, 100 * run.cpu_used, format_duration(run.lateness.mean_s),
-      format_duration(run.lateness.most_s));
+      "cores idle {:.0f} % of the run, ranks used {:.0f} %, the slowest waited {:.1f} % for a "
+      "core; events late by {} in the mean, {} at most",
+      100 * run.cpu_idle, 100 * run.cpu_used, 100 * run.lateness.no_core,
+      format_duration(run.lateness.mean_s), format_duration(run.lateness.most_s));
   const auto table = [&] {
     std::string text = run_report(result, disturbances(experiment.cluster, experiment.jitter));
     text += fmt::format("  host      {}\n", host);
@@ -102,6 +102,8 @@ void print(const RunOptions& options, const Experiment& experiment, const Measur
     Json answer = to_json(result);
     answer["measured"] = {{"cpu_idle", run.cpu_idle},
                           {"cpu_used", run.cpu_used},
+                          {"without_core", run.lateness.no_core},
+                          {"stolen", run.stolen},
                           {"late_mean_s", run.lateness.mean_s},
                           {"late_most_s", run.lateness.most_s}};
     if (predicted) answer["measured"]["predicted_iteration_time_s"] = *predicted;
@@ -182,10 +184,22 @@ void add_run(CLI::App& app, const World& world) {
   command->callback([options, &world] { run(*options, world); });
 }
 
+struct SweepOptions {
+  std::string most = "4MiB", each = "0.3s", pause = "0s";
+};
+
+std::shared_ptr<SweepOptions> add_sweep(CLI::App& command) {
+  const auto options = std::make_shared<SweepOptions>();
+  command.add_option("--up-to", options->most, "largest message (4MiB)");
+  command.add_option("--each", options->each, "time for each size (0.3s)");
+  return options;
+}
+
+void need_two(const World& world) {
+  if (world.size() < 2) throw InputError("needs two ranks at least (mpirun -n 2)");
+}
+
 void add_ping_pong(CLI::App& app, const World& world) {
-  struct Options {
-    std::string most = "4MiB", each = "0.3s";
-  };
   CLI::App* command = app.add_subcommand(
       "ping-pong",
       "Messages between ranks 0 and 1, as 'bytes,seconds' for 'paceline calibrate network'");
@@ -194,16 +208,35 @@ void add_ping_pong(CLI::App& app, const World& world) {
       "  mpirun -n 2 paceline-mpi ping-pong > link.csv\n"
       "  paceline calibrate network link.csv --kind point-to-point --base 16x1-1080ti-10gbe --out "
       "mine.json");
-  const auto options = std::make_shared<Options>();
-  command->add_option("--up-to", options->most, "largest message (4MiB)");
-  command->add_option("--each", options->each, "time for each size (0.3s)");
-  command->callback([options, &world] {
-    if (world.size() < 2) throw InputError("ping-pong: needs two ranks (mpirun -n 2)");
-    const double most = parse_bytes(options->most), each = parse_duration(options->each);
-    const std::vector<PingPong> found = ping_pong(world, most, each);
+  command->callback([options = add_sweep(*command), &world] {
+    need_two(world);
+    const auto found = ping_pong(world, parse_bytes(options->most), parse_duration(options->each));
     if (world.rank() != 0) return;
     fmt::print("bytes,seconds\n");
-    for (const PingPong& one : found) fmt::print("{:.0f},{:.9f}\n", one.bytes, one.seconds);
+    for (const TimedMessage& one : found) fmt::print("{:.0f},{:.9f}\n", one.bytes, one.seconds);
+  });
+}
+
+void add_all_reduce(CLI::App& app, const World& world) {
+  CLI::App* command = app.add_subcommand(
+      "all-reduce",
+      "All-reduces of all ranks (the messages of a ring), as 'bytes,seconds,ranks' for 'paceline "
+      "calibrate network'");
+  command->footer(
+      "Example:\n"
+      "  mpirun -n 8 paceline-mpi all-reduce > ring.csv\n"
+      "  paceline calibrate network ring.csv --base 16x1-1080ti-10gbe --out mine.json");
+  const auto options = add_sweep(*command);
+  command->add_option("--pause", options->pause, "of every rank before each, as if it computed");
+  command->callback([options, &world] {
+    need_two(world);
+    const auto found =
+        ring_all_reduces(world, parse_bytes(options->most), parse_duration(options->each),
+                         parse_duration(options->pause));
+    if (world.rank() != 0) return;
+    fmt::print("bytes,seconds,ranks\n");
+    for (const TimedMessage& one : found)
+      fmt::print("{:.0f},{:.9f},{}\n", one.bytes, one.seconds, world.size());
   });
 }
 
@@ -234,6 +267,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   paceline::add_run(app, world);
   paceline::add_ping_pong(app, world);
+  paceline::add_all_reduce(app, world);
   try {
     app.parse(argc, argv);
     return 0;

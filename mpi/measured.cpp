@@ -14,13 +14,15 @@ namespace paceline {
 namespace {
 
 constexpr std::size_t kActivities = std::size(Account{}.busy);
-constexpr std::size_t kBorder = 1 + kActivities + 6;
+constexpr std::size_t kBorder = 1 + 2 * kActivities + 6;
 
 std::vector<double> packed(const RankJob& job) {
-  std::vector<double> numbers{job.end_s(), job.lateness().mean_s, job.lateness().most_s};
+  std::vector<double> numbers{job.end_s(), job.lateness().mean_s, job.lateness().most_s,
+                              job.lateness().no_core};
   for (const RankBorder& border : job.borders()) {
     numbers.push_back(border.date_s);
-    numbers.insert(numbers.end(), std::begin(border.account.busy), std::end(border.account.busy));
+    for (const auto& by_activity : {border.account.busy, border.account.hidden})
+      numbers.insert(numbers.end(), by_activity, by_activity + kActivities);
     for (const double number :
          {border.account.exposed_wire, border.account.exposed_copy, border.account.waiting,
           border.rounds, border.bytes, border.messages})
@@ -46,12 +48,13 @@ struct Rank {
 };
 
 Rank unpacked(const std::vector<double>& numbers) {
-  Rank rank{numbers[0], {numbers[1], numbers[2]}, {RankBorder{}}};
-  for (std::size_t at = 3; at < numbers.size(); at += kBorder) {
+  Rank rank{numbers[0], {numbers[1], numbers[2], numbers[3]}, {RankBorder{}}};
+  for (std::size_t at = 4; at < numbers.size(); at += kBorder) {
     RankBorder& border = rank.borders.emplace_back();
     border.date_s = numbers[at];
     std::copy_n(&numbers[at + 1], kActivities, border.account.busy);
-    const double* rest = &numbers[at + 1 + kActivities];
+    std::copy_n(&numbers[at + 1 + kActivities], kActivities, border.account.hidden);
+    const double* rest = &numbers[at + 1 + 2 * kActivities];
     border.account.exposed_wire = rest[0];
     border.account.exposed_copy = rest[1];
     border.account.waiting = rest[2];
@@ -84,6 +87,8 @@ void add_means(const JobSpec& spec, const std::vector<Rank>& ranks, const Measur
     account *= 1 / steps;
     r.fastest_compute_s = std::min(r.fastest_compute_s, account.operations());
     r.slowest_compute_s = std::max(r.slowest_compute_s, account.operations());
+    const double seconds = until.date_s - from.date_s;
+    r.worker_busy.push_back(seconds > 0 ? account.operations() * steps / seconds : 0);
     account *= 1 / workers;
     r.per_iteration += account;
     const double bytes = (until.bytes - from.bytes) / steps;
@@ -193,7 +198,9 @@ CpuTimes cpu_times() {
   double ticks = 0;
   for (int column = 0; column < 8 && file >> ticks; ++column) {
     times.all_s += ticks / 100;
-    if (column == 3 || column == 4) times.idle_s += ticks / 100;  // idle, and waiting for disks
+    // Idle, waiting for disks, and what gives way to any rank.
+    if (column == 1 || column == 3 || column == 4) times.idle_s += ticks / 100;
+    if (column == 7) times.stolen_s += ticks / 100;
   }
   return times;
 }
@@ -203,6 +210,7 @@ MeasuredRun measured_run(const RankJob& job, const World& world, const CpuTimes&
   const CpuTimes after = cpu_times();
   if (after.all_s > before.all_s)
     run.cpu_idle = (after.idle_s - before.idle_s) / (after.all_s - before.all_s);
+  run.stolen = (after.stolen_s - before.stolen_s) / std::max(1e-9, after.all_s - before.all_s);
   std::vector<Rank> ranks;
   for (const std::vector<double>& numbers : world.gather(packed(job)))
     ranks.push_back(unpacked(numbers));
@@ -219,6 +227,8 @@ MeasuredRun measured_run(const RankJob& job, const World& world, const CpuTimes&
   if (world.rank() != 0) return run;
   // The servers come behind the workers.
   const std::size_t workers = job.spec().gpus.size();
+  for (const Rank& rank : ranks)  // also a server's
+    run.lateness.no_core = std::max(run.lateness.no_core, rank.lateness.no_core);
   ranks.resize(workers);
   losses.resize(trains ? workers : 0);
   states.resize(losses.size());

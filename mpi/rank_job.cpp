@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 
 #include "base/error.hpp"
-#include "mpi/nap.hpp"
 #include "sim/range_label.hpp"
 
 namespace paceline {
@@ -28,6 +28,13 @@ JobSpec on_real_ranks(JobSpec spec) {
   if (spec.values && spec.payload_bits != 32)
     throw InputError("real ranks send values in fp32: precision fp16 is for times alone here");
   return spec;
+}
+
+// For how long this thread has been ready without a core, s.
+double run_delay_s() {
+  double on_core_ns = 0, waited_ns = 0;
+  std::ifstream("/proc/thread-self/schedstat") >> on_core_ns >> waited_ns;
+  return 1e-9 * waited_ns;
 }
 
 }  // namespace
@@ -51,7 +58,6 @@ RankJob::RankJob(JobSpec spec, const Cluster& cluster, const World& world,
     make_worker(rank);
   else
     server_ = std::make_unique<ServerRuntime>(context_, rank - workers);
-  short_naps();
 }
 
 void RankJob::make_worker(std::uint32_t rank) {
@@ -104,6 +110,7 @@ double RankJob::wall_s() const {
 void RankJob::run() {
   world_.barrier();
   start_ = last_event_ = SteadyClock::now();
+  const double delayed_s = run_delay_s();
   if (link_) link_->listen();
   if (worker_)
     worker_->start();
@@ -117,6 +124,7 @@ void RankJob::run() {
       rest();
     check_stuck();
   }
+  no_core_ = (run_delay_s() - delayed_s) / std::max(1e-9, wall_s());
   clock_.rethrow_failure();
   if (graph_) graph_->wait_all();
 }
@@ -152,9 +160,11 @@ bool RankJob::progress() {
 }
 
 void RankJob::rest() const {
-  double sleep = nap_after(std::chrono::duration<double>(SteadyClock::now() - last_event_).count());
-  if (!clock_.idle()) sleep = std::min(sleep, clock_.next_date() - wall_s());
-  if (sleep > 0) nap(sleep);
+  const double waited = std::chrono::duration<double>(SteadyClock::now() - last_event_).count();
+  // Values are computed by threads that do not wake this one.
+  double at_most = watch_.idle() ? 1 : std::clamp(waited / 20, 20e-6, 300e-6);
+  if (!clock_.idle()) at_most = std::min(at_most, clock_.next_date() - wall_s());
+  world_.rest(at_most, waited);
 }
 
 void RankJob::check_stuck() const {
@@ -236,7 +246,8 @@ std::vector<float> RankJob::state() const {
 }
 
 RankJob::Lateness RankJob::lateness() const {
-  return {late_count_ > 0 ? late_sum_s_ / static_cast<double>(late_count_) : 0, late_most_s_};
+  return {late_count_ > 0 ? late_sum_s_ / static_cast<double>(late_count_) : 0, late_most_s_,
+          no_core_};
 }
 
 }  // namespace paceline

@@ -56,9 +56,9 @@ class RankJob final : JobContext::Observer, StreamGate {
   [[nodiscard]] std::vector<float> state() const;
 
   /// How well the clock followed the wall's: events that were late because this process was not on
-  /// a core, or busy.
+  /// a core, or busy; and the share of the run in which this thread was ready and had no core.
   struct Lateness {
-    double mean_s = 0, most_s = 0;
+    double mean_s = 0, most_s = 0, no_core = 0;
   };
   [[nodiscard]] Lateness lateness() const;
 
@@ -95,6 +95,7 @@ class RankJob final : JobContext::Observer, StreamGate {
   double end_s_ = 0;
   double late_sum_s_ = 0, late_most_s_ = 0;
   std::int64_t late_count_ = 0;
+  double no_core_ = 0;
 };
 
 }  // namespace paceline

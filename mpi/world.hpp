@@ -29,11 +29,18 @@ class World {
   /// True on every rank if all have given the same.
   [[nodiscard]] bool equal(const std::string& mine) const;
 
+  /// Until something comes from the network, or `at_most_s` are over: what is rested is no time of a
+  /// core. `waited_s`: for how long nothing has happened; where the network cannot wake a process
+  /// (shared memory), it is seen late by a twentieth of that.
+  void rest(double at_most_s, double waited_s) const;
+
   /// Ends all ranks. For a failure of one, which the others would wait for.
   [[noreturn]] static void abort(int code);
 
  private:
   int rank_ = 0, size_ = 1;
+  std::vector<int> events_;  ///< descriptors on which Open MPI's event loops listen
+  bool neighbours_ = true;   ///< ranks on the same host, whose messages come by shared memory
 };
 
 }  // namespace paceline

@@ -32,6 +32,21 @@ struct LinkSpec {
   bool operator==(const LinkSpec&) const = default;
 };
 
+/// Electric power that something draws, in watts: `idle` always, and up to `busy` while it is used.
+struct Draw {
+  double idle = 0, busy = 0;
+  [[nodiscard]] double at(double use) const { return idle + (busy - idle) * use; }
+  bool operator==(const Draw&) const = default;
+};
+
+/// What it costs to have and to run a thing, one of several kinds; nothing where nobody says. Prices
+/// in dollars an hour, or another currency's.
+struct Upkeep {
+  std::optional<double> price;
+  std::optional<Draw> power;
+  bool operator==(const Upkeep&) const = default;
+};
+
 /// The CPU and memory of a node, where parameter servers live.
 struct HostSpec {
   double memory_bandwidth = kInfinity;  ///< what a server's update streams at
@@ -62,6 +77,8 @@ struct NodeGroup {
   std::optional<RootSpec> roots;  ///< GPU to GPU over PCIe crosses between them; none: one root
   std::optional<double> nic;      ///< line rate of the node's port; default: network.bandwidth
   HostSpec host;
+  Upkeep gpu_upkeep;   ///< of each GPU; busy: while its compute stream is
+  Upkeep node_upkeep;  ///< of each node, besides its GPUs
   bool operator==(const NodeGroup&) const = default;
 };
 
@@ -95,6 +112,8 @@ struct NetworkSpec {
       kInfinity;  ///< most that one message gets; of the software: not in a cluster's file
   bool own_host_over_port = false;  ///< a host's messages to itself; of the software, too
   TopologySpec topology;
+  Upkeep port_upkeep;  ///< of each node's port, both its ends
+  Upkeep link_upkeep;  ///< of each link between switches
   bool operator==(const NetworkSpec&) const = default;
 };
 

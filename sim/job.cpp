@@ -66,6 +66,10 @@ void Job::make_channels() {
     channel->set_plans(&context_.plans);
     if (context_.recorder != nullptr)
       channel->trace([this, s](const Collective& collective) {
+        if (context_.layers != nullptr)
+          context_.layers->transfers.push_back({collective.call.offset, collective.call.elements,
+                                                collective.bytes, collective.started,
+                                                context_.clock.now()});
         for (const Endpoint gpu : context_.spec.gpus)
           context_.recorder->span(gpu, static_cast<std::uint32_t>(Recorder::communication + s),
                                   collective.describe(), to_string(collective.call.kind),
@@ -106,6 +110,7 @@ void Job::start() {
   for (const auto& server : servers_) server->start();
   for (const auto& worker : workers_) worker->start();
   context_.log.last_date = context_.clock.now();
+  if (context_.layers != nullptr) context_.layers->borders.push_back(context_.clock.now());
   measurement_.begin(totals());
 }
 
@@ -116,6 +121,8 @@ std::string Job::label(std::int64_t offset, std::int64_t elements) const {
 void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
   if (evaluations_ && evaluations_->wanted(completed))
     evaluations_->passed(completed, worker.rank(), worker.parameters(), worker.values());
+  if (context_.layers != nullptr && worker.rank() == 0)
+    context_.layers->borders.push_back(context_.clock.now());
   const auto at = static_cast<std::size_t>(completed - passed_base_);
   if (passed_.size() <= at) passed_.resize(at + 1, 0);
   ++passed_[at];

@@ -39,6 +39,8 @@ class Job final : WireTime::Listener, JobContext::Observer {
   [[nodiscard]] Measurement& measurement() { return measurement_; }
   [[nodiscard]] const Measurement& measurement() const { return measurement_; }
   [[nodiscard]] JobTotals totals();
+  /// To be called before the start.
+  void log_layers(LayerLog& layers) { context_.layers = &layers; }
   /// What is measured is the cycle between these two, and only this many steps are simulated.
   void repeat(JobTotals first, JobTotals last, std::int64_t steps);
   /// Its accuracy is what was wanted: it ended before its steps.

@@ -19,6 +19,7 @@
 
 namespace paceline {
 
+class PeerCalls;
 class ServerCalls;
 class ServerLink;
 class ServerRuntime;
@@ -55,7 +56,8 @@ struct JobContext {
   const Cluster& cluster;
   Clock& clock;
   Transport& transport;
-  Recorder* recorder;  ///< null: no trace
+  Recorder* recorder;          ///< null: no trace
+  LayerLog* layers = nullptr;  ///< of the first worker; null: nobody asks
   Observer& observer;
   PassTimes pass_times;
   OperationPool pool;
@@ -66,7 +68,9 @@ struct JobContext {
   IterationLog log;
   std::int64_t steps;  ///< to be simulated: the spec's, or fewer once a cycle is known
   // The two ends of pushes and pulls; they enter themselves.
-  std::vector<ServerCalls*> calls;      ///< by rank
+  std::vector<ServerCalls*> calls;  ///< by rank
+  std::vector<PeerCalls*>
+      peers;  ///< by rank, of the workers of this process; they enter themselves
   std::vector<ServerRuntime*> servers;  ///< by index
   /// By host: of the nodes with several workers that reduce first.
   std::map<Endpoint, std::unique_ptr<NodeExchange>> nodes;

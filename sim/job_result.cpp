@@ -58,6 +58,7 @@ void add_means(const Job& job, const std::vector<Part>& parts, JobResult& r) {
   double compute_rate = 0;  // steps per second of computing, of the mean worker
   r.fastest_compute_s = std::numeric_limits<double>::infinity();
   for (const Part& part : parts) {
+    r.worker_busy.push_back(part.seconds > 0 ? part.account.operations() / part.seconds : 0);
     if (part.steps <= 0) continue;
     // Asynchronous: the iterations of the mean worker in the time of this one.
     const double steps = in_step ? r.measured_steps : part.seconds / r.iteration_time_s;

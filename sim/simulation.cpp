@@ -41,6 +41,7 @@ class Simulation final : Job::Listener {
     if (spec.checkpoints)
       checkpointer_ =
           std::make_unique<Checkpointer>(*spec.checkpoints, graph_, contention, std::move(saved));
+    if (recorder != nullptr && recorder->layers) jobs_.front()->log_layers(*recorder->layers);
     for (std::size_t i = 1; i < jobs_.size(); ++i) jobs_[i]->measurement().may_be_cut();
     if (may_extrapolate()) steady_ = std::make_unique<SteadyState>(*jobs_.front());
     schedule_disturbances();
@@ -69,6 +70,7 @@ class Simulation final : Job::Listener {
 
   [[nodiscard]] const std::string& contention() const { return transport_.contention(); }
   [[nodiscard]] SimulationResult result() const;
+  [[nodiscard]] std::int64_t measured_until() const { return jobs_.front()->log().measured_until; }
 
  private:
   [[nodiscard]] bool may_extrapolate() const {
@@ -267,9 +269,11 @@ SimulationResult simulate(const SimulationSpec& spec, Recorder* recorder) {
   std::string contention = saved ? saved->contention() : "";
   const auto once = [&](Fidelity fidelity) {
     Recorder attempt;  // a discarded run must leave nothing in the caller's recorder
+    if (recorder != nullptr && recorder->layers) attempt.layers.emplace();
     Simulation simulation(spec, fidelity, recorder != nullptr ? &attempt : nullptr, contention,
                           std::move(saved));
     simulation.run();
+    if (attempt.layers) attempt.layers->measured_until = simulation.measured_until();
     if (fidelity == Fidelity::automatic) contention = simulation.contention();
     if (recorder != nullptr) *recorder = std::move(attempt);
     return simulation.result();

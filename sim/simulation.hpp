@@ -43,7 +43,9 @@ struct JobResult : JobFigures {
   double compute_floor_s = 0;    ///< slowest_compute_s; asynchronous: the workers' harmonic mean
   double measured_steps = 0;     ///< what the figures per iteration are the mean of
   std::vector<double> worker_iteration_s;  ///< per worker: its own time
-  TrainingLog training;                    ///< with values
+  std::vector<double>
+      worker_busy;       ///< per worker: share of the time that its compute stream is busy
+  TrainingLog training;  ///< with values
 };
 
 struct SimulationResult {

@@ -2,11 +2,14 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "sim/layer_log.hpp"
 
 namespace paceline {
 
@@ -43,6 +46,9 @@ class Recorder {
   /// that follows another begins exactly where that ends; "C" events for links; metadata events for
   /// the names.
   void write(std::ostream& out) const;
+
+  std::optional<LayerLog>
+      layers;  ///< of the first job, where it is wanted: to be set before the run
 
  private:
   struct Span {

@@ -47,7 +47,7 @@ Findings::Findings(Store& store, const Store::StudyInfo& study) : labels_(study.
       question.columns.end(),
       {"workers", "iteration_time_s", "uncertainty_s", "samples_per_s", "speedup_over_one_gpu",
        "scaling_efficiency", "compute_s", "exposed_communication_s", "waiting_s", "busiest_link",
-       "busiest_link_utilisation", "busiest_link_bytes"});
+       "busiest_link_utilisation", "busiest_link_bytes", "overlap_efficiency"});
   const auto keep = [&](const std::vector<SqlValue>& row) {
     FoundPoint p;
     p.number = static_cast<std::uint64_t>(std::get<std::int64_t>(row[0]));
@@ -70,6 +70,7 @@ Findings::Findings(Store& store, const Store::StudyInfo& study) : labels_(study.
     p.link = to_text(row[first + 9]);
     p.utilisation = figure(10);
     p.link_bytes = figure(11);
+    if (const auto* share = std::get_if<double>(&row[first + 12])) p.overlap = *share;
     points_.push_back(std::move(p));
   };
   ask(store, question, {[](const std::vector<std::string>&) {}, keep});

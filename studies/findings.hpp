@@ -19,7 +19,8 @@ struct FoundPoint {
   double sample_s = 0;  ///< of the cluster for one sample; without a batch, of the iteration
   double speedup = 0, efficiency = 0;
   double compute_s = 0, other_s = 0, exposed_s = 0, waiting_s = 0;  ///< they add up to time_s
-  std::string link;                                                 ///< the busiest one
+  std::optional<double> overlap;  ///< share of the communication that is hidden
+  std::string link;               ///< the busiest one
   double utilisation = 0, link_bytes = 0;
 };
 

@@ -13,7 +13,7 @@
 namespace paceline {
 namespace {
 
-constexpr int kApplication = 0x5061636c, kSchema = 1;  // "Pacl"
+constexpr int kApplication = 0x5061636c, kSchema = 2;  // "Pacl"
 
 std::string compressed(const std::string& text) {
   uLongf size = compressBound(static_cast<uLong>(text.size()));
@@ -213,6 +213,12 @@ void Store::put(std::int64_t study, const Study& of, const std::vector<StoredPoi
 }
 
 void Store::collect(const std::string& file) {
+  {
+    // Of a task that ended before it had made its tables.
+    const Database other(file, Database::Mode::read);
+    Statement tables(other, "SELECT count(*) FROM sqlite_schema");
+    if (tables.step() && tables.integer(0) == 0) return;
+  }
   (void)Store(file, Database::Mode::read);  // it is one, of this version
   Statement(database_, "ATTACH ? AS other").bind(1, file).run();
   database_.execute(

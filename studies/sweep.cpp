@@ -37,15 +37,6 @@ struct KeyHash {
   }
 };
 
-// SimGrid has one engine a process, and a training has threads of its own.
-bool needs_process(const Experiment& experiment) {
-  if (!experiment.cluster.network.topology.platform_file().empty()) return true;
-  if (experiment.network == NetworkEngine::simgrid && experiment.fidelity != Fidelity::closed)
-    return true;
-  return std::any_of(experiment.jobs.begin(), experiment.jobs.end(),
-                     [](const JobDescription& job) { return job.training.has_value(); });
-}
-
 // One point made ready: what it needs beside itself, and where its results go.
 struct Planned {
   StoredPoint stored;
@@ -197,7 +188,8 @@ class Sweep {
   std::atomic<bool> stop_ = false;
   std::mutex mutex_;  // of what follows
   std::exception_ptr failure_;
-  std::vector<std::uint64_t> for_processes_;
+  std::vector<StoredPoint>
+      for_processes_;       // the process that runs one reads it again: it would be large to keep
   SweepProgress progress_;  // of the writing thread, as is the rest
   std::optional<std::uint64_t> first_failed_;
   bool unwritable_ = false;
@@ -234,7 +226,7 @@ void Sweep::work() {
       const bool to_run = planned.experiment && !claims_.was_there(planned.stored.key);
       if (to_run && needs_process(*planned.experiment)) {
         const std::lock_guard lock(mutex_);
-        for_processes_.push_back(number);
+        for_processes_.push_back(std::move(planned.stored));
       } else {
         run_point(std::move(planned));
       }
@@ -313,7 +305,8 @@ bool Sweep::keep_answer(const ResultKey& key, std::uint64_t number, bool of_poin
 
 void Sweep::run_in_processes() {
   if (stop_ || for_processes_.empty()) return;
-  std::sort(for_processes_.begin(), for_processes_.end());
+  std::sort(for_processes_.begin(), for_processes_.end(),
+            [](const StoredPoint& a, const StoredPoint& b) { return a.number < b.number; });
   struct Task {
     std::uint64_t number;
     std::size_t which;  // 0: the point, else its baseline of that number
@@ -321,20 +314,18 @@ void Sweep::run_in_processes() {
   };
   std::vector<Task> tasks;
   std::vector<Done> found;
-  std::vector<StoredPoint> points;
-  for (const std::uint64_t number : for_processes_) {
-    const Planned planned = plan(study_, number);
-    points.push_back(planned.stored);
-    if (claims_.claim(planned.stored.key))
-      tasks.push_back({number, 0, planned.stored.key});
+  for (const StoredPoint& point : for_processes_) {
+    if (claims_.claim(point.key))
+      tasks.push_back({point.number, 0, point.key});
     else
-      found.push_back({planned.stored, {}, true});
-    for (std::size_t i = 0; i < planned.baselines.size(); ++i)
-      if (const ResultKey key = key_of(planned.baselines[i]); claims_.claim(key))
-        tasks.push_back({number, i + 1, key});
+      found.push_back({point, {}, true});
+    if (!point.asked) continue;
+    for (std::size_t i = 0; i < point.baselines.size(); ++i)
+      if (claims_.claim(point.baselines[i]))
+        tasks.push_back({point.number, i + 1, point.baselines[i]});
   }
   keep(std::move(found));
-  store_.put(id_, study_, points, {});
+  store_.put(id_, study_, for_processes_, {});
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   run_isolated(
       tasks.size(),
@@ -355,6 +346,15 @@ void Sweep::run_in_processes() {
 }
 
 }  // namespace
+
+// SimGrid has one engine a process, and a training has threads of its own.
+bool needs_process(const Experiment& experiment) {
+  if (!experiment.cluster.network.topology.platform_file().empty()) return true;
+  if (experiment.network == NetworkEngine::simgrid && experiment.fidelity != Fidelity::closed)
+    return true;
+  return std::any_of(experiment.jobs.begin(), experiment.jobs.end(),
+                     [](const JobDescription& job) { return job.training.has_value(); });
+}
 
 SweepProgress sweep(const Study& study, Store& store, const SweepSettings& settings) {
   return Sweep(study, store, settings).run();

@@ -24,6 +24,9 @@ struct SweepSettings {
   std::uint64_t part = 0, parts = 1;
 };
 
+/// Whether it can be run in this process but once, or not beside others on threads.
+bool needs_process(const Experiment& experiment);
+
 /// Runs the points of a study that the store does not have, and keeps each as it is done. A point
 /// runs on a thread of this process, except trainings and what needs SimGrid, which get processes
 /// of their own. Results do not depend on `parallel`, nor on what ran before. An experiment that

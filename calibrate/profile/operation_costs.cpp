@@ -120,11 +120,10 @@ OperationCosts::OperationCosts(OperationModel model, std::string description,
 }
 
 const kernels::OperationInfo& find_kernel(std::string_view name) {
-  std::vector<std::string> names;
-  for (const kernels::OperationInfo& kernel : kernels::kOperations) {
+  for (const kernels::OperationInfo& kernel : kernels::kOperations)
     if (name == kernel.name) return kernel;
-    names.emplace_back(kernel.name);
-  }
+  std::vector<std::string> names;
+  for (const kernels::OperationInfo& kernel : kernels::kOperations) names.emplace_back(kernel.name);
   throw InputError(unknown_name("kernel", name, names));
 }
 

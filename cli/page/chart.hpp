@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 // Charts of a page: SVG of 480 units' width that scales to its place. Marks have the classes "s0" to
@@ -56,6 +57,37 @@ struct Bars {
   std::vector<Bar> bars;
 };
 std::string svg(const Bars& bars);
+
+/// Curves of points of their own, both axes of numbers.
+struct Curves {
+  struct Curve {
+    std::string name;
+    std::size_t series = 0;
+    std::vector<std::pair<double, double>> points;
+    bool dots_only = false;  ///< no line through them
+  };
+  std::string title, across, up;
+  std::vector<Curve> curves;
+  bool diagonal = false;  ///< a line where both are the same; then both axes have one scale
+};
+std::string svg(const Curves& curves);
+
+/// What runs when: a row of lanes for each name.
+struct Gantt {
+  struct Span {
+    double from = 0, until = 0;
+    std::size_t part = 0;  ///< colour, as of Bars
+    std::string tooltip;
+  };
+  struct Lane {
+    std::string name;
+    std::vector<Span> spans;
+  };
+  std::string title, unit;
+  double length = 0;
+  std::vector<Lane> lanes;
+};
+std::string svg(const Gantt& gantt);
 
 /// What each input does, both ways, largest first.
 struct Tornado {

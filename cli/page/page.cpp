@@ -12,6 +12,7 @@
 
 #include "base/json.hpp"
 #include "cli/page/chart.hpp"
+#include "cli/page/runs.hpp"
 #include "cli/page/style.hpp"
 #include "cli/plot/svg_parts.hpp"
 #include "studies/findings.hpp"
@@ -71,7 +72,7 @@ class Page {
   }
 
   std::string answer() const;
-  std::string html();
+  std::string html(const std::string& measured);
 
  private:
   using Value = std::function<double(const FoundPoint&)>;
@@ -102,6 +103,7 @@ class Page {
   std::string curves(const std::string& heading, const std::string& up, bool over_down,
                      const Value& value, bool with_bands, std::optional<double> most) const;
   std::string times_and_links() const;
+  [[nodiscard]] std::vector<PageRun> runs(std::size_t a, std::size_t d) const;
   std::string tornado() const;
   std::string table() const;
   std::string provenance() const;
@@ -266,6 +268,14 @@ std::string Page::times_and_links() const {
   return text;
 }
 
+std::vector<PageRun> Page::runs(std::size_t a, std::size_t d) const {
+  std::vector<PageRun> all;
+  for (const std::size_t contender : contenders())
+    if (const auto points = found_.at(contender, a, d); !points.empty())
+      all.push_back({name(contender), series_.at(contender), points.front()});
+  return all;
+}
+
 std::string Page::tornado() const {
   const auto points =
       found_.at(found_.overall().winner, found_.across_count() / 2, found_.down_count() - 1);
@@ -351,7 +361,7 @@ std::string Page::provenance() const {
                     escaped(study_.experiment.dump(2)));
 }
 
-std::string Page::html() {
+std::string Page::html(const std::string& measured) {
   const bool by_number = found_.down && found_.down_count() > 1;
   std::string text = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
@@ -369,14 +379,21 @@ std::string Page::html() {
   text += curves(
       "Use of the busiest link", "% of its bandwidth", false,
       [](const FoundPoint& p) { return 100 * p.utilisation; }, false, 100);
+  text += curves(
+      "How much of the communication is hidden", "% of it", false,
+      [](const FoundPoint& p) { return 100 * p.overlap.value_or(0); }, false, 100);
+  const std::size_t a = found_.across_count() / 2, d = found_.down_count() - 1;
+  text += loss_section(runs(a, d), store_, place(a, d));
+  text += gantt_section(runs(a, d), store_, place(a, d));
+  if (!measured.empty()) text += measured_section(measured, found_, study_.axes, runs(a, d));
   text += tornado() + table() + provenance();
   return text + "</main></body></html>\n";
 }
 
 }  // namespace
 
-std::string study_page(Store& store, const Store::StudyInfo& study) {
-  return Page(store, study).html();
+std::string study_page(Store& store, const Store::StudyInfo& study, const std::string& measured) {
+  return Page(store, study).html(measured);
 }
 
 std::string study_answer(Store& store, const Store::StudyInfo& study) {

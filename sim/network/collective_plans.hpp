@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "platforms/stack.hpp"
@@ -20,8 +22,10 @@ class CollectivePlans {
 
   /// Of so many bytes. An all-reduce `auto` takes the tree below the stack's `tree_below` and the
   /// ring from there on; where the stack says nothing, the one whose closed form is shorter.
-  /// All-gathers are rings, or follow Open MPI's fixed rule where the stack says so.
-  [[nodiscard]] PreparedPlan& of(CollectiveKind kind, double bytes) const;
+  /// All-gathers of sparse blocks are rings, or follow Open MPI's fixed rule where the stack says so. Reduce-scatters and
+  /// dense all-gathers are rings, broadcasts a chain or a tree, whichever closed form is shorter. `root`: of a broadcast.
+  [[nodiscard]] PreparedPlan& of(CollectiveKind kind, double bytes, std::uint32_t root = 0) const;
+  /// Those that have been asked for, and those that every job has.
   [[nodiscard]] const std::vector<std::unique_ptr<PreparedPlan>>& all() const { return plans_; }
 
  private:
@@ -30,10 +34,20 @@ class CollectivePlans {
     PreparedPlan* plan = nullptr;  // null: as for others
     std::optional<double> below;   // bytes; none: where its closed form is shorter
   };
-  PreparedPlan* add(const Plan& plan, const std::vector<Endpoint>& gpus, const Cluster& cluster);
+  /// Of the kinds that few schedules use, made when first asked for.
+  struct Rare {
+    PreparedPlan *plan, *small;  // small: null unless there are two
+  };
+  PreparedPlan* add(const Plan& plan) const;
+  Rare make_rare(CollectiveKind kind, std::uint32_t root) const;
+  PreparedPlan& rare(CollectiveKind kind, double bytes, std::uint32_t root) const;
 
-  std::vector<std::unique_ptr<PreparedPlan>> plans_;  // by kind, then those of small messages
-  std::array<Small, 4> small_;                        // by kind
+  const std::vector<Endpoint> gpus_;
+  const Cluster& cluster_;
+  mutable std::vector<std::unique_ptr<PreparedPlan>>
+      plans_;                   // by kind, those of small messages, rare ones
+  std::array<Small, 4> small_;  // by kind, of those that every job has
+  mutable std::map<std::pair<CollectiveKind, std::uint32_t>, Rare> rare_;  // and root
 };
 
 }  // namespace paceline

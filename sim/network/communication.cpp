@@ -21,6 +21,16 @@ const char* to_string(CollectiveKind kind) {
       return "gTop-k";
     case CollectiveKind::barrier:
       return "barrier";
+    case CollectiveKind::reduce_scatter:
+      return "reduce-scatter";
+    case CollectiveKind::gather_shares:
+      return "all-gather of shares";
+    case CollectiveKind::gather_mean:
+      return "all-gather of coded tensors";
+    case CollectiveKind::broadcast:
+      return "broadcast";
+    case CollectiveKind::all_to_all:
+      return "all-to-all";
   }
   return "";
 }
@@ -122,6 +132,7 @@ void Channel::start_coordinated() {
   for (; taken < waiting_.size(); ++taken) {
     const Collective* next = waiting_[taken];
     const bool fits = next->call.kind == waiting_.front()->call.kind &&
+                      next->call.root == waiting_.front()->call.root &&
                       bytes + next->bytes <= options_.fusion_bytes;
     if (taken > 0 && !fits) break;
     bytes += next->bytes;
@@ -159,7 +170,7 @@ void Channel::start() {
 }
 
 void Channel::send() {
-  sending_ = &plans_->of(batch_.front()->call.kind, load_.bytes);
+  sending_ = &plans_->of(batch_.front()->call.kind, load_.bytes, batch_.front()->call.root);
   sending_since_ = clock_.now();
   const auto done = [](void* self, std::uint64_t) { static_cast<Channel*>(self)->sent(); };
   if (carrier_ != nullptr)

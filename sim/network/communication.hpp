@@ -16,7 +16,17 @@
 
 namespace paceline {
 
-enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, gtop_k, barrier };
+enum class CollectiveKind : std::uint8_t {
+  all_reduce,
+  all_gather,  ///< of sparse blocks
+  gtop_k,
+  barrier,
+  reduce_scatter,
+  gather_shares,  ///< all-gather of the workers' shares of one tensor
+  gather_mean,    ///< all-gather of a coded tensor of each worker, of which all take the mean
+  broadcast,
+  all_to_all
+};
 const char* to_string(CollectiveKind kind);
 
 /// What has to be equal on all workers for their calls to be one collective.
@@ -26,6 +36,7 @@ struct CollectiveCall {
   std::int64_t elements;
   double bits;  // per element on the wire
   int priority = 0;
+  std::uint32_t root = 0;  // of a broadcast
   bool operator==(const CollectiveCall&) const = default;
 };
 

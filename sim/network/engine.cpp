@@ -1,6 +1,5 @@
 #include "sim/network/engine.hpp"
 
-#include "base/error.hpp"
 #include "sim/network/flat/network.hpp"
 #include "sim/network/network.hpp"
 
@@ -13,13 +12,6 @@ const char* to_string(NetworkEngine engine) {
 const std::vector<std::string>& network_engine_names() {
   static const std::vector<std::string> names{"auto", "flat", "simgrid"};
   return names;
-}
-
-NetworkEngine network_engine_from_name(std::string_view name) {
-  for (const NetworkEngine engine :
-       {NetworkEngine::automatic, NetworkEngine::flat, NetworkEngine::simgrid})
-    if (name == to_string(engine)) return engine;
-  throw InputError(unknown_name("network", name, network_engine_names()));
 }
 
 NetworkEngine chosen(NetworkEngine engine) {

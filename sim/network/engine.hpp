@@ -16,9 +16,8 @@ class FluidNetwork;
 /// own (flat/network.hpp). `simgrid`: SimGrid, the reference, one per process. `automatic`: flat,
 /// which gives the same dates (to 1e-9) sooner.
 enum class NetworkEngine : std::uint8_t { automatic, flat, simgrid };
-NetworkEngine network_engine_from_name(std::string_view name);  ///< throws InputError
 const char* to_string(NetworkEngine engine);
-const std::vector<std::string>& network_engine_names();
+const std::vector<std::string>& network_engine_names();  ///< in the order of the enumeration
 
 /// What a result says of a run at closed fidelity, which needs none.
 inline constexpr const char* kNoNetwork = "none";

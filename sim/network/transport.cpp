@@ -5,29 +5,17 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.hpp"
 #include "base/units.hpp"
 
 namespace paceline {
 
-const char* to_string(Fidelity fidelity) {
-  switch (fidelity) {
-    case Fidelity::closed:
-      return "closed";
-    case Fidelity::flow:
-      return "flow";
-    case Fidelity::step:
-      return "step";
-    case Fidelity::automatic:
-      return "auto";
-  }
-  return "";
+const std::vector<std::string>& fidelity_names() {
+  static const std::vector<std::string> names{"closed", "flow", "step", "auto"};
+  return names;
 }
 
-Fidelity fidelity_from_name(std::string_view name) {
-  for (const Fidelity f : {Fidelity::closed, Fidelity::flow, Fidelity::step, Fidelity::automatic})
-    if (name == to_string(f)) return f;
-  throw InputError(unknown_name("fidelity", name, {"auto", "closed", "flow", "step"}));
+const char* to_string(Fidelity fidelity) {
+  return fidelity_names().at(static_cast<std::size_t>(fidelity)).c_str();
 }
 
 namespace {

@@ -16,7 +16,7 @@ namespace paceline {
 /// contention. `flow`: one fluid flow per hop. `step`: every message. `automatic`: closed until two
 /// transfers would share a link, then the run is discarded and repeated at flow.
 enum class Fidelity : std::uint8_t { closed, flow, step, automatic };
-Fidelity fidelity_from_name(std::string_view name);  ///< throws InputError
+const std::vector<std::string>& fidelity_names();  ///< in the order of the enumeration
 const char* to_string(Fidelity fidelity);
 
 /// Carries messages between endpoints and runs prepared collectives; counts the bytes of messages.

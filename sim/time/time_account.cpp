@@ -6,6 +6,7 @@ namespace paceline {
 
 Account& Account::operator+=(const Account& other) {
   for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] += other.busy[i];
+  for (std::size_t i = 0; i < std::size(hidden); ++i) hidden[i] += other.hidden[i];
   exposed_wire += other.exposed_wire;
   exposed_copy += other.exposed_copy;
   waiting += other.waiting;
@@ -14,6 +15,7 @@ Account& Account::operator+=(const Account& other) {
 
 Account& Account::operator-=(const Account& other) {
   for (std::size_t i = 0; i < std::size(busy); ++i) busy[i] -= other.busy[i];
+  for (std::size_t i = 0; i < std::size(hidden); ++i) hidden[i] -= other.hidden[i];
   exposed_wire -= other.exposed_wire;
   exposed_copy -= other.exposed_copy;
   waiting -= other.waiting;
@@ -22,6 +24,7 @@ Account& Account::operator-=(const Account& other) {
 
 Account& Account::operator*=(double factor) {
   for (double& seconds : busy) seconds *= factor;
+  for (double& seconds : hidden) seconds *= factor;
   exposed_wire *= factor;
   exposed_copy *= factor;
   waiting *= factor;

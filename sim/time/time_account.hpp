@@ -10,6 +10,7 @@ namespace paceline {
 /// What a run of one worker added up, in seconds unless said otherwise.
 struct Account {
   double busy[8] = {};      ///< by Activity, on the compute stream (host: on the host's)
+  double hidden[8] = {};    ///< by Activity: of `busy`, this worker on the wire meanwhile
   double exposed_wire = 0;  ///< compute idle while this worker is on the wire
   double exposed_copy = 0;  ///< compute idle while a host copy or host operation runs
   double waiting = 0;       ///< compute idle otherwise: for other workers or the server
@@ -21,6 +22,12 @@ struct Account {
   [[nodiscard]] double operations() const {
     double sum = 0;
     for (int a = 0; a < static_cast<int>(Activity::copy); ++a) sum += busy[a];
+    return sum;
+  }
+  /// On the wire, in collectives or with servers, while this worker computes.
+  [[nodiscard]] double hidden_wire() const {
+    double sum = 0;
+    for (const double seconds : hidden) sum += seconds;
     return sum;
   }
   Account& operator+=(const Account& other);
@@ -45,7 +52,7 @@ class TimeAccount {
   }
   /// The compute stream has computed since `started`, and is idle from now on.
   void idle_again(Activity activity, double started, double now) {
-    add(activity, now - started);
+    book(account_, activity, started, now);
     mark_idle(now);
   }
   void add(Activity activity, double seconds) {
@@ -53,6 +60,12 @@ class TimeAccount {
   }
   /// What has been booked up to the present operation, or up to now if there is none.
   [[nodiscard]] const Account& booked() const { return account_; }
+  /// The same with the part that has gone by of an operation that began at `started` and is running.
+  [[nodiscard]] Account booked_with(Activity running, double started, double now) const {
+    Account account = account_;
+    book(account, running, started, now);
+    return account;
+  }
 
  private:
   [[nodiscard]] double wire(double now) const {
@@ -64,6 +77,12 @@ class TimeAccount {
     local_at_idle_ = local.total(now);
   }
   void book_gap(double now);
+  // An operation begins where idleness ends: the wire's total is of then.
+  void book(Account& account, Activity activity, double started, double now) const {
+    account.busy[static_cast<int>(activity)] += now - started;
+    account.hidden[static_cast<int>(activity)] +=
+        std::min(now - started, wire(now) - wire_at_idle_);
+  }
 
   const WireTime& collectives_;
   double idle_since_ = 0, wire_at_idle_ = 0, local_at_idle_ = 0;

@@ -115,6 +115,25 @@ BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
   return result;
 }
 
+BufferRef concatenate(TaskGraph& graph, const std::vector<Tensor>& parts) {
+  std::int64_t elements = 0;
+  for (const Tensor& part : parts) elements += part.elements();
+  const BufferRef result(new Buffer(graph, static_cast<std::size_t>(elements)));
+  result->written = graph.post(
+      [inputs = views(parts), out = result->data] {
+        std::span<float> rest = out->write();
+        for (const View& input : inputs) {
+          const std::span<const float> part = input.read();
+          std::copy(part.begin(), part.end(), rest.begin());
+          rest = rest.subspan(part.size());
+        }
+      },
+      written(parts));
+  note_readers(parts, nullptr, result->written);
+  for (const Tensor& part : parts) inherit(*result, part);
+  return result;
+}
+
 SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,
                             const std::vector<double>& weights, std::int64_t k) {
   SparseBufferRef result(new SparseBuffer(graph));

@@ -18,6 +18,9 @@ Tensor rounded_on_wire(TaskGraph* graph, const Tensor& tensor, double bits);
 BufferRef reduce_mean(TaskGraph& graph, const std::vector<Tensor>& inputs,
                       const std::vector<double>& weights, double bits);
 
+/// The tensors one behind the other, each of them to the bit.
+BufferRef concatenate(TaskGraph& graph, const std::vector<Tensor>& parts);
+
 /// gTop-k: pairwise merges up a binary tree, keeping k each time, of the blocks times their
 /// weights.
 SparseBufferRef merge_top_k(TaskGraph& graph, const std::vector<Sparse>& blocks,

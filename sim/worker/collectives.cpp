@@ -1,6 +1,8 @@
 // What a worker does together with all others.
 #include <bit>
+#include <stdexcept>
 
+#include "algorithms/shares.hpp"
 #include "sim/worker/runtime.hpp"
 
 namespace paceline {
@@ -8,16 +10,18 @@ namespace {
 
 constexpr double kBitsOfPair = 8 * WorkerRuntime::kBytesOfPair;
 
-// What a tree of merges has kept, once the time of the merges has gone by.
-class MergedBlocks final : public Result<Sparse> {
+// What a collective brings, once the time of the operations on it has gone by.
+template <class T>
+class Worked final : public Result<T> {
  public:
-  explicit MergedBlocks(boost::intrusive_ptr<Result<Sparse>> tree) : tree_(std::move(tree)) {}
-  void finish() { complete(); }
-  [[nodiscard]] Sparse value(TensorDevice* device) const override { return tree_->value(device); }
-  [[nodiscard]] const char* what() const override { return "merge_top_k"; }
+  explicit Worked(boost::intrusive_ptr<Result<T>> brought)
+      : Result<T>(brought->elements()), brought_(std::move(brought)) {}
+  void finish() { this->complete(); }
+  [[nodiscard]] T value(TensorDevice* device) const override { return brought_->value(device); }
+  [[nodiscard]] const char* what() const override { return "work on what a collective brought"; }
 
  private:
-  boost::intrusive_ptr<Result<Sparse>> tree_;
+  boost::intrusive_ptr<Result<T>> brought_;
 };
 
 }  // namespace
@@ -28,6 +32,17 @@ C& WorkerRuntime::join(CollectiveKind kind, std::int64_t offset, std::int64_t el
   note_communication();
   Channel& channel = *job_.channels[static_cast<std::size_t>(how.stream)];
   return channel.join<C>(rank_, {kind, offset, elements, bits, how.priority});
+}
+
+template <class T>
+Pending<T> WorkerRuntime::worked_on(const boost::intrusive_ptr<Result<T>>& brought,
+                                    const char* name, double seconds) {
+  const boost::intrusive_ptr<Worked<T>> result(new Worked<T>(brought));
+  job_.later.when_done(CompletionRef(brought), [this, result, name, seconds] {
+    const CompletionRef work(enqueue(compute_, name, Activity::sparsify, -1, seconds, {}, {}));
+    job_.later.when_done(work, [result] { result->finish(); });
+  });
+  return Pending<T>(boost::intrusive_ptr<Result<T>>(result));
 }
 
 CompletionRef WorkerRuntime::enqueue_hand_over(std::int64_t offset, std::int64_t elements) {
@@ -76,13 +91,7 @@ Pending<Sparse> WorkerRuntime::gtop_k(const Sparse& block, SendOptions how) {
   // books them, in one piece, when the tree has come down.
   const auto rounds = static_cast<double>(std::bit_width(world_size() - 1));
   const double merge_s = job_.spec.costs->kernel("merge_top_k", 0, block.selected());
-  const boost::intrusive_ptr<MergedBlocks> merged(new MergedBlocks(tree));
-  job_.later.when_done(tree, [this, merged, seconds = rounds * merge_s] {
-    const CompletionRef merging(
-        enqueue(compute_, "merge_top_k", Activity::sparsify, -1, seconds, {}, {}));
-    job_.later.when_done(merging, [merged] { merged->finish(); });
-  });
-  return Pending<Sparse>(boost::intrusive_ptr<Result<Sparse>>(merged));
+  return worked_on<Sparse>(tree, "merge_top_k", rounds * merge_s);
 }
 
 Pending<> WorkerRuntime::barrier() {
@@ -91,6 +100,114 @@ Pending<> WorkerRuntime::barrier() {
   Pending<> pending{CompletionRef(&collective)};
   channel.submit(collective, {});
   return pending;
+}
+
+// What one worker gets of a collective that brings every worker something of its own.
+class WorkerRuntime::OwnPart final : public Result<Tensor> {
+ public:
+  OwnPart(DenseCall& call, std::uint32_t rank, std::size_t workers, std::int64_t elements)
+      : Result(elements),
+        call_(&call),
+        rank_(rank),
+        share_(share_of(call.call.elements, rank, workers)) {}
+  void finish() {
+    if (scatters())
+      received_ = call_->values;
+    else
+      received_ = call_->received_by(rank_);
+    complete();
+  }
+  [[nodiscard]] Tensor value(TensorDevice* device) const override {
+    return {device, elements(), call_->call.offset + share_.first,
+            {},     received_,  scatters() ? share_.first : 0};
+  }
+  [[nodiscard]] const char* what() const override { return to_string(call_->call.kind); }
+
+ private:
+  [[nodiscard]] bool scatters() const { return call_->call.kind == CollectiveKind::reduce_scatter; }
+
+  boost::intrusive_ptr<DenseCall> call_;
+  std::uint32_t rank_;
+  Share share_;
+  ValuesRef received_;
+};
+
+DenseCall& WorkerRuntime::join_dense(CollectiveKind kind, const Tensor& tensor,
+                                     std::int64_t elements, std::int64_t offset,
+                                     const SendOptions& how, std::uint32_t root) {
+  note_communication();
+  Channel& channel = *job_.channels[static_cast<std::size_t>(how.stream)];
+  auto& collective =
+      channel.join<DenseCall>(rank_, {kind, offset, elements, bits(how), how.priority, root});
+  if (values_) collective.take(rank_, tensor);
+  const double blocks =
+      kind == CollectiveKind::gather_mean ? static_cast<double>(world_size()) : 1.0;
+  collective.bytes = blocks * static_cast<double>(elements) * collective.call.bits / 8;
+  return collective;
+}
+
+Pending<Tensor> WorkerRuntime::own_part(DenseCall& call, std::int64_t elements) {
+  const boost::intrusive_ptr<OwnPart> part(new OwnPart(call, rank_, world_size(), elements));
+  job_.later.when_done(call.completion(), [part] { part->finish(); });
+  return Pending<Tensor>(boost::intrusive_ptr<Result<Tensor>>(part));
+}
+
+Pending<Tensor> WorkerRuntime::reduce_scatter_mean(const Tensor& tensor, SendOptions how) {
+  DenseCall& call =
+      join_dense(CollectiveKind::reduce_scatter, tensor, tensor.elements(), tensor.offset(), how);
+  const Pending<Tensor> part =
+      own_part(call, share_of(tensor.elements(), rank_, world_size()).count);
+  submit(call, tensor);
+  return part;
+}
+
+Pending<Tensor> WorkerRuntime::gather_shares(const Tensor& mine, std::int64_t elements,
+                                             std::int64_t offset, SendOptions how) {
+  if (mine.elements() != share_of(elements, rank_, world_size()).count)
+    throw std::logic_error("gather_shares: not this worker's share");
+  DenseCall& call = join_dense(CollectiveKind::gather_shares, mine, elements, offset, how);
+  const Pending<Tensor> whole{boost::intrusive_ptr<Result<Tensor>>(&call)};
+  submit(call, mine);
+  return whole;
+}
+
+Pending<Tensor> WorkerRuntime::gather_mean(const Tensor& tensor, double entries, SendOptions how) {
+  DenseCall& call =
+      join_dense(CollectiveKind::gather_mean, tensor, tensor.elements(), tensor.offset(), how);
+  const boost::intrusive_ptr<Result<Tensor>> mean(&call);
+  submit(call, tensor);
+  return worked_on(mean, "scatter_add",
+                   job_.spec.costs->scatter_add(entries * static_cast<double>(world_size())));
+}
+
+Pending<Tensor> WorkerRuntime::broadcast(const Tensor& tensor, std::size_t root, SendOptions how) {
+  if (root >= world_size()) throw std::logic_error("broadcast: there is no such worker");
+  DenseCall& call = join_dense(CollectiveKind::broadcast, tensor, tensor.elements(),
+                               tensor.offset(), how, static_cast<std::uint32_t>(root));
+  const Pending<Tensor> sent{boost::intrusive_ptr<Result<Tensor>>(&call)};
+  submit(call, tensor);
+  return sent;
+}
+
+Pending<Tensor> WorkerRuntime::all_to_all(const Tensor& tensor, SendOptions how) {
+  DenseCall& call =
+      join_dense(CollectiveKind::all_to_all, tensor, tensor.elements(), tensor.offset(), how);
+  const std::int64_t share = share_of(tensor.elements(), rank_, world_size()).count;
+  const Pending<Tensor> received = own_part(call, share * static_cast<std::int64_t>(world_size()));
+  submit(call, tensor);
+  return received;
+}
+
+Pending<> WorkerRuntime::send(std::size_t to, const Tensor& tensor, SendOptions how) {
+  note_communication();
+  if (hands_over_) enqueue_hand_over(tensor.offset(), tensor.elements());
+  return peer_calls_.send(to, tensor, bits(how), how.priority);
+}
+
+Pending<Tensor> WorkerRuntime::receive(std::size_t from, std::int64_t elements,
+                                       std::int64_t offset) {
+  note_communication();
+  return peer_calls_.receive(from, elements, offset);
 }
 
 }  // namespace paceline

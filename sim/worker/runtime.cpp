@@ -49,7 +49,8 @@ WorkerRuntime::WorkerRuntime(JobContext& job, std::uint32_t rank)
       copy_in_(clock_, *this, Recorder::copy_in),
       copy_out_(clock_, *this, Recorder::copy_out),
       host_(clock_, *this, Recorder::host),
-      server_calls_(job, rank, node_host_, time_.messages) {
+      server_calls_(job, rank, node_host_, time_.messages),
+      peer_calls_(job, rank, gpu_, time_.messages) {
   for (Stream* stream : {&compute_, &copy_in_, &copy_out_, &host_}) stream->set_gate(job.gate);
   if (job.spec.slow_while_sending > 0) time_.messages.listen(this);
   ValuesRef initial;
@@ -159,7 +160,7 @@ void WorkerRuntime::step_done() {
 }
 
 WorkerRuntime::Totals WorkerRuntime::totals() {
-  return {steps_passed_, rounds_, clock_.now(), account_now(), server_calls_.sent()};
+  return {steps_passed_, rounds_, clock_.now(), account_now(), sent()};
 }
 
 double WorkerRuntime::take_fingerprint(double origin) {
@@ -204,10 +205,8 @@ BufferRef WorkerRuntime::new_buffer(std::int64_t elements) const {
 Account WorkerRuntime::account_now() {
   const double now = clock_.now();
   if (!compute_.running()) time_.busy_again(now);
-  Account account = time_.booked();
-  if (compute_.running())  // the part of the running operation that has gone by
-    account.busy[static_cast<int>(compute_.head()->activity)] += now - compute_.head()->started;
-  return account;
+  if (!compute_.running()) return time_.booked();
+  return time_.booked_with(compute_.head()->activity, compute_.head()->started, now);
 }
 
 void WorkerRuntime::operation_started(Stream& stream, TimedOperation& operation) {
@@ -233,6 +232,9 @@ void WorkerRuntime::operation_finished(Stream& stream, TimedOperation& operation
 }
 
 void WorkerRuntime::record(const Stream& stream, const TimedOperation& operation) {
+  if (job_.layers != nullptr && rank_ == 0 && &stream == &compute_)
+    job_.layers->operations.push_back(
+        {operation.activity, operation.started, clock_.now(), operation.work});
   std::string name = operation.name;
   if (operation.tag >= 0)
     name += " " + model().tensors[static_cast<std::size_t>(operation.tag)].name;

@@ -4,10 +4,11 @@
 
 #include "algorithms/worker.hpp"
 #include "sim/job_context.hpp"
-#include "sim/network/communication.hpp"
+#include "sim/network/dense_call.hpp"
 #include "sim/server/calls.hpp"
 #include "sim/time/operation.hpp"
 #include "sim/time/time_account.hpp"
+#include "sim/worker/peer_calls.hpp"
 
 namespace paceline {
 
@@ -70,6 +71,14 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Pending<Gathered> all_gather(const Sparse& block, SendOptions how) override;
   Pending<Sparse> gtop_k(const Sparse& block, SendOptions how) override;
   Pending<> barrier() override;
+  Pending<Tensor> reduce_scatter_mean(const Tensor& tensor, SendOptions how) override;
+  Pending<Tensor> gather_shares(const Tensor& mine, std::int64_t elements, std::int64_t offset,
+                                SendOptions how) override;
+  Pending<Tensor> gather_mean(const Tensor& tensor, double entries, SendOptions how) override;
+  Pending<Tensor> broadcast(const Tensor& tensor, std::size_t root, SendOptions how) override;
+  Pending<Tensor> all_to_all(const Tensor& tensor, SendOptions how) override;
+  Pending<> send(std::size_t to, const Tensor& tensor, SendOptions how) override;
+  Pending<Tensor> receive(std::size_t from, std::int64_t elements, std::int64_t offset) override;
   [[nodiscard]] double all_reduce_s(double bytes) const override {
     return job_.plans.of(CollectiveKind::all_reduce, bytes).closed_s(bytes) +
            job_.software.whole_s({0, bytes / payload_bytes(), bytes, 0});
@@ -115,7 +124,11 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
     ServerCalls::Sent sent;  ///< outside of collectives
   };
   [[nodiscard]] Totals totals();
-  [[nodiscard]] const ServerCalls::Sent& sent() const { return server_calls_.sent(); }
+  /// Outside of collectives.
+  [[nodiscard]] ServerCalls::Sent sent() const {
+    return {server_calls_.sent().bytes + peer_calls_.sent().bytes,
+            server_calls_.sent().messages + peer_calls_.sent().messages};
+  }
   /// Between the first and the newest measured border that it has passed itself.
   struct Own {
     std::int64_t steps = 0;
@@ -166,6 +179,14 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
     submit_after(enqueue_hand_over(collective.call.offset, collective.call.elements), collective,
                  data);
   }
+  class OwnPart;
+  /// What `brought` is, once an operation on it has taken its time on the compute stream.
+  template <class T>
+  Pending<T> worked_on(const boost::intrusive_ptr<Result<T>>& brought, const char* name,
+                       double seconds);
+  DenseCall& join_dense(CollectiveKind kind, const Tensor& tensor, std::int64_t elements,
+                        std::int64_t offset, const SendOptions& how, std::uint32_t root = 0);
+  Pending<Tensor> own_part(DenseCall& call, std::int64_t elements);
   void submit_after(const CompletionRef& handed, Collective& collective, const Tensor& data);
   template <class Gradients>
   [[nodiscard]] double update_s(const Gradients& gradients) const;
@@ -233,6 +254,7 @@ class WorkerRuntime final : public Worker, public StreamListener, public WireTim
   Stream copy_in_, copy_out_, host_;
   HostDevice host_device_{*this};
   ServerCalls server_calls_;
+  PeerCalls peer_calls_;
 
   Tensor parameters_;
   BufferRef gradient_;  // of the current step

@@ -41,7 +41,21 @@ std::vector<Case> cases() {
           {"overlap-local-sgd", {{"period", 1}}},
           {"stl-sgd", {{"period", 1}}},
           {"diloco", {{"period", 1}}},
-          {"streaming-diloco", {{"period", 2}, {"fragments", 2}, {"overlap", 1}}}};
+          {"streaming-diloco", {{"period", 2}, {"fragments", 2}, {"overlap", 1}}},
+          {"zero", none},
+          {"fsdp", {{"unit", "100kB"}}},
+          {"dear", {{"group", "100kB"}}},
+          {"sgp", none},
+          {"sgp", {{"overlap", true}}},
+          {"ad-psgd", none},
+          {"vrl-sgd", {{"period", 1}}},
+          {"easgd", {{"period", 1}}},
+          {"slowmo", {{"period", 1}}},
+          {"eager-diloco", {{"period", 1}}},
+          {"sparseloco", {{"period", 1}}},
+          {"signsgd", none},
+          {"1-bit-adam", {{"freeze_step", 2}}},
+          {"cltk", none, true}};
 }
 
 ModelShape matrices() {
@@ -155,7 +169,8 @@ TEST(EverySchedule, RefusesUnknownKeysWithTheNearest) {
 }
 
 TEST(EverySchedule, RefusesPeriodsBelowOne) {
-  for (const char* name : {"local-sgd", "cocod-sgd", "overlap-local-sgd", "stl-sgd", "diloco"})
+  for (const char* name : {"local-sgd", "cocod-sgd", "overlap-local-sgd", "stl-sgd", "diloco",
+                           "vrl-sgd", "easgd", "slowmo", "eager-diloco", "sparseloco"})
     for (const int k : {0, -1}) expect_refused(name, {{"period", k}}, "period");
   expect_refused("cocod-sgd", {{"period", 1.5}}, "period");
 }

@@ -17,10 +17,12 @@ Json options_of(const std::string& name) {
   if (name == "stl-sgd") return {{"period", 2}, {"first_stage", 6}};
   if (name == "streaming-diloco") return {{"period", 4}, {"fragments", 2}, {"overlap", 1}};
   if (name == "diloco" || name == "local-sgd" || name == "cocod-sgd") return {{"period", 3}};
+  if (name == "1-bit-adam") return {{"freeze_step", 4}};
   if (name == "od-sgd") return {{"warm_up", 2}};
   if (name == "cd-sgd") return {{"warm_up", 2}, {"full_every", 1000}};
   if (name == "dc-asgd") return {{"adaptive", true}};
-  if (name == "slgs-sgd" || name == "lags-sgd" || name == "gtop-k" || name == "dgc")
+  if (name == "slgs-sgd" || name == "lags-sgd" || name == "gtop-k" || name == "dgc" ||
+      name == "cltk")
     return {{"density", 0.1}};
   return Json::object();
 }

@@ -13,6 +13,7 @@
 #include "base/json.hpp"
 #include "kernels/cpu_backend.hpp"
 #include "kernels/operations/reference.hpp"
+#include "kernels/operations/signs.hpp"
 #include "kernels/operations/whole_vector.hpp"
 #include "tests/algorithms/quadratics.hpp"
 
@@ -88,6 +89,21 @@ std::vector<Case> cases() {
       {"power-sgd",
        none,
        {"low_rank_left", "low_rank_right", "orthonormalize", "low_rank_reconstruct", "combine"}},
+      {"zero", none, {}},
+      {"fsdp", none, {}},
+      {"dear", none, {}},
+      {"sgp", none, {"scale", "combine"}},
+      {"ad-psgd", none, {"combine"}},
+      {"vrl-sgd", {{"period", 2}}, {"combine"}},
+      {"easgd", {{"period", 2}}, {"scale", "combine"}},
+      {"slowmo", {{"period", 2}}, {"scale", "combine"}},
+      {"eager-diloco", {{"period", 2}}, {"scale", "combine"}},
+      {"sparseloco", {{"period", 2}}, {"scale", "combine", "chunk_top_k", "scatter_add"}},
+      {"signsgd", none, {"sign", "majority_vote"}},
+      {"cltk", density, {"combine", "top_k", "split_by_mask"}},
+      {"1-bit-adam",
+       {{"freeze_step", 4}},
+       {"adam_means", "adam_step", "combine", "sign_compress", "mean_of_blocks"}},
       {"asgd", none, {}},
       {"dc-asgd", none, {"delay_compensate"}},
       {"dc-asgd", {{"adaptive", true}}, {"delay_compensate_adaptive"}},
@@ -128,7 +144,12 @@ TEST(Operations, CasesNameEverySchedule) {
 }
 
 TEST(Operations, OfEveryScheduleStandInTheList) {
-  std::set<std::string> listed{std::string(kernels::PowerOfTwoQuantize::name)};
+  std::set<std::string> listed;
+  for (const std::string_view name :
+       {kernels::PowerOfTwoQuantize::name, kernels::Sign::name, kernels::MajorityVote::name,
+        kernels::MeanOfBlocks::name, kernels::SignCompress::name, kernels::ChunkTopK::name,
+        kernels::AdamMeans::name, kernels::AdamStep::name, kernels::SplitByMask::name})
+    listed.emplace(name);
   for (const kernels::OperationInfo& info : kernels::kOperations) listed.emplace(info.name);
   for (const Case& c : cases()) {
     const std::set<std::string> names = in_trace(c);

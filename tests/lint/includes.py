@@ -19,6 +19,7 @@ BELOW = {
     "calibrate/program": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim"},
     "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments",
             "studies"},
+    "python": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "studies"},
     "mpi": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "cli"},
 }
 # And each room of sim/ besides itself. What all workers and servers share, and logs without code, stand beside the rooms.

@@ -11,6 +11,12 @@ Plan plan_all_gather(std::uint32_t ranks) {
   return plan;
 }
 
+Plan plan_reduce_scatter(std::uint32_t ranks) {
+  Plan plan = plan_all_gather(ranks);
+  plan.name = "ring reduce-scatter";
+  return plan;
+}
+
 Plan plan_bruck_all_gather(std::uint32_t ranks) {
   Plan plan{"Bruck all-gather", ranks, {}};
   std::uint32_t stage = 0;

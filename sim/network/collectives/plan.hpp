@@ -106,6 +106,15 @@ Plan plan_bruck_all_gather(std::uint32_t ranks);
 /// N/2 rounds with the two neighbours in turn, of one block, then of two (Chen et al. 2005); of an
 /// odd number of ranks the ring.
 Plan plan_neighbour_all_gather(std::uint32_t ranks);
+/// Ring reduce-scatter: the first half of the ring's all-reduce, N-1 rounds of S/N.
+Plan plan_reduce_scatter(std::uint32_t ranks);
+/// From `root` down the chain of ranks in `pieces`, pipelined: (N-1) alpha + (N-2+p)/p S/B.
+Plan plan_chain_broadcast(std::uint32_t ranks, std::uint32_t root, std::int64_t pieces);
+/// From `root` down a binomial tree: ceil(log2 N) rounds of the whole.
+Plan plan_tree_broadcast(std::uint32_t ranks, std::uint32_t root);
+/// N-1 rounds; in round k every rank sends 1/N of its buffer k ranks on (Thakur, Rabenseifner, Gropp 2005: pairwise
+/// exchange): (N-1)(alpha + S/(N B)), S being one rank's buffer.
+Plan plan_all_to_all(std::uint32_t ranks);
 /// gTop-k: ceil(log2 N) rounds of the whole block up a binary tree, then a broadcast down it.
 Plan plan_gtop_k(std::uint32_t ranks);
 /// Dissemination barrier: ceil(log2 N) rounds of empty messages (Hensgen, Finkel, Manber 1988).
