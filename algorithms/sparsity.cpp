@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "algorithms/buckets.hpp"
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
@@ -12,7 +13,9 @@
 namespace paceline {
 namespace {
 
-constexpr double kLeastDensity = 1e-3;  // c_u = 1000
+const Default kLeastDensity{
+    "sparsity.density", 1e-3, "",
+    "of top-k schedules, and the least that an adaptive one takes (c_u = 1000 of the LAGS paper)"};
 
 std::vector<std::string> tensor_names(const ModelShape& model) {
   std::vector<std::string> names;
@@ -138,7 +141,7 @@ double adaptive_density(double elements, double compute_s, const SparsifyCosts& 
 std::vector<SparseGroup> sparse_groups(const ModelShape& model, const SparsifyOptions& options,
                                        const SparsifyCosts& costs) {
   const auto density = [&](TensorId t) {
-    return options.adaptive ? kLeastDensity : options.density[t];
+    return options.adaptive ? double{kLeastDensity} : options.density[t];
   };
   std::vector<Bucket> buckets;
   switch (options.grouping) {

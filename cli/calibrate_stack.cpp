@@ -178,6 +178,7 @@ void add_calibrate_stack(CLI::App& calibrate) {
       ->add_option("--rows", options->rows,
                    "a CSV of yours, or a set of measurements, of which the training rows are used")
       ->required();
+  add_progress_flag(*command);
   command->add_option("--constant", options->constants,
                       "constant to fit (all that the stack states)");
   command->add_option("--out", options->out, "write the fitted stack to this file");

@@ -96,6 +96,7 @@ void add_compare(CLI::App& app) {
       "an axis: KEY=VALUE,VALUE,... with a key of the experiment or a field of the cluster");
   command->add_option("-j,--jobs", options->jobs, "simulations at a time (the number of cores)")
       ->check(CLI::Range(1U, kMostJobs));
+  add_progress_flag(*command);
   command->add_option("--runs", options->runs,
                       "keep every finished run in this folder, and make none again that is there");
   command->callback([options] { run(*options); });

@@ -7,6 +7,7 @@
 
 #include "algorithms/registry.hpp"
 #include "base/csv.hpp"
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
@@ -124,6 +125,14 @@ Listing list_stacks() {
   return list;
 }
 
+Listing list_defaults() {
+  Listing list{{"name", "value", "unit", "meaning"}, {}};
+  for (const Default* one : Default::all())
+    list.rows.push_back({one->name(), fmt::format("{:.9g}", static_cast<double>(*one)), one->unit(),
+                         one->meaning()});
+  return list;
+}
+
 struct Kind {
   const char* name;
   Listing (*list)();
@@ -131,7 +140,8 @@ struct Kind {
 constexpr Kind kKinds[] = {{"models", list_models},       {"clusters", list_clusters},
                            {"stacks", list_stacks},       {"profiles", list_profiles},
                            {"schedules", list_schedules}, {"experiments", list_experiments},
-                           {"gpus", list_gpus},           {"measurements", list_measurements}};
+                           {"gpus", list_gpus},           {"measurements", list_measurements},
+                           {"defaults", list_defaults}};
 
 Listing listing(const std::string& kind) {
   std::vector<std::string> names;
@@ -182,7 +192,8 @@ void run(const ListOptions& options) {
 void add_list(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "list",
-      "Names of models, clusters, stacks, profiles, schedules, experiments, gpus or measurements");
+      "Names of models, clusters, stacks, profiles, schedules, experiments, gpus, measurements or "
+      "defaults");
   command->footer(
       "Examples:\n  paceline list clusters\n  paceline list schedules\n  paceline list models "
       "--json");
@@ -190,7 +201,8 @@ void add_list(CLI::App& app) {
   command
       ->add_option(
           "kind", options->kind,
-          "models, clusters, stacks, profiles, schedules, experiments, gpus or measurements")
+          "models, clusters, stacks, profiles, schedules, experiments, gpus, measurements or "
+          "defaults: constants that nobody gives and that move results")
       ->required();
   options->output.add_to(*command, true);
   command->callback([options] { run(*options); });

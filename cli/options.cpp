@@ -14,6 +14,7 @@
 #include "experiments/axes.hpp"
 #include "experiments/one_gpu.hpp"
 #include "sim/network/collectives/plan.hpp"
+#include "table.hpp"
 
 namespace paceline {
 
@@ -136,6 +137,11 @@ const CLI::Validator& whole_number() {
       },
       "");
   return validator;
+}
+
+void add_progress_flag(CLI::App& command) {
+  command.add_flag_callback("--progress", ask_for_progress,
+                            "also without a terminal: a line on stderr every 5 s");
 }
 
 }  // namespace paceline

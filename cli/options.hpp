@@ -38,6 +38,7 @@ class ExperimentOptions {
   bool numerics_ = false, nesterov_ = false, augment_ = false;
   std::optional<std::string> data_, data_folder_, sharding_, backend_, device_;
   std::optional<double> learning_rate_, momentum_, alpha_, target_;
+  std::optional<std::string> until_;
   std::optional<std::int64_t> threads_, evaluate_every_;
 };
 
@@ -51,5 +52,8 @@ void put(Json& json, const char* key, const std::optional<T>& value) {
 }
 
 inline constexpr unsigned kMostJobs = 4096;  ///< processes at a time
+
+/// `--progress` of a command that may take long.
+void add_progress_flag(CLI::App& command);
 
 }  // namespace paceline

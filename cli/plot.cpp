@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <numeric>
 #include <set>
 
 #include "base/error.hpp"
@@ -14,6 +15,7 @@
 #include "commands.hpp"
 #include "experiments/over_seeds.hpp"
 #include "experiments/training.hpp"
+#include "plot_figures.hpp"
 #include "report.hpp"
 #include "training_report.hpp"
 
@@ -21,7 +23,7 @@ namespace paceline {
 namespace {
 
 struct PlotCommand {
-  std::vector<std::string> files, only;
+  std::vector<std::string> files, only, lines;
   std::string out, x = "time", y = "loss", title;
   std::int64_t smooth = 1;
   bool log = false;
@@ -162,6 +164,26 @@ void check_ending(const std::string& file) {
     throw InputError(fmt::format("--out {}: expected a name that ends in .svg or .png", file));
 }
 
+constexpr std::size_t kMostBars = 100;  // of a picture
+
+// Those with the shortest iterations, in their order. Returns how many there were.
+std::size_t keep_fastest(Comparison& comparison) {
+  const std::size_t all = comparison.rows.size();
+  if (all <= kMostBars) return all;
+  std::vector<std::size_t> order(all);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return comparison.rows[a].result.job.iteration_time_s <
+           comparison.rows[b].result.job.iteration_time_s;
+  });
+  order.resize(kMostBars);
+  std::sort(order.begin(), order.end());
+  std::vector<ComparedRow> kept;
+  for (const std::size_t i : order) kept.push_back(std::move(comparison.rows[i]));
+  comparison.rows = std::move(kept);
+  return all;
+}
+
 // A comparison without trainings: where the time goes, as stacked bars. False if it has some.
 bool plot_of_times(const PlotCommand& command) {
   const Json json = load_json(command.files.front());
@@ -172,8 +194,11 @@ bool plot_of_times(const PlotCommand& command) {
                   [](const ComparedRow& row) { return row.result.job.training.has_value(); }))
     return false;
   keep_only(comparison, command.only);
+  std::string title = command.title.empty() ? comparison.name : command.title;
+  if (const std::size_t all = keep_fastest(comparison); all > kMostBars)
+    title += fmt::format("{}the {} fastest of {}", title.empty() ? "" : ": ", kMostBars, all);
   BarChart chart{
-      command.title.empty() ? comparison.name : command.title,
+      std::move(title),
       "time of an iteration (ms)",
       {"compute", "update, sparsification and arithmetic", "exposed communication", "waiting"},
       {}};
@@ -199,9 +224,32 @@ bool plot_of_times(const PlotCommand& command) {
   return true;
 }
 
+// Any figure over any axis.
+void plot_of_figures(const PlotCommand& command) {
+  const FigureCurves curves =
+      figure_curves(read_figures(command.files),
+                    {command.x, command.y, command.lines, command.only, command.target});
+  PlotOptions options{command.title, curves.x_label, curves.y_label, true,
+                      command.log,   command.target, command.y_from};
+  save_picture(command.out, svg_line_chart(curves.series, options));
+  fmt::print("{}written {}\n", curves.reached, command.out);
+}
+
+void check_training_axes(const PlotCommand& command) {
+  if (command.x != "time" && command.x != "iterations")
+    throw InputError(fmt::format(
+        "--x {}: expected time or iterations, or a figure as --y: efficiency", command.x));
+  if (!command.lines.empty())
+    throw InputError("--lines: is of figures (--y efficiency, with --x nodes)");
+  if (command.target && !(*command.target >= 0 && *command.target <= 1))
+    throw InputError(fmt::format("--target {}: expected an accuracy from 0 to 1", *command.target));
+}
+
 void plot(const PlotCommand& command) {
   check_ending(command.out);
   check_writable("--out", command.out);
+  if (is_figure(command.y)) return plot_of_figures(command);
+  check_training_axes(command);
   if (command.files.size() == 1 && plot_of_times(command)) return;
   std::vector<PlotSeries> series;
   std::set<std::string> titles;
@@ -245,35 +293,48 @@ void plot(const PlotCommand& command) {
 void add_plot(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "plot",
-      "Draw trainings' loss or accuracy against simulated time, or where a comparison's time goes");
+      "Draw trainings' loss or accuracy against simulated time, where a comparison's time goes, or "
+      "any figure over any axis");
   command->footer(
       "Runs that differ in the axis \"seed\" alone become one line with a band from the least to\n"
       "the most, and a table of their times to the target.\n\n"
       "Examples:\n"
       "  paceline compare first-question --json > times.json\n"
       "  paceline plot times.json --out times.svg\n"
+      "  paceline compare -m resnet50 -b 32 -c 16x1-1080ti-10gbe --vary 'nodes[0].count=2,4,8,16' "
+      "--vary network.bandwidth=1Gbps,10Gbps --json > nodes.json\n"
+      "  paceline plot nodes.json --x nodes --y efficiency --lines network --target 0.9 --out "
+      "nodes.svg\n"
       "  paceline run -m lenet5 -b 16 -c 16x1-1080ti-10gbe --numerics --json > run.json\n"
       "  paceline plot run.json --out loss.svg\n"
       "  paceline compare loss-vs-time-short --json > all.json\n"
       "  paceline plot all.json --out accuracy.png --y accuracy --log\n"
       "  paceline plot lenet.json --only data=IID --target 0.9 --y accuracy --out iid.svg");
   const auto options = std::make_shared<PlotCommand>();
-  command->add_option("files", options->files, "results and comparisons, as --json prints them")
+  command
+      ->add_option(
+          "files", options->files,
+          "results and comparisons, as --json prints them; of figures also stores of 'sweep' (.db)")
       ->required();
   command->add_option("-o,--out", options->out, "SVG (or .png) file to write")->required();
-  command->add_option("--x", options->x, "time or iterations (time)")
-      ->check(CLI::IsMember({"time", "iterations"}));
+  command->add_option("--x", options->x,
+                      "time or iterations of trainings; of figures an axis, or workers (time)");
+  command->add_option(
+      "--y", options->y,
+      "loss (of training), accuracy or test-loss (of the evaluations); or a figure: "
+      "efficiency, speedup, iteration, throughput, exposed, any column of 'query'");
   command
-      ->add_option("--y", options->y,
-                   "loss (of training), accuracy or test-loss (of the evaluations)")
-      ->check(CLI::IsMember({"loss", "accuracy", "test-loss"}));
+      ->add_option("--lines", options->lines,
+                   "axes with a curve for each value: network (all along which rows differ)")
+      ->delimiter(',');
   command->add_flag("--log", options->log, "logarithmic x axis");
   command->add_option("--only", options->only,
                       "AXIS=LABEL: the rows of a comparison that have this label (or these, if "
                       "given several times)");
   command->add_option("--y-from", options->y_from, "where the y axis begins: 80 (all is shown)");
-  command->add_option("--target", options->target, "accuracy whose date the table tells")
-      ->check(CLI::Range(0.0, 1.0));
+  command->add_option(
+      "--target", options->target,
+      "accuracy whose date the table tells; of figures a line, and how far it is held");
   command->add_option("--smooth", options->smooth, "mean of so many steps' losses (1: none)")
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--title", options->title, "(the models, data sets and clusters)");

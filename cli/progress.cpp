@@ -1,7 +1,6 @@
 #include "progress.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <memory>
@@ -64,7 +63,7 @@ std::string progress_line(const CompareProgress& progress, double elapsed_s) {
 
 ProgressReport training_progress(const Experiment& experiment) {
   const JobDescription& job = experiment.jobs.front();
-  if (::isatty(STDERR_FILENO) == 0 || !job.training || !job.batch) return {};
+  if (!progress_wanted() || !job.training || !job.batch) return {};
   struct State {
     HostClock::time_point started = HostClock::now(), shown;
     std::int64_t last = 0;

@@ -17,7 +17,7 @@ std::string progress_line(const TrainingProgress& progress, double samples, doub
 std::string progress_line(const CompareProgress& progress, double elapsed_s);
 
 /// A bar with loss, simulated time, images/s and time left on stderr, a few times a second; nothing
-/// where that is not a terminal.
+/// where that is not wanted.
 ProgressReport training_progress(const Experiment& experiment);
 std::function<void(const CompareProgress&)> comparison_progress();
 

@@ -244,12 +244,13 @@ std::string exceeded_by(const EvaluatedBound& bound, const JobOutcome& job) {
 
 // What all rows have in common is said once.
 std::string common_heading(const Comparison& comparison) {
-  std::set<std::string> models, batches, workers;
+  std::set<std::string> models, batches, workers, clusters;
   for (const ComparedRow& row : comparison.rows) {
     const JobOutcome& job = row.result.job;
     models.insert(job.model);
     batches.insert(job.batch ? std::to_string(*job.batch) : "?");
     workers.insert(std::to_string(job.workers));
+    clusters.insert(row.result.cluster);
   }
   std::vector<std::string> common;
   if (models.size() == 1) common.push_back(*models.begin());
@@ -258,9 +259,12 @@ std::string common_heading(const Comparison& comparison) {
   if (workers.size() == 1)
     common.push_back(
         fmt::format("{} worker{}", *workers.begin(), *workers.begin() == "1" ? "" : "s"));
+  std::string heading = fmt::format("{}", fmt::join(common, ", "));
+  if (clusters.size() == 1)
+    heading += fmt::format("{}on {}", heading.empty() ? "" : " ", *clusters.begin());
   std::string text;
   if (!comparison.description.empty()) text += comparison.description + "\n\n";
-  return common.empty() ? text : text + fmt::format("{}\n\n", fmt::join(common, ", "));
+  return heading.empty() ? text : text + heading + "\n\n";
 }
 
 // Of a comparison of schedules: what each sends, and its own paper's formulas beside the simulated
@@ -462,9 +466,9 @@ std::string comparison_report(const Comparison& comparison) {
     cells.push_back(job.overlap && job.overlap->efficiency
                         ? fmt::format("{:.0f}", 100 * *job.overlap->efficiency)
                         : "");
-    cells.push_back(job.samples_per_s ? fmt::format("{:.0f}", *job.samples_per_s) : "");
-    cells.push_back(fmt::format("{:.2f}", job.speedup_over_one_gpu));
-    cells.push_back(fmt::format("{:.1f}", 100 * job.scaling_efficiency));
+    cells.push_back(job.samples_per_s ? significant(*job.samples_per_s, 0) : "");
+    cells.push_back(significant(job.speedup_over_one_gpu, 2));
+    cells.push_back(significant(100 * job.scaling_efficiency, 1));
     if (cost)
       cells.push_back(row.result.cost && row.result.cost->samples_per_dollar
                           ? format_count(*row.result.cost->samples_per_dollar)

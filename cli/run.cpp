@@ -14,6 +14,7 @@
 #include "commands.hpp"
 #include "disturbances.hpp"
 #include "experiments/run.hpp"
+#include "experiments/training_time.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -29,6 +30,7 @@ struct RunOptions {
   OutputOptions output;
   std::string trace, metrics, checkpoint;
   std::optional<std::string> checkpoint_every;
+  std::string time;  ///< of the cluster; empty: its steps
   bool resume = false, sensitivity = false, layers = false;
 };
 
@@ -80,6 +82,28 @@ void save_trace(const Recorder& recorder, const std::string& file) {
                recorder.size(), recorder.dropped());
 }
 
+// --for 2s.
+std::int64_t steps_of(const RunOptions& options, const Experiment& experiment) {
+  if (experiment.jobs.front().steps)
+    throw InputError("--for: the run has a number of steps already (--steps)");
+  double seconds = 0;
+  try {
+    seconds = parse_duration(options.time);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("--for: {}", error.what()));
+  }
+  return steps_within(experiment, seconds);
+}
+
+void say_real_time(const Experiment& experiment) {
+  const TrainingDescription* training =
+      experiment.jobs.front().training ? &*experiment.jobs.front().training : nullptr;
+  if (training == nullptr) return;
+  if (const double seconds = real_time_s(experiment); seconds > 0)
+    fmt::print(stderr, "paceline: this machine will take {} {}\n",
+               training->until_accuracy ? "at most" : "about", clock_time(seconds));
+}
+
 // One that fails keeps none of the others from being written.
 void save_all(const std::vector<std::pair<bool, std::function<void()>>>& files) {
   std::string failures;
@@ -96,7 +120,8 @@ void save_all(const std::vector<std::pair<bool, std::function<void()>>>& files) 
 
 void run(const RunOptions& options) {
   const ExperimentText text = options.experiment.text();
-  const Experiment experiment = read_experiment(text.json, text.file);
+  Experiment experiment = read_experiment(text.json, text.file);
+  if (!options.time.empty()) experiment.jobs.front().steps = steps_of(options, experiment);
   std::optional<Recorder> recorder;
   if (!options.trace.empty()) {
     check_writable("--trace", options.trace);
@@ -114,6 +139,7 @@ void run(const RunOptions& options) {
   alongside.parallel = std::thread::hardware_concurrency();
   if (recorder) alongside.recorder = &*recorder;
   alongside.progress = training_progress(experiment);
+  if (progress_wanted()) say_real_time(experiment);
   alongside.checkpoints = checkpoint_options(options);
   if (alongside.checkpoints && !trains)
     throw InputError("--checkpoint: there is nothing to keep without --numerics");
@@ -150,6 +176,9 @@ void add_run(CLI::App& app) {
       "--checkpoint saved --resume");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
+  add_progress_flag(*command);
+  command->add_option("--for", options->time,
+                      "as many steps as are over within this time of the cluster: 2s");
   command->add_flag("--sensitivity", options->sensitivity,
                     "how far the iteration moves with each input that is not known exactly");
   command->add_flag("--layers", options->layers,

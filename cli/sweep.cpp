@@ -198,6 +198,7 @@ void add_sweep(CLI::App& app) {
       "  paceline query mine.db --csv");
   const auto options = std::make_shared<SweepOptions>(*command);
   options->output.add_to(*command, false);
+  add_progress_flag(*command);
   command->add_option("--vary", options->axes.vary,
                       "an axis: KEY=VALUES with a key of the experiment or a field of the cluster");
   command->add_flag("--zip", options->axes.zip, "the axes of --vary go together, value by value");

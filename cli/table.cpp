@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 namespace paceline {
 namespace {
@@ -194,12 +196,44 @@ std::string stacked_bar(const std::vector<double>& shares, std::size_t cells) {
   return text;
 }
 
+namespace {
+
+bool lines_asked_for = false;  // by --progress
+
+// Where nothing can be written over: the first one, and no more than one each few seconds.
+void print_line(const std::string& text) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::seconds kBetween{5};
+  static std::optional<Clock::time_point> last;
+  if (last && Clock::now() - *last < kBetween) return;
+  last = Clock::now();
+  fmt::print(stderr, "paceline: {}\n", text);
+}
+
+}  // namespace
+
+void ask_for_progress() {
+  lines_asked_for = true;
+}
+
+bool progress_wanted() {
+  return lines_asked_for || ::isatty(STDERR_FILENO) != 0;
+}
+
 void show_progress(const std::string& text) {
-  if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\x1b[K{}", text);
+  if (::isatty(STDERR_FILENO) != 0)
+    fmt::print(stderr, "\r\x1b[K{}", text);
+  else if (lines_asked_for)
+    print_line(text);
 }
 
 void end_progress() {
   if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\x1b[K");
+}
+
+std::string significant(double value, int decimals) {
+  return std::abs(value) < std::pow(10.0, 1 - decimals) ? fmt::format("{:.2g}", value)
+                                                        : fmt::format("{:.{}f}", value, decimals);
 }
 
 }  // namespace paceline

@@ -47,7 +47,14 @@ std::string stacked_bar(const std::vector<double>& shares, std::size_t cells);
 std::string bar_symbol(std::size_t i);
 
 /// A line on stderr that is overwritten by the next one; nothing unless stderr is a terminal.
+/// One line on a terminal, written over; where `--progress` asks for it elsewhere, a line now and
+/// then.
 void show_progress(const std::string& text);
+[[nodiscard]] bool progress_wanted();
+void ask_for_progress();  ///< --progress
 void end_progress();
+
+/// So many decimals, and of what is too small for them two digits that say something.
+std::string significant(double value, int decimals);
 
 }  // namespace paceline

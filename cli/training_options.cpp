@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <charconv>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -14,6 +17,20 @@ Json& section(Json& training, const char* key, const char* name) {
   if (value.is_null()) value = Json::object();
   if (!value.is_object()) value = Json{{name, Json(value)}};
   return value;
+}
+
+// "accuracy=0.9".
+double accuracy_of(const std::string& until) {
+  constexpr std::string_view kKey = "accuracy=";
+  double accuracy = -1;
+  if (until.starts_with(kKey))
+    if (const auto end = until.data() + until.size();
+        std::from_chars(until.data() + kKey.size(), end, accuracy).ptr != end)
+      accuracy = -1;
+  if (!(accuracy >= 0 && accuracy <= 1))
+    throw InputError(fmt::format(
+        "--until '{}': expected accuracy= with a share from 0 to 1: accuracy=0.9", until));
+  return accuracy;
 }
 
 }  // namespace
@@ -39,6 +56,8 @@ void ExperimentOptions::add_training_flags(CLI::App& command) {
   flag("--alpha", alpha_, "of Dirichlet sharding: small is uneven (0.5)");
   flag("--evaluate-every", evaluate_every_, "steps between evaluations (a tenth of them)");
   flag("--target", target_, "accuracy whose date is asked for: 0.9");
+  flag("--until", until_,
+       "end with the first evaluation that reaches this: accuracy=0.9 (at most --steps)");
   flag("--backend", backend_, "kernels on the CPU: reference or onednn (the fastest)");
   flag("--device", device_, "what computes the values: cpu or cuda:N (cpu)");
   flag("--threads", threads_, "of this machine; changes no result (all cores)");
@@ -47,7 +66,7 @@ void ExperimentOptions::add_training_flags(CLI::App& command) {
 void ExperimentOptions::put_training(Json& job) const {
   const bool asked = numerics_ || nesterov_ || augment_ || data_ || data_folder_ || sharding_ ||
                      backend_ || device_ || learning_rate_ || momentum_ || alpha_ || target_ ||
-                     threads_ || evaluate_every_;
+                     threads_ || evaluate_every_ || until_;
   if (!asked) return;
   Json& training = job["training"];
   if (training.is_null()) training = Json::object();
@@ -62,6 +81,7 @@ void ExperimentOptions::put_training(Json& job) const {
   if (augment_) training["augment"] = true;
   put(training, "evaluate_every", evaluate_every_);
   put(training, "target", target_);
+  if (until_) training["until_accuracy"] = accuracy_of(*until_);
   put(training, "backend", backend_);
   if (device_ && *device_ != "cpu") {
     if (kernels::cuda_device_number(*device_) < 0)

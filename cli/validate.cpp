@@ -158,6 +158,7 @@ void add_validate(CLI::App& app) {
       "Exit code 3: the errors of a set's judged rows are beyond its bar.");
   const auto options = std::make_shared<ValidateOptions>();
   options->output.add_to(*command, false);
+  add_progress_flag(*command);
   command->add_option("--set", options->sets,
                       "a set of measurements ('paceline list measurements'), or a file of one");
   command->add_flag("--rows", options->rows, "print every row");

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/isolated.hpp"
 #include "base/json.hpp"
@@ -17,8 +18,10 @@
 namespace paceline {
 namespace {
 
-constexpr double kHolds = 0.03;       // a prediction as near as this needs no suspect
-constexpr double kWorthwhile = 0.01;  // of the step: less is no remedy
+const Default kHolds{"diagnose.holds", 0.03, "",
+                     "relative error from which a prediction needs a suspect"};
+const Default kWorthwhile{"diagnose.worthwhile", 0.01, "",
+                          "share of the step that a remedy must save"};
 
 using Change = void (*)(Experiment&);
 

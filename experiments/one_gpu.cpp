@@ -6,6 +6,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "platforms/gpu_file.hpp"
@@ -15,7 +16,8 @@ namespace {
 
 // Repeats of one training on one machine: within 0.2 % in nine of ten of the 365 cases with three
 // runs or more of Lambda's benchmarks (experiments/published); figures in print have three digits.
-constexpr double kRepeats = 0.01;
+const Default kRepeats{"uncertainty.measured_step", 0.01, "",
+                       "relative sigma of a step that is given by --one-gpu or --step"};
 }  // namespace
 
 std::optional<OneGpuTime> OneGpuTime::from_text(std::string_view text) {

@@ -1,4 +1,5 @@
 #include "experiments/sensitivity.hpp"
+#include "base/defaults.hpp"
 
 #include <fmt/format.h>
 
@@ -9,9 +10,13 @@ namespace paceline {
 namespace {
 
 // Published latencies of a ring step of NCCL on 10 Gb/s Ethernet: 43, 79, 176 and 283 us.
-constexpr double kLatencySigma = 0.3;
+const Default kLatencySigma{"uncertainty.latency", 0.3, "",
+                            "relative sigma of a network's latency: NCCL's ring steps on 10 Gb/s "
+                            "Ethernet take 43 to 283 us"};
 // PCIe 3.0 x16 of shipped machines: 0.70 to 0.80 of the line rate where it was measured.
-constexpr double kNodeSigma = 0.1;
+const Default kNodeSigma{
+    "uncertainty.links_in_a_node", 0.1, "",
+    "relative sigma of PCIe and NVLink: 0.70 to 0.80 of the line rate where it was measured"};
 
 bool talks(const Experiment& experiment) {
   return std::any_of(experiment.jobs.begin(), experiment.jobs.end(),

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/defaults.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
 
@@ -10,7 +11,8 @@ namespace paceline {
 
 /// Relative, where nobody says better: NCCL on 10 Gb/s Ethernet of three clusters gets 0.70, 0.93
 /// and 0.94 of the line rate; one stack on one network keeps within a few percent.
-inline constexpr double kBandwidthSigma = 0.05;
+inline const Default kBandwidthSigma{"uncertainty.bandwidth", 0.05, "",
+                                     "relative sigma of a network's bandwidth"};
 
 /// An experiment with one input moved by its standard deviation, to the slower side.
 struct MovedInput {

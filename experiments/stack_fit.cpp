@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/isolated.hpp"
 #include "base/json.hpp"
@@ -21,7 +22,8 @@ constexpr double kEnough = 1e-5;   // of the root of the mean square
 constexpr double kProbe = 0.02;    // a constant is moved by this share of its scale
 constexpr double kLargeProbe = 1;  // where that moves no row
 constexpr double kStill = 1e-9;
-constexpr double kReading = 0.005;  // least error of a measured time, where the fit is perfect
+const Default kReading{"stack_fit.least_error", 0.005, "",
+                       "relative error that a measured time has at least, where a fit is perfect"};
 
 // Bandwidths are fitted as what they cost, 1/B, so that "infinite" is 0 and steps are linear in
 // time.
@@ -177,7 +179,7 @@ class Fit {
                 StackFit& fit) const {
     const auto free = std::max<Eigen::Index>(1, residual.size() - at.size());
     const double variance =
-        std::max(kReading * kReading, residual.squaredNorm() / static_cast<double>(free));
+        std::max(double{kReading} * kReading, residual.squaredNorm() / static_cast<double>(free));
     const Eigen::MatrixXd normal = slopes.transpose() * slopes;
     const Eigen::MatrixXd covariance =
         normal.completeOrthogonalDecomposition().pseudoInverse() * variance;

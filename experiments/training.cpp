@@ -9,6 +9,7 @@
 #include <numbers>
 #include <thread>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "experiments/experiment.hpp"
@@ -22,11 +23,11 @@ namespace paceline {
 namespace {
 
 constexpr double kFloatBytes = 4;
-constexpr double kDefaultMomentum = 0.9;
-constexpr std::int64_t kDefaultEvaluations = 10;
+const Default kDefaultMomentum{"training.momentum", 0.9, "", "of SGD"};
+const Default kDefaultEvaluations{"training.evaluations", 10, "", "in the course of a training"};
 
 double momentum_of(const JobDescription& job) {
-  return job.training->momentum.value_or(job.momentum ? kDefaultMomentum : 0);
+  return job.training->momentum.value_or(job.momentum ? double{kDefaultMomentum} : 0);
 }
 
 // The weights and what goes with them, of all workers and servers; the least that a run takes.
@@ -111,8 +112,10 @@ void add_values(const JobDescription& job, JobSpec& spec) {
   const TrainingDescription& training = *job.training;
   const std::shared_ptr<const Dataset> data = open_dataset(training.data);
   spec.values = make_network_engine(*job.model, data, engine_options(job, spec.seed));
-  spec.evaluate_every = training.evaluate_every.value_or((spec.steps + kDefaultEvaluations - 1) /
-                                                         kDefaultEvaluations);
+  const auto evaluations = static_cast<std::int64_t>(kDefaultEvaluations);
+  spec.evaluate_every =
+      training.evaluate_every.value_or((spec.steps + evaluations - 1) / evaluations);
+  spec.until_accuracy = training.until_accuracy;
   const auto samples_per_step =
       static_cast<double>(job.gpus.size()) * static_cast<double>(*job.batch * job.accumulation);
   spec.learning_rate = training.learning_rate.schedule(
@@ -160,6 +163,7 @@ std::function<double(std::int64_t)> LearningRate::schedule(std::size_t workers, 
   };
 }
 
+
 void add_training(const std::vector<JobDescription>& descriptions, std::vector<PreparedJob>& jobs,
                   SimulationSpec& simulation) {
   for (const JobDescription& job : descriptions)
@@ -206,7 +210,7 @@ TrainingOutcome training_outcome(const JobDescription& description, const Prepar
   }
   for (const EvaluationPoint& point : log.evaluations)
     if (sound(point.step, point.loss)) outcome.evaluations.push_back(point);
-  find_target(outcome, training.target);
+  find_target(outcome, training.target ? training.target : training.until_accuracy);
   if (!outcome.diverged_step && !outcome.steps.empty())
     outcome.final_training_loss = outcome.steps.back().loss;
   if (!outcome.diverged_step && !outcome.evaluations.empty()) {

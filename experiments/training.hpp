@@ -61,6 +61,7 @@ struct TrainingDescription {
   std::int64_t evaluation_samples = 1000;
   std::optional<std::int64_t> evaluate_every;  ///< steps; absent: a tenth of them
   std::optional<double> target;                ///< accuracy whose date is asked for
+  std::optional<double> until_accuracy;        ///< the training ends once it has that
   std::string backend;                         ///< empty: the fastest on the CPU
   /// Of this machine; changes no result, so write_training leaves it out. Absent: all.
   std::optional<std::int64_t> threads;

@@ -117,6 +117,7 @@ static void fields(F& f, TrainingDescription& training) {
   f.stated("evaluation_samples", training.evaluation_samples, field::Whole{1, 10'000'000});
   f.optional("evaluate_every", training.evaluate_every, field::Whole{1});
   f.optional("target", training.target, field::Number{0, 1});
+  f.optional("until_accuracy", training.until_accuracy, field::Number{0, 1});
   f.stated("backend", training.backend, field::Text{});
   if constexpr (F::kReads) f.optional("threads", training.threads, field::Whole{1, 4096});
 }

@@ -29,6 +29,7 @@ Job::Job(JobSpec spec, const Cluster& cluster, Clock& clock, Transport& transpor
     evaluations_ = std::make_unique<Evaluations>(*context_.graph, context_.later,
                                                  context_.spec.values, context_.spec.weights,
                                                  context_.spec.evaluate_every, context_.spec.steps);
+  if (context_.spec.until_accuracy) measurement_.may_be_cut();
   const MeasuredSteps measured = measured_steps(context_.spec);
   context_.log.measured_from = measured.from;
   context_.log.measured_until = measured.until;
@@ -151,6 +152,8 @@ void Job::border_passed(std::int64_t border) {
       evaluations_->all_passed(border, now - context_.spec.start_s, served);
     }
   }
+  if (context_.spec.until_accuracy && evaluations_)
+    reached_ |= evaluations_->reached(*context_.spec.until_accuracy);
   listener_.iteration_ended(*this, border);
 }
 

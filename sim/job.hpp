@@ -43,6 +43,8 @@ class Job final : WireTime::Listener, JobContext::Observer {
   void log_layers(LayerLog& layers) { context_.layers = &layers; }
   /// What is measured is the cycle between these two, and only this many steps are simulated.
   void repeat(JobTotals first, JobTotals last, std::int64_t steps);
+  /// Its accuracy is what was wanted: it ended before its steps.
+  [[nodiscard]] bool reached() const { return reached_; }
   [[nodiscard]] bool ended() const { return running_ == 0; }
   [[nodiscard]] double end_date() const { return end_date_; }
   [[nodiscard]] const std::vector<std::unique_ptr<WorkerRuntime>>& workers() const {
@@ -83,6 +85,7 @@ class Job final : WireTime::Listener, JobContext::Observer {
   std::int64_t passed_base_ = 1;
   std::size_t running_ = 0;
   double end_date_ = 0;
+  bool reached_ = false;
 
   // Values
   std::vector<double> step_dates_;

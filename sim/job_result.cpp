@@ -115,7 +115,7 @@ JobResult job_result(const Job& job, const LeftOut& left_out) {
   r.training = job.training_log();
   r.name = job.spec().name;
   r.workers = job.workers().size();
-  r.steps = job.spec().steps;
+  r.steps = job.reached() ? job.log().completed : job.spec().steps;
   r.message_sizes = job.message_sizes();
   r.simulated_steps = job.log().completed;
   r.measured_from = job.log().measured_from;

@@ -30,8 +30,10 @@ struct JobSpec : JobOptions {
   Jitter jitter;
   double p25_over_median = 1, p75_over_median = 1;  ///< for jitter from the profile
   std::uint64_t seed = 1;
-  std::shared_ptr<ValueEngine> values;                     ///< null: time only
-  std::int64_t evaluate_every = 0;                         ///< steps; 0: only at the end
+  std::shared_ptr<ValueEngine> values;  ///< null: time only
+  std::int64_t evaluate_every = 0;      ///< steps; 0: only at the end
+  /// Ends once an evaluation has reached it and something is measured; empty: after its steps.
+  std::optional<double> until_accuracy;
   std::function<double(std::int64_t step)> learning_rate;  ///< empty in time-only runs
 };
 

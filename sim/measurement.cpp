@@ -9,6 +9,7 @@ MeasuredSteps measured_steps(std::int64_t steps, std::int64_t warm_up, std::int6
                              bool drains) {
   cycle = std::max<std::int64_t>(1, cycle);
   MeasuredSteps measured;
+  measured.cycle = cycle;
   measured.from = warm_up;
   if (const std::int64_t late = warm_up - std::max<std::int64_t>(0, steps - cycle); late > 0)
     measured.from = std::max<std::int64_t>(0, warm_up - (late + cycle - 1) / cycle * cycle);

@@ -21,6 +21,7 @@ struct JobTotals {
 /// Borders between which a job is measured.
 struct MeasuredSteps {
   std::int64_t from = 0, until = 0;
+  std::int64_t cycle = 1;  ///< between two borders at which a run may be cut
 };
 /// Whole cycles, from the end of the warm-up on and, if it `drains`, not up to the last step. Too few
 /// steps for that: the last whole cycle; for one cycle: all of them.
@@ -42,15 +43,18 @@ MeasuredSteps measured_steps(const JobSpec& spec);
 class Measurement {
  public:
   Measurement(MeasuredSteps steps, bool in_step, std::size_t workers);
-  /// The run may end before the job does: what is measured ends at the newest border.
+  /// The run may end before the job does: what is measured ends with the newest whole cycle.
   void may_be_cut() { every_border_ = true; }
+  /// Is there a whole cycle, or time in which all work?
+  [[nodiscard]] bool has_any() const { return in_step_ ? last_.border > first_.border : open_; }
   /// The job begins.
   void begin(JobTotals now);
 
   /// Is anything to be read off at this border, which all workers have just passed?
   [[nodiscard]] bool wants(std::int64_t border) const {
     if (closed_ || border < steps_.from || border > steps_.until) return false;
-    return border == steps_.from || (in_step_ && (every_border_ || border == steps_.until));
+    const bool whole = every_border_ && (border - steps_.from) % steps_.cycle == 0;
+    return border == steps_.from || (in_step_ && (whole || border == steps_.until));
   }
   void passed(JobTotals now);
   /// Asynchronous: is this worker's own border to be read off?

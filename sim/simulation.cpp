@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "sim/job.hpp"
@@ -16,6 +17,9 @@
 
 namespace paceline {
 namespace {
+
+const Default kLeftByBackground{"network.left_by_background", 0.01, "",
+                                "share of a link that background traffic leaves at least"};
 
 class Simulation final : Job::Listener {
  public:
@@ -59,7 +63,8 @@ class Simulation final : Job::Listener {
     for (const auto& job : jobs_)  // asynchronous, and cut before anybody has done all its steps
       if (!job->measurement().in_step()) job->measurement().end(job->totals());
     if (!transport_.contention().empty()) return;
-    if (!jobs_.front()->ended() && skipped_ == 0) report_deadlock();
+    const Job& first = *jobs_.front();
+    if (!first.ended() && !first.reached() && skipped_ == 0) report_deadlock();
     if (checkpointer_) checkpointer_->ended();
   }
 
@@ -92,6 +97,7 @@ class Simulation final : Job::Listener {
     if (checkpointer_) checkpointer_->border(completed, clock_.now());
     if (completed == job.log().measured_from) widest_ = bandwidth_;
     if (steady_) look_for_cycle(completed);
+    if (job.reached() && job.measurement().has_any()) clock_.stop();
   }
   void look_for_cycle(std::int64_t completed);
 
@@ -180,9 +186,8 @@ void Simulation::schedule_disturbances() {
   reserved_.assign(cluster_.links().size(), 0);
   const auto refresh = [this](LinkId link) {
     const double bandwidth = cluster_.links()[link].bandwidth * link_factor_[link];
-    // Background traffic does not give way (it is somebody else's); at least 1 % is always left for
-    // us.
-    const double left = std::max(0.01 * bandwidth, bandwidth - reserved_[link]);
+    // Background traffic does not give way (it is somebody else's); a little is always left for us.
+    const double left = std::max(kLeftByBackground * bandwidth, bandwidth - reserved_[link]);
     transport_.scale_link(link, left / cluster_.links()[link].bandwidth);
     bandwidth_[link] = left;
     measure_bandwidth(link);

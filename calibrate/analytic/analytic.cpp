@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "calibrate/analytic/deepbench.hpp"
 #include "calibrate/analytic/fit.hpp"
@@ -14,7 +15,8 @@
 namespace paceline {
 namespace {
 
-constexpr double kFrameworkFactor = 1.24;
+const Default kFrameworkFactor{"analytic.framework_factor", 1.24, "",
+                               "time of a framework's layer over that of its kernels, fp32"};
 
 struct PassSeconds {
   double forward = 0;
@@ -73,7 +75,7 @@ class LayerModel {
     const std::string kind = convolution_class(kernel.height, kernel.width);
     return by_laws(operation,
                    {kind + " forward", kind + " backward data", kind + " backward weight"},
-                   least_bytes(operation), kernel == Extent(1) ? 1 : kWinogradSaving, 1);
+                   least_bytes(operation), kernel == Extent(1) ? 1 : double{kWinogradSaving}, 1);
   }
 
   // The backward pass has two matrix products for each of the forward pass.
@@ -198,7 +200,7 @@ Profile analytic_profile(const Model& model, const GpuSpec& gpu, std::int64_t ba
   Profile profile;
   profile.source = ProfileSource::analytic;
   profile.uncertainty =
-      on_matrix_units(gpu, precision) ? kMatrixUnitSigma : ceilings.relative_sigma;
+      on_matrix_units(gpu, precision) ? double{kMatrixUnitSigma} : ceilings.relative_sigma;
   profile.precision = to_string(precision);
   if (has_recurrent_layer(model))
     profile.uncertainty = std::max(profile.uncertainty, laws_for(gpu).worst_error("rnn"));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 
 namespace paceline {
@@ -11,10 +12,12 @@ namespace {
 
 constexpr double kFp32Bytes = 4;  // what operations count their traffic in
 
-// Multiprocessors x clock; of a card that says neither, as if it had 128 fp32 lanes each.
+const Default kLanes{"analytic.lanes_per_multiprocessor", 128, "",
+                     "fp32 lanes of a multiprocessor of a card whose data say nothing of them"};
+
+// Multiprocessors x clock; of a card that says neither, as if it had kLanes fp32 lanes each.
 double cycles_per_second(const GpuSpec& gpu) {
   if (gpu.sms > 0 && gpu.boost_hz > 0) return gpu.sms * gpu.boost_hz;
-  constexpr double kLanes = 128;
   return gpu.fp32_flops / (2 * kLanes);
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "base/defaults.hpp"
 #include "calibrate/profile/precision.hpp"
 #include "models/graph.hpp"
 #include "platforms/gpus.hpp"
@@ -39,7 +40,9 @@ const MatrixUnitLaw& matrix_unit_law();
 double matrix_rate(const GpuSpec& gpu, Precision precision);
 
 /// Relative sigma of a step by this law: of the judged rows (docs/validation.md).
-inline constexpr double kMatrixUnitSigma = 0.12;
+inline const Default kMatrixUnitSigma{"analytic.matrix_units_sigma", 0.12, "",
+                                      "relative sigma of a step on matrix units (tf32, fp16, "
+                                      "bf16), of the judged rows of docs/validation.md"};
 
 struct PassTimes {
   double forward = 0, backward_data = 0, backward_weight = 0;

@@ -24,7 +24,7 @@ FittedLog pooled(const std::vector<const FittedLog*>& logs) {
     sources.push_back(one->log.source);
   }
   all.log.source = fmt::format("{} together", fmt::join(sources, ", "));
-  all.fit = fit_transfers(all.log.samples, all.log.source);
+  all.fit = fit_log(all.log);
   return all;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/least_squares.hpp"
 
@@ -16,8 +17,11 @@ using Samples = std::vector<MessageSample>;
 constexpr std::size_t kLeastSizes = 3;  // in each of several segments
 constexpr std::size_t kMostSegments = 3;
 constexpr std::size_t kMostCuts = 48;  // that are tried; logs have 7 to 30 sizes
-constexpr double kEvidence = 6;        // difference of the criterion that counts as strong
-constexpr double kLeastError = 0.02;   // relative; below it fits do not differ
+const Default kEvidence{"network_fit.evidence", 6, "",
+                        "difference of the Bayesian criterion from which a further segment counts "
+                        "(strong, Kass and Raftery 1995)"};
+const Default kLeastError{"network_fit.least_error", 0.02, "",
+                          "relative error below which fits do not differ"};
 
 double sum_of_squares(const Samples& samples, const TransferSegment& law) {
   double sum = 0;
@@ -187,6 +191,23 @@ TransferFit fit_transfers(const std::vector<MessageSample>& samples, const std::
     best = fit.bic.back();
     fit.segments = partition.segments;
   }
+  return fit;
+}
+
+TransferFit fit_log(const MessageLog& log) {
+  const auto other_size = [&](const MessageSample& sample) {
+    return sample.bytes != log.samples.front().bytes;
+  };
+  if (log.kind != MessagePattern::bandwidth || log.samples.empty() ||
+      std::any_of(log.samples.begin(), log.samples.end(), other_size))
+    return fit_transfers(log.samples, log.source);
+  const double bytes = log.samples.front().bytes;
+  double seconds = 0;
+  for (const MessageSample& sample : log.samples)
+    seconds += sample.seconds / static_cast<double>(log.samples.size());
+  TransferFit fit;
+  fit.one_law = with_errors({bytes, bytes, 0, seconds / bytes}, log.samples);
+  fit.segments = {fit.one_law};
   return fit;
 }
 

@@ -33,6 +33,9 @@ struct TransferFit {
 /// `what` for fewer than two different sizes.
 TransferFit fit_transfers(const std::vector<MessageSample>& samples, const std::string& what);
 
+/// fit_transfers() of the log; of a bandwidth of one size alone, that bandwidth and no alpha.
+TransferFit fit_log(const MessageLog& log);
+
 /// The one alpha and one beta that miss the samples least on average: the fit of all as one
 /// segment, or alpha of the first segment (small messages) with beta of the last (large ones).
 TransferSegment best_single_law(const TransferFit& fit, const std::vector<MessageSample>& samples);

@@ -42,8 +42,13 @@ FittedLink bandwidth_alone(const TransferSegment& law) {
   link.overhead_s = law.alpha_s;
   link.bandwidth = 1 / law.beta_s_per_byte;
   link.law = law;
-  link.derivation = fmt::format("many messages in flight: {} each, {}; says nothing of the latency",
-                                format_duration(link.overhead_s), format_bandwidth(link.bandwidth));
+  link.bandwidth_only = law.from_bytes == law.to_bytes;
+  link.derivation =
+      link.bandwidth_only
+          ? fmt::format("{}; says nothing of latency and overhead",
+                        format_bandwidth(link.bandwidth))
+          : fmt::format("many messages in flight: {} each, {}; says nothing of the latency",
+                        format_duration(link.overhead_s), format_bandwidth(link.bandwidth));
   return link;
 }
 
@@ -73,7 +78,7 @@ struct LinkFields {
 // Returns whether the line rate had to grow.
 bool put_link(LinkFields fields, const FittedLink& link, double cables) {
   if (link.latency_s) fields.latency = *link.latency_s / cables;
-  fields.overhead = link.overhead_s;
+  if (!link.bandwidth_only) fields.overhead = link.overhead_s;
   const double line =
       std::isinf(fields.bandwidth) ? link.bandwidth : std::max(fields.bandwidth, link.bandwidth);
   const bool grown = line != fields.bandwidth;
@@ -94,11 +99,12 @@ void put_network(ClusterSpec& base, const FittedLink& link, const std::string& t
   std::vector<std::string> subjects;
   if (grown) subjects.push_back("network.bandwidth");
   if (link.latency_s) subjects.push_back("network.latency");
-  subjects.push_back("network.overhead");
+  if (!link.bandwidth_only) subjects.push_back("network.overhead");
   subjects.push_back("network.efficiency");
   if (const auto all = base.sources.extract("network"); !all.empty()) {
     std::vector<std::string> rest{"network.topology"};
     if (!link.latency_s) rest.insert(rest.begin(), "network.latency");
+    if (link.bandwidth_only) rest.insert(rest.begin(), "network.overhead");
     if (!grown) rest.insert(rest.begin(), "network.bandwidth");
     base.sources[fmt::format("{}", fmt::join(rest, ", "))] = all.mapped();
   }

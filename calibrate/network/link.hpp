@@ -19,6 +19,7 @@ struct FittedLink {
   std::optional<double> latency_s;  ///< of one message, without overhead; absent after osu_bw alone
   double overhead_s = 0;            ///< of software per message
   double bandwidth = 0;             ///< B/s of payload
+  bool bandwidth_only = false;      ///< nothing is known of the overhead either
   TransferSegment law;     ///< the alpha and beta behind it, and how they miss the log's points
   std::string derivation;  ///< how they follow from the fits, for people
 };

@@ -154,16 +154,22 @@ std::vector<MessageLog> parse_message_log(std::string_view text, const std::stri
         "{}: holds logs of nccl-tests and of OSU benchmarks; give each its file", name));
   std::vector<MessageLog> logs;
   if (trimmed(text).starts_with('{'))
-    logs = read_nccl_json(text, name, kind);
+    logs =
+        contains("\"intervals\"") ? read_iperf_json(text, name) : read_nccl_json(text, name, kind);
   else if (nccl)
     logs = read_nccl_log(lines, name, kind);
   else if (osu)
     logs = read_osu_log(lines, name);
+  else if (contains("#bytes"))
+    logs = read_perftest_log(lines, name);
+  else if (contains("bits/sec") || contains("Bytes/sec"))
+    logs = read_iperf_log(lines, name);
   else if (lines[0].text.find(',') != std::string::npos)
     logs = read_csv(text, name, kind.value_or(MessagePattern::all_reduce));
   else
     refuse_line(name, 1,
-                "expected the output of nccl-tests or of an OSU benchmark, or CSV with columns "
+                "expected the output of nccl-tests, of an OSU benchmark, of ib_write_bw or iperf, "
+                "or CSV with columns "
                 "bytes and seconds");
   for (const MessageLog& log : logs)
     if (kind && *kind != log.kind)

@@ -29,8 +29,8 @@ struct MessageLog {
 };
 
 /// Reads the text output of nccl-tests (all_reduce_perf, sendrecv_perf; the out-of-place columns),
-/// of the OSU micro-benchmarks (osu_latency, osu_bw, osu_allreduce), or a CSV with columns bytes,
-/// seconds and perhaps ranks. One log per run in the file and, of a CSV, per number of ranks.
+/// of the OSU micro-benchmarks (osu_latency, osu_bw, osu_allreduce), of perftest (ib_write_bw),
+/// iperf and iperf3 (also its JSON), or a CSV with columns bytes, seconds and perhaps ranks. One log per run in the file and, of a CSV, per number of ranks.
 /// `kind` completes a CSV. `ranks` completes what does not say, and of what says drops all-reduces
 /// of other numbers. Throws InputError "file:line: ..." for a run that ends too early, other
 /// columns, another benchmark, wrong results, sizes or times that no network has.

@@ -32,6 +32,11 @@ std::vector<MessageLog> read_nccl_json(std::string_view text, const std::string&
                                        std::optional<MessagePattern> kind);
 std::vector<MessageLog> read_nccl_log(const std::vector<LogLine>& lines, const std::string& file,
                                       std::optional<MessagePattern> kind);
+/// One figure, or one for each size of `ib_write_bw -a`.
+std::vector<MessageLog> read_perftest_log(const std::vector<LogLine>& lines,
+                                          const std::string& file);
+std::vector<MessageLog> read_iperf_log(const std::vector<LogLine>& lines, const std::string& file);
+std::vector<MessageLog> read_iperf_json(std::string_view text, const std::string& file);
 std::vector<MessageLog> read_osu_log(const std::vector<LogLine>& lines, const std::string& file);
 
 }  // namespace paceline

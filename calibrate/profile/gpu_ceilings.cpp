@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/defaults.hpp"
 #include "base/statistics.hpp"
 #include "platforms/gpu_file.hpp"
 
@@ -82,8 +83,16 @@ GpuCeilings gpu_ceilings(const GpuSpec& gpu) {
   return ceilings;
 }
 
+namespace {
+
+const Default kP102{"top_k.torch_legacy_p102", 2.18896957e-10, "s",
+                    "per element and log2, on the P102-100 (the LAGS paper's cluster)"};
+const Default kV100{"top_k.torch_legacy_v100", 5.0e-10, "s",
+                    "the same on the V100; other cards: by lanes and clock from both"};
+
+}  // namespace
+
 double torch_legacy_top_k(const GpuSpec& gpu) {
-  constexpr double kP102 = 2.18896957e-10, kV100 = 5.0e-10;
   if (gpu.name == "P102-100") return kP102;
   if (gpu.name.starts_with("V100 SXM2")) return kV100;
   const auto speed = [](const GpuSpec& of) { return of.fp32_lanes * of.boost_hz; };

@@ -1,13 +1,18 @@
 #pragma once
 
+#include "base/defaults.hpp"
 #include "platforms/gpus.hpp"
 
 namespace paceline {
 
 /// What streaming kernels reach of the data sheet's memory bandwidth where nothing was measured.
-inline constexpr double kStreamingShare = 0.8;
+inline const Default kStreamingShare{"gpu.streaming_share", 0.8, "",
+                                     "share of the data sheet's memory bandwidth that streaming "
+                                     "kernels reach, where nothing was measured"};
 /// Multiplications that Winograd's F(2x2, 3x3) saves a convolution.
-inline constexpr double kWinogradSaving = 2.25;
+inline const Default kWinogradSaving{
+    "gpu.winograd_saving", 2.25, "",
+    "multiplications that F(2x2, 3x3) saves a convolution (Lavin and Gray 2016)"};
 
 /// Speeds that real kernels reach on a GPU, and how far to trust times derived from them.
 struct GpuCeilings {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "base/units.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
@@ -13,16 +14,24 @@
 #include "platforms/gpu_file.hpp"
 
 namespace paceline {
+const Default OperationCosts::kAssumedHostBandwidth{
+    "host.memory_bandwidth", 10e9, "B/s",
+    "at which servers update where neither cluster nor profile says it: one core of a server"};
+
 namespace {
 
-constexpr double kElement = 4;      // bytes of fp32
-constexpr double kPair = 8;         // 32-bit index and fp32 value
-constexpr double kSector = 32;      // least DRAM transfer of a scattered access
+constexpr double kElement = 4;  // bytes of fp32
+constexpr double kPair = 8;     // 32-bit index and fp32 value
+const Default kSector{"operations.sector", 32, "B", "least DRAM transfer of a scattered access"};
 constexpr double kAccumulate = 12;  // bytes per element of r += g: reads 8, writes 4
-constexpr double kSortPass = 20;   // bytes per pair of one radix pass: histogram 4, read 8, write 8
-constexpr double kSortPasses = 4;  // 8-bit digits of 32-bit keys
-constexpr double kSampleShare = 0.01;  // Deep Gradient Compression samples 0.1 to 1 %
-constexpr double kGaussianCorrections = 3;
+const Default kSortPass{"top_k.sort_pass", 20, "B",
+                        "per pair of one radix pass: histogram 4, read 8, write 8"};
+const Default kSortPasses{"top_k.sort_passes", 4, "", "8-bit digits of 32-bit keys"};
+const Default kSampleShare{
+    "top_k.dgc_sample", 0.01, "",
+    "share that Deep Gradient Compression samples for its threshold (0.1 to 1 % in the paper)"};
+const Default kGaussianCorrections{"top_k.gaussian_corrections", 3, "",
+                                   "passes that correct Gaussian-k's threshold"};
 
 double copy_time(const CopyCost& cost, double bytes) {
   return cost.latency_s + bytes / cost.bandwidth;
@@ -221,7 +230,8 @@ double OperationCosts::copy_d2h(double bytes, bool pinned) const {
 double OperationCosts::host_update(double bytes_moved, double memory_bandwidth) const {
   const bool known = model_.host_bandwidth || std::isfinite(memory_bandwidth);
   const double measured = model_.host_bandwidth.value_or(memory_bandwidth);
-  return bytes_moved / (known ? std::min(measured, memory_bandwidth) : kAssumedHostBandwidth);
+  return bytes_moved /
+         (known ? std::min(measured, memory_bandwidth) : double{kAssumedHostBandwidth});
 }
 
 Assumption assumed_host_bandwidth() {
@@ -230,20 +240,32 @@ Assumption assumed_host_bandwidth() {
           Assumption::When::copies};
 }
 
+// Rules of thumb, replaced by a measured profile.
+namespace {
+
+const Default kLaunch{"operations.launch", 5e-6, "s", "to launch a kernel"};
+const Default kCopyLatency{"operations.copy_latency", 10e-6, "s",
+                           "to start a copy between host and device"};
+const Default kPcieShare{
+    "operations.pcie_share", 0.78, "",
+    "of the PCIe line rate from pinned memory (12.3 GB/s of 3.0 x16, 0.8 of 1.0 x4)"};
+const Default kPageableShare{"operations.pageable_share", 0.5, "",
+                             "speed of copies from pageable memory over those from pinned memory"};
+const Default kSelectShare{"operations.select_share", 0.7, "",
+                           "of the streaming bandwidth in selection kernels (60 to 80 % is usual)"};
+
+}  // namespace
+
 OperationModel analytic_operations(const GpuSpec& gpu) {
-  // Rules of thumb, replaced by a measured profile: 5 us to launch a kernel, 10 us to start a copy,
-  // 78 % of the PCIe line rate from pinned memory (12.3 GB/s of 3.0 x16, 0.8 of 1.0 x4), half of it
-  // from pageable memory, 70 % of the streaming bandwidth in selection kernels (60 to 80 % is
-  // usual).
-  constexpr double kCopyLatency = 10e-6, kPcieShare = 0.78;
   const double link = kPcieShare * pcie_bandwidth(gpu.pcie_generation, gpu.pcie_lanes);
   OperationModel model;
-  model.launch_s = 5e-6;
+  model.launch_s = kLaunch;
   model.memory_bandwidth = gpu_ceilings(gpu).memory_bandwidth;
-  model.select_efficiency = 0.7;
+  model.select_efficiency = kSelectShare;
   if (gpu.fp32_lanes > 0 && gpu.boost_hz > 0) model.torch_legacy_s = torch_legacy_top_k(gpu);
   model.host_to_device_pinned = model.device_to_host_pinned = CopyCost{kCopyLatency, link};
-  model.host_to_device_pageable = model.device_to_host_pageable = CopyCost{kCopyLatency, link / 2};
+  model.host_to_device_pageable = model.device_to_host_pageable =
+      CopyCost{kCopyLatency, kPageableShare * link};
   model.top_k = Selector::radix_select;
   return model;
 }

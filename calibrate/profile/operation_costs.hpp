@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/defaults.hpp"
 #include "calibrate/profile/assumption.hpp"
 #include "kernels/operations/list.hpp"
 #include "kernels/operations/selector.hpp"
@@ -108,7 +109,7 @@ class OperationCosts {
   /// bandwidth that the profile has measured or at that of the host's memory, whichever is less;
   /// where neither is known (`memory_bandwidth` infinite) at kAssumedHostBandwidth.
   [[nodiscard]] double host_update(double bytes_moved, double memory_bandwidth) const;
-  static constexpr double kAssumedHostBandwidth = 10e9;  ///< B/s: one core of a server
+  static const Default kAssumedHostBandwidth;
 
   /// What of the model is nobody's measurement.
   [[nodiscard]] const std::vector<Assumption>& assumptions() const { return assumptions_; }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/defaults.hpp"
 #include "base/error.hpp"
 #include "calibrate/analytic/analytic.hpp"
 #include "calibrate/profile/costs_by_tensor.hpp"
@@ -16,9 +17,13 @@ namespace paceline {
 namespace {
 
 // What interpolation between two batches adds: libraries change algorithms between them.
-constexpr double kInterpolationSigma = 0.05;
+const Default kInterpolationSigma{
+    "profile.interpolation_sigma", 0.05, "",
+    "relative sigma that interpolation between two batches of a profile adds"};
 // Layers that do not sum to the iteration were timed badly or leave something out.
-constexpr double kClosureTolerance = 0.05;
+const Default kClosureTolerance{
+    "profile.closure_tolerance", 0.05, "",
+    "how far the layers of a profile may miss its iteration before a warning says so"};
 
 std::string letters_and_digits(std::string_view name) {
   std::string result;

@@ -45,7 +45,7 @@ std::vector<FittedLog> read_logs(const NetworkArguments& arguments) {
   for (const std::string& file : arguments.logs)
     for (MessageLog& log : read_message_log(file, kind_of(arguments.kind), arguments.ranks)) {
       all_reduce |= log.kind == MessagePattern::all_reduce;
-      TransferFit fit = fit_transfers(log.samples, log.source);
+      TransferFit fit = fit_log(log);
       fitted.push_back({std::move(log), std::move(fit)});
     }
   if (arguments.ranks && !all_reduce)
@@ -75,7 +75,7 @@ void report_link(Report& report, const Choice& choice, const FittedLink& link) {
   const TransferSegment& law = link.law;
   Json& json = report.json["link"] = Json::object();
   if (link.latency_s) json["latency_s"] = *link.latency_s;
-  json["overhead_s"] = link.overhead_s;
+  if (!link.bandwidth_only) json["overhead_s"] = link.overhead_s;
   json["bandwidth"] = link.bandwidth;
   report.print("{}: {}\n", choice.main.log.source, link.derivation);
   if (law.points > 0) {
@@ -146,7 +146,9 @@ void write_link(const NetworkArguments& arguments, const Choice& choice, const F
   ClusterSpec fitted = with_link(base, link, link_class, name, source);
   report_written(choice, link, link_class, fitted, report);
   save_json(arguments.out, write_cluster(fitted));
-  if (!link.latency_s) report.print("latency: the log has none; that of {} stays\n", base.name);
+  if (!link.latency_s)
+    report.print("latency{}: the log has none; that of {} stays\n",
+                 link.bandwidth_only ? " and overhead" : "", base.name);
   report.print("written to {}\n", arguments.out);
 }
 
@@ -244,7 +246,9 @@ void network(const NetworkArguments& arguments) {
 void add_network(CLI::App& app) {
   auto arguments = std::make_shared<NetworkArguments>();
   CLI::App* command = app.add_subcommand(
-      "network", "Latency, bandwidth and overhead from logs of nccl-tests, OSU benchmarks or CSV");
+      "network",
+      "Latency, bandwidth and overhead from logs of nccl-tests, OSU benchmarks, ib_write_bw, iperf "
+      "or CSV");
   command->add_option("logs", arguments->logs, "files; osu_latency and osu_bw of a link together");
   command->add_option("--kind", arguments->kind,
                       "what a CSV holds: all-reduce (default), point-to-point, bandwidth");
@@ -269,6 +273,7 @@ void add_network(CLI::App& app) {
       "Examples:\n"
       "  paceline calibrate network all_reduce_perf.log --base 2x8-1080ti-10gbe --out mine.json\n"
       "  paceline calibrate network osu_latency.txt osu_bw.txt --residuals\n"
+      "  paceline calibrate network iperf3.json --base 16x1-1080ti-10gbe --out mine.json\n"
       "  paceline calibrate network --shipped\n"
       "  paceline calibrate network --shipped 'NCCL 10GbE 8 nodes' --base 16x1-1080ti-10gbe "
       "--out mine.json");

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/defaults.hpp"
 #include "base/json.hpp"
 #include "base/least_squares.hpp"
 #include "base/statistics.hpp"
@@ -13,11 +14,16 @@
 namespace paceline {
 namespace {
 
-constexpr double kRidge = 1.0;  // of standardised features
+const Default kRidge{
+    "transfer.ridge", 1, "",
+    "weight of the penalty on standardised features when a time is taken from one GPU to another"};
 constexpr std::size_t kLeastAnchors = 10, kFolds = 5;
-constexpr double kStreamingSigma = 0.15;  // element-wise kernels that do not fit the L2
-constexpr double kUnknownSigma = 0.30;
-constexpr double kShareOfL2 = 0.5;
+const Default kStreamingSigma{"transfer.streaming_sigma", 0.15, "",
+                              "relative sigma of element-wise kernels that do not fit the L2"};
+const Default kUnknownSigma{"transfer.unknown_sigma", 0.3, "",
+                            "relative sigma of kernels of which nothing is known"};
+const Default kShareOfL2{"transfer.share_of_l2", 0.5, "",
+                         "share of the L2 that data may take to stay in it"};
 
 double roof(const TransferAnchor& kernel, const TransferGpu& gpu, double bandwidth,
             double saving = 1) {
@@ -78,7 +84,7 @@ double roofline_transfer(double seconds, const TransferAnchor& kernel, const Tra
                          const TransferGpu& to) {
   const auto [there, here] = transfer_bandwidths(kernel, from, to);
   const double net = std::max(seconds - from.launch_s, 0.0);
-  const double saving = kernel.three_by_three ? kWinogradSaving : 1;
+  const double saving = kernel.three_by_three ? double{kWinogradSaving} : 1;
   const double floor_from = roof(kernel, from, there, saving);
   const double floor_to = roof(kernel, to, here, saving);
   const double scaled = net * roof(kernel, to, here) / roof(kernel, from, there);
@@ -102,7 +108,7 @@ TransferModel::Correction TransferModel::fit(
     logs.push_back(std::log(anchor->to_s / roofline_transfer(anchor->from_s, *anchor, from_, to_)));
   }
   const std::vector<double> solution =
-      ridge_regression(features, logs, std::array{0.0, kRidge, kRidge});
+      ridge_regression(features, logs, std::array<double, 3>{0, kRidge, kRidge});
   const auto range = [&](std::size_t column) -> Range {
     const std::vector<double> values = features.column(column);
     return {std::ranges::min(values), std::ranges::max(values)};
@@ -169,13 +175,13 @@ double TransferModel::sigma(std::string_view law) const {
   if (const Correction* found = correction(law)) return found->sigma;
   if (law == "streaming") return kStreamingSigma;
   const auto found = uncorrected_sigmas().find(transfer_group(std::string(law)));
-  return found == uncorrected_sigmas().end() ? kUnknownSigma : found->second;
+  return found == uncorrected_sigmas().end() ? double{kUnknownSigma} : found->second;
 }
 
 double TransferModel::sigma(const TransferAnchor& kernel) const {
   const double usual = sigma(kernel.law);
   const bool missing = kernel.law == "streaming" && l2_use(kernel, from_, to_) == L2Use::unknown;
-  return usual > 0 && missing ? std::max(usual, kUnknownSigma) : usual;
+  return usual > 0 && missing ? std::max(usual, double{kUnknownSigma}) : usual;
 }
 
 Json TransferModel::record() const {

@@ -55,6 +55,11 @@ std::string axes(const Frame& frame, const PlotOptions& options) {
         kLeft, y, frame.right);
     svg += text_at(kLeft - 8, y + 4.5, "end", frame.y.label(tick));
   }
+  if (options.target)
+    svg += fmt::format(
+        "<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{2:.1f}\" y2=\"{1:.1f}\" stroke=\"#777\" "
+        "stroke-dasharray=\"3 3\"/>\n",
+        kLeft, frame.at_y(*options.target), frame.right);
   svg += fmt::format(
       "<path d=\"M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}\" fill=\"none\" "
       "stroke=\"#444\"/>\n",
@@ -180,6 +185,7 @@ std::string svg_line_chart(const std::vector<PlotSeries>& given, const PlotOptio
     for (const std::vector<double>* values : {&one.y, &one.least, &one.most}) ys.take(*values);
     letters = std::max(letters, one.name.size());
   }
+  if (options.target) ys.take({*options.target});
   if (xs.least > xs.most) throw InputError("nothing to plot: no run has a point");
   const double names =
       kLeader + kLabelKey + std::min(360.0, kLabelLetter * static_cast<double>(letters));

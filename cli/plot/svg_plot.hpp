@@ -17,6 +17,7 @@ struct PlotOptions {
   std::string title, x_label, y_label;
   bool markers = false;            ///< a dot at each point
   bool log_x = false;              ///< logarithmic; points at x <= 0 are left out
+  std::optional<double> target{};  ///< a line across
   std::optional<double> y_from{};  ///< where the y axis begins; what is below is cut off
 };
 

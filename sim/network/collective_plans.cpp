@@ -1,10 +1,13 @@
 #include "sim/network/collective_plans.hpp"
+#include "base/defaults.hpp"
 
 namespace paceline {
 namespace {
 
 // ompi/mca/coll/tuned/coll_tuned_decision_fixed.c, to version 4: bytes of all blocks together.
-constexpr double kOpenMpiSmall = 50'000;
+const Default kOpenMpiSmall{
+    "collectives.open_mpi_small", 50'000, "B",
+    "below it Open MPI's all-gather is Bruck's (coll_tuned_decision_fixed.c)"};
 
 constexpr std::int64_t kBroadcastPieces = 32;  // down a chain
 

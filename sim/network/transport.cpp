@@ -40,12 +40,18 @@ struct Transport::MessageRun {
   Transport* transport = nullptr;
   double started = 0, alone_s = 0;
   bool under_way = false;  // a message, not a collective
+  bool entered = false;    // it is on its links
 
   static void arrived(void* record, std::uint64_t) {
     auto* message = static_cast<MessageRun*>(record);
     message->under_way = false;
+    if (message->entered) message->leave();
     message->transport->free_message_runs_.push_back(message);
     finish(Done(message->done));
+  }
+  void leave() const {
+    transport->cluster_.route(from, to, transport->route_);
+    transport->leave(transport->route_.links);
   }
 };
 
@@ -58,12 +64,24 @@ class Transport::FlowRun {
     bytes_ = bytes;
     done_ = done;
     stage_ = 0;
+    alone_since_ = transport_.events_;
+    transport_.enter(plan.links());
     start_stage();
   }
 
  private:
+  // Nothing else has been on its links: each was last met before it began.
+  [[nodiscard]] bool met_nobody() const {
+    return plan_->contended_link() < 0 &&
+           std::none_of(plan_->links().begin(), plan_->links().end(),
+                        [&](LinkId link) { return transport_.met_[link] > alone_since_; });
+  }
   void start_stage() {
     if (stage_ == plan_->stages().size()) {
+      if (!met_nobody())
+        transport_.flow_error_bound_ =
+            std::max(transport_.flow_error_bound_, plan_->alpha_share(bytes_));
+      transport_.leave(plan_->links());
       transport_.free_flow_runs_.push_back(this);
       finish(done_);
       return;
@@ -95,6 +113,7 @@ class Transport::FlowRun {
   Done done_{};
   std::size_t stage_ = 0;
   std::size_t open_ = 0;
+  std::uint64_t alone_since_ = 0;
 };
 
 // Step fidelity: every message. Sends are buffered (PreparedPlan::closed_s): a rank's message leaves
@@ -245,7 +264,9 @@ Transport::Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, Fl
       network_(network),
       busy_until_(cluster.links().size(), -1),
       link_factor_(cluster.links().size(), 1),
-      link_bytes_(cluster.links().size(), 0) {}
+      link_bytes_(cluster.links().size(), 0),
+      users_(cluster.links().size(), 0),
+      met_(cluster.links().size(), 0) {}
 
 Transport::~Transport() = default;
 
@@ -260,6 +281,16 @@ void Transport::report_contention(LinkId link, const char* why) {
 // Two dates that differ only by rounding are the end of one transfer and the start of the next.
 double Transport::just_after_now() const {
   return clock_.now() * (1 + 1e-12);
+}
+
+void Transport::enter(const std::vector<LinkId>& links) {
+  ++events_;
+  for (const LinkId link : links)
+    if (users_[link]++ > 0) met_[link] = events_;
+}
+
+void Transport::leave(const std::vector<LinkId>& links) {
+  for (const LinkId link : links) --users_[link];
 }
 
 bool Transport::check_free(const std::vector<LinkId>& links) {
@@ -308,7 +339,9 @@ void Transport::send(Endpoint from, Endpoint to, double bytes, Clock::Fire fire,
   const double seconds = message_s(from, to, bytes);  // leaves the route in route_
   for (const LinkId link : route_.links) link_bytes_[link] += bytes;
   MessageRun* run = take(message_runs_, free_message_runs_);
-  *run = {{fire, self, argument}, from, to, bytes, this, clock_.now(), seconds, true};
+  const bool enters = fidelity_ == Fidelity::flow && bytes > 0;
+  *run = {{fire, self, argument}, from, to, bytes, this, clock_.now(), seconds, true, enters};
+  if (enters) enter(route_.links);
   if (guarded()) {
     if (bytes > 0) {
       settle();
@@ -348,7 +381,6 @@ void Transport::run(PreparedPlan& plan, double bytes, Clock::Fire fire, void* se
     return;
   }
   if (fidelity_ == Fidelity::flow) {
-    flow_error_bound_ = std::max(flow_error_bound_, plan.alpha_share(bytes));
     take(flow_runs_, free_flow_runs_, *this)->start(plan, bytes, done);
   } else {
     take(step_runs_, free_step_runs_, *this)->start(plan, bytes, done);
@@ -382,6 +414,7 @@ void Transport::scale_link(LinkId link, double factor) {
   if (factor == link_factor_[link]) return;
   link_factor_[link] = factor;
   changed_ = true;
+  met_[link] = ++events_;
   if (guarded()) {
     settle();
     if (busy_until_[link] > just_after_now()) report_contention(link, "a changed bandwidth");

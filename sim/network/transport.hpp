@@ -46,7 +46,9 @@ class Transport {
   /// Times two transfers shared a link at closed fidelity, or its bandwidth was not that which they
   /// were dated with, where that is not accounted for.
   [[nodiscard]] std::uint64_t ignored_conflicts() const { return ignored_conflicts_; }
-  /// Largest latency share of a collective carried as flows: what contention may be wrong by.
+  /// Largest latency share of a collective carried as flows that met somebody else on a link (another
+  /// transfer, a changed bandwidth, its own hops although not by design): what contention may be
+  /// wrong by. Of those that met nobody flows are exact.
   [[nodiscard]] double flow_error_bound() const { return flow_error_bound_; }
 
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
@@ -75,6 +77,8 @@ class Transport {
   void check_unchanged(const std::vector<LinkId>& links);  // reports the first that is not
   void settle();
   void report_contention(LinkId link, const char* why);
+  void enter(const std::vector<LinkId>& links);
+  void leave(const std::vector<LinkId>& links);
   static void finish(const Done& done) { done.fire(done.self, done.argument); }
 
   const Cluster& cluster_;
@@ -91,6 +95,10 @@ class Transport {
   std::string contention_;
   std::uint64_t ignored_conflicts_ = 0;
   double flow_error_bound_ = 0;
+  // Flow fidelity, by link: transfers that are on it, and the newest event at which one met another.
+  std::vector<std::uint32_t> users_;
+  std::vector<std::uint64_t> met_;
+  std::uint64_t events_ = 0;
   std::vector<double> link_bytes_;
   Route route_;
 

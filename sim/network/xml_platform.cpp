@@ -151,8 +151,8 @@ bool number_of(std::string_view text, double& value) {
   return error != std::errc::invalid_argument;
 }
 
-// A speed may be a list, one for each state of the processor. What is no number, and units, are
-// SimGrid's to refuse.
+// A speed may be a list, one for each state of the processor, in some of which it stands still. What
+// is no number, and units, are SimGrid's to refuse.
 bool good_rates(std::string_view values, bool zero_allowed) {
   for (;;) {
     const std::size_t comma = values.find(',');
@@ -160,6 +160,7 @@ bool good_rates(std::string_view values, bool zero_allowed) {
     number_of(trimmed(values.substr(0, comma)), value);
     if (!std::isfinite(value) || value < 0 || (value == 0 && !zero_allowed)) return false;
     if (comma == values.npos) return true;
+    zero_allowed = true;
     values.remove_prefix(comma + 1);
   }
 }

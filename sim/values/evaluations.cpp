@@ -106,7 +106,15 @@ void Evaluations::post(Open open) {
         if (!std::isfinite(result.loss)) point->broken_worker = first_broken(of_workers);
       },
       std::move(after));
+  unasked_.emplace_back(last_, open.point);
   for (const Tensor& model : open.models) buffer_of(model).note_reader(nullptr, last_);
+}
+
+bool Evaluations::reached(double accuracy) {
+  bool any = false;
+  for (const auto& [task, point] : std::exchange(unasked_, {}))
+    any |= graph_.take(task, [&] { return point->accuracy; }) >= accuracy;
+  return any;
 }
 
 std::vector<EvaluationPoint> Evaluations::points() const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "sim/time/continuations.hpp"
@@ -29,6 +30,8 @@ class Evaluations {
   /// Now all have. What servers hold (`served`: shards) is the model, if there are any.
   void all_passed(std::int64_t step, double date_s, const std::vector<Tensor>& served);
 
+  /// Has one that was begun since the last question this accuracy? Waits for them.
+  bool reached(double accuracy);
   /// By step; only of models that were computed before the run was over. After the graph has done
   /// all its work.
   [[nodiscard]] std::vector<EvaluationPoint> points() const;
@@ -51,6 +54,7 @@ class Evaluations {
   std::map<std::int64_t, Open> open_;  // by step, until the last worker is there
   std::map<std::int64_t, std::shared_ptr<EvaluationPoint>> points_;
   TaskGraph::Ref last_;
+  std::vector<std::pair<TaskGraph::Ref, std::shared_ptr<EvaluationPoint>>> unasked_;
 };
 
 }  // namespace paceline

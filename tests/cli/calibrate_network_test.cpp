@@ -25,6 +25,45 @@ TEST_F(CalibrateCli, BandwidthAloneKeepsTheLatencyOfTheBase) {
   EXPECT_EQ(Json::parse(read("new.json")).at("network").at("latency"), "43us");
 }
 
+// The whole run as its receiver sees it, whatever else the program prints.
+TEST_F(CalibrateCli, OneBandwidthMakesANetwork) {
+  write("perftest.txt",
+        "                    RDMA_Write BW Test\n Dual-port       : OFF\n"
+        " #bytes     #iterations    BW peak[MB/sec]    BW average[MB/sec]   MsgRate[Mpps]\n"
+        " 65536      5000             1130.94            1100.00              0.017600\n");
+  write("gbits.txt",
+        " #bytes     #iterations    BW peak[Gb/sec]    BW average[Gb/sec]   MsgRate[Mpps]\n"
+        " 65536      5000             9.50               9.20                 0.017548\n");
+  write("iperf.txt",
+        "[  3]  0.0- 1.0 sec  1.00 GBytes  8.59 Gbits/sec\n"
+        "[  3]  0.0-10.0 sec  10.9 GBytes  9.20 Gbits/sec\n");
+  write("iperf3.txt",
+        "[ ID] Interval           Transfer     Bitrate         Retr\n"
+        "[  5]   0.00-1.00   sec  1.09 GBytes  9.40 Gbits/sec    0\n"
+        "[SUM]   0.00-10.00  sec  10.9 GBytes  9.37 Gbits/sec    0             sender\n"
+        "[  5]   0.00-10.04  sec  5.4 GBytes  4.60 Gbits/sec                  receiver\n"
+        "[SUM]   0.00-10.04  sec  10.9 GBytes  9.20 Gbits/sec                  receiver\n");
+  write("iperf3.json", R"({"start": {}, "intervals": [],
+    "end": {"sum_sent": {"bits_per_second": 9.37e9}, "sum_received": {"bits_per_second": 9.2e9}}})");
+  for (const std::string log : {"perftest", "gbits", "iperf", "iperf3"}) {
+    ASSERT_EQ(calibrate("network " + log + ".txt --base 16x1-1080ti-10gbe --out new.json"), 0)
+        << read("err");
+    const Json network = Json::parse(read("new.json")).at("network");
+    const double bits = log == "perftest" ? 1100.0 * 1048576 * 8 : 9.2e9;
+    EXPECT_NEAR(network.at("efficiency").get<double>(), bits / 1e10, 1e-6) << log;
+    EXPECT_EQ(network.at("latency"), "43us") << log;
+    EXPECT_THAT(read("out"), HasSubstr("latency and overhead: the log has none")) << log;
+    std::filesystem::remove(folder_ / "new.json");
+  }
+  ASSERT_EQ(calibrate("network iperf3.json --json"), 0) << read("err");
+  EXPECT_NEAR(Json::parse(read("out")).at("link").at("bandwidth").get<double>(), 1.15e9, 1);
+  write("lat.txt",
+        " #bytes #iterations    t_min[usec]    t_max[usec]\n 2       1000          1.0   2.0\n");
+  refuses("network lat.txt", "lat.txt:1: expected 'BW average' among the columns");
+  write("failed.json", R"({"start": {}, "end": {}, "error": "unable to connect"})");
+  refuses("network failed.json", "iperf3 failed: \"unable to connect\"");
+}
+
 TEST_F(CalibrateCli, APlatformFileGetsNoFittedNetwork) {
   write("lat.txt", kLatency);
   write("p.xml", "<platform version=\"4.1\"/>");

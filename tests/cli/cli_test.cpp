@@ -295,13 +295,18 @@ TEST_F(Cli, HeadingOfAComparisonSaysWhatIsCommon) {
     return out.substr(0, out.find('\n'));
   };
   EXPECT_EQ(first_line("-c 16x1-1080ti-10gbe --vary model=resnet18,resnet50"),
-            "batch 32 per GPU, 16 workers");
+            "batch 32 per GPU, 16 workers on 16x1-1080ti-10gbe");
   EXPECT_EQ(first_line("-m resnet18 --vary cluster=16x1-1080ti-10gbe,4x4-1080ti-10gbe"),
             "resnet18, batch 32 per GPU, 16 workers");
   EXPECT_THAT(paceline("compare -m resnet18 -b 32 -c 16x1-1080ti-10gbe --vary "
                        "schedule=s-sgd:overlap=none,cocod-sgd:period=5")
                   .out,
               HasSubstr("rounds/iteration"));
+  // What is small keeps digits that say something.
+  EXPECT_THAT(paceline("compare -m lenet5 -b 1 -c 16x1-1080ti-1gbe --set network.latency=200ms "
+                       "--vary batch=1")
+                  .out,
+              Not(testing::ContainsRegex(" 0[.]0+ ")));
   const std::string described = paceline("compare cocod-16x1080ti").out;
   EXPECT_THAT(described, HasSubstr("\n\nbatch 32 per GPU, 16 workers\n\n"));
 }

@@ -49,6 +49,46 @@ class TrainingCli : public ::testing::Test {
   fs::path folder_;
 };
 
+// Its curves are those of the whole training, as far as they go.
+TEST_F(TrainingCli, EndsWithTheAccuracyThatIsWanted) {
+  for (const std::string schedule : {"s-sgd", "cocod-sgd:period=3", "asgd"}) {
+    const std::string run =
+        "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-2 --steps 200 --numerics --lr 0.02 "
+        "--evaluate-every 10 --json -s " +
+        schedule;
+    ASSERT_EQ(paceline(run, "all"), 0) << read("err");
+    ASSERT_EQ(paceline(run + " --until accuracy=0.7 --threads 1", "one"), 0) << read("err");
+    ASSERT_EQ(paceline(run + " --until accuracy=0.7 --threads 2", "two"), 0) << read("err");
+    EXPECT_EQ(read("one"), read("two")) << schedule;
+    const Json whole = Json::parse(read("all")), ended = Json::parse(read("one"));
+    const Json &all = whole.at("training"), &some = ended.at("training");
+    const Json& evaluations = some.at("evaluations");
+    ASSERT_LT(evaluations.size(), all.at("evaluations").size()) << schedule;
+    for (std::size_t i = 0; i < evaluations.size(); ++i) {
+      EXPECT_EQ(evaluations[i], all.at("evaluations")[i]) << schedule;
+      EXPECT_EQ(evaluations[i].at("accuracy").get<double>() >= 0.7, i + 1 == evaluations.size());
+    }
+    for (std::size_t i = 0; i < some.at("steps").size(); ++i)
+      ASSERT_EQ(some.at("steps")[i], all.at("steps")[i]) << schedule;
+    EXPECT_EQ(some.at("steps_to_target"), evaluations.back().at("step"));
+    EXPECT_EQ(ended.at("steps"), some.at("steps").size());
+    if (schedule == "asgd") continue;  // its pace is that of the time in which all work
+    const double own = ended.at("iteration_time_s"), full = whole.at("iteration_time_s");
+    EXPECT_NEAR(own / full, 1, 1e-3) << schedule;
+  }
+  refuses(base_ + "--until 0.9", "--until '0.9': expected accuracy=");
+  refuses(base_ + "--until accuracy=2", "--until 'accuracy=2': expected accuracy=");
+}
+
+TEST_F(TrainingCli, ProgressWithoutATerminalIsAskedFor) {
+  const std::string run = "run -m mlp -b 8 -c 16x1-1080ti-1gbe --gpus 0-1 --steps 60 --numerics ";
+  ASSERT_EQ(paceline(run), 0);
+  EXPECT_EQ(read("err"), "");
+  ASSERT_EQ(paceline(run + "--progress"), 0);
+  EXPECT_THAT(read("err"), HasSubstr("paceline: this machine will take about "));
+  EXPECT_THAT(read("err"), HasSubstr("paceline: [....................] step 1 of 60"));
+}
+
 TEST_F(TrainingCli, LossFallsAndThreadsChangeNothing) {
   for (const std::string schedule : {"s-sgd", "cocod-sgd:period=5"}) {
     const std::string run = base_ + "--lr 0.02 --evaluate-every 10 --json -s " + schedule;

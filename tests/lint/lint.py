@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rules for our sources that no compiler checks.
 
-    lint.py [--root FOLDER] [includes|coroutines|hygiene|data]...     (default: all)
+    lint.py [--root FOLDER] [includes|coroutines|hygiene|data|constants]...     (default: all)
     lint.py --self-test         every rule fires on its bad fixture, there only, and nowhere else
 
 Exceptions stand in allowed.txt, each with its reason; one that excuses nothing fails a run of all groups.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
+import constants
 import coroutines
 import data
 import hygiene
@@ -23,7 +24,8 @@ import includes
 from source import our_files
 
 HERE = Path(__file__).resolve().parent
-GROUPS = {"includes": includes, "coroutines": coroutines, "hygiene": hygiene, "data": data}
+GROUPS = {"includes": includes, "coroutines": coroutines, "hygiene": hygiene, "data": data,
+          "constants": constants}
 
 
 def exceptions(path):

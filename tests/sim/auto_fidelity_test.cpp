@@ -84,6 +84,23 @@ TEST(Auto, LeavesForTwoJobsOnTheSamePorts) {
   EXPECT_GT(result.flow_error_bound, 0);
 }
 
+// Nothing meets the ring, whatever share of it is latency: its flows are exact, and say so.
+TEST(Flow, IsExactWhereNobodyMeets) {
+  ClusterSpec spec = star_spec(4);
+  spec.network.latency = 0.2;
+  const auto cluster = build(spec);
+  const SimulationResult flow = run(cluster, {all_reduce_job(first_gpus(4))}, Fidelity::flow);
+  const SimulationResult step = run(cluster, {all_reduce_job(first_gpus(4))}, Fidelity::step);
+  EXPECT_TRUE(close_to(flow.jobs[0].iteration_time_s, step.jobs[0].iteration_time_s, 1e-9));
+  EXPECT_GT(flow.jobs[0].iteration_time_s, 6 * 0.2);
+  EXPECT_EQ(flow.flow_error_bound, 0);
+  // Beside another job it may not be.
+  EXPECT_GT(
+      run(cluster, {all_reduce_job(first_gpus(4)), all_reduce_job(first_gpus(4))}, Fidelity::flow)
+          .flow_error_bound,
+      0.9);
+}
+
 TEST(Auto, LeavesForHalvingDoublingAcrossAThinTree) {
   const SimulationResult result =
       run(build(fat_tree_spec(16, 4, 4)),

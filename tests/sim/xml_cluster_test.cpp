@@ -94,6 +94,15 @@ TEST(XmlCluster, NamesMayHaveBlanks) {
   EXPECT_NEAR(route.latency, 50e-6, 1e-12);
 }
 
+// examples/platforms/energy_boot.xml of SimGrid: states in which a processor boots.
+TEST(XmlCluster, AProcessorMayStandStillInAState) {
+  const std::string booting = R"(<host id="a" speed="100.0Mf,50.0Mf,  0f,0f" pstate="0"/>
+      <host id="b" speed="1Gf"/>)";
+  EXPECT_EQ(two_hosts(zone(booting + kWire + kRoute)).links().size(), 1U);
+  expect_refused(zone(R"(<host id="a" speed="0f,1f"/><host id="b" speed="1f"/>)" + kWire + kRoute),
+                 "must be greater than zero");
+}
+
 TEST(XmlCluster, ClustersMayHaveBlanksInTheirNames) {
   for (const char* topology : {"", R"(topology="TORUS" topo_parameters="2,2")",
                                R"(topology="FAT_TREE" topo_parameters="2;2,2;1,2;1,1")"}) {
