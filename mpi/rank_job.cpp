@@ -162,8 +162,8 @@ bool RankJob::progress() {
 
 void RankJob::rest() const {
   const double waited = std::chrono::duration<double>(SteadyClock::now() - last_event_).count();
-  // Values are computed by threads that do not wake this one.
-  double at_most = watch_.idle() ? 1 : std::clamp(waited / 20, 20e-6, 300e-6);
+  // Values are computed by threads that do not wake this one, and that want the core.
+  double at_most = watch_.idle() ? 1 : 300e-6;
   if (!clock_.idle()) at_most = std::min(at_most, clock_.next_date() - wall_s());
   world_.rest(at_most, waited);
 }
