@@ -2,6 +2,8 @@
 // of a layer, its top-k (on the compute stream: it delays the rest of backward), and its exchange,
 // which overlaps with the layers below. Shi et al., ECAI 2020, arXiv 1911.08727.
 
+#include <cmath>
+
 #include "algorithms/lags_model.hpp"
 #include "algorithms/sparsity.hpp"
 
@@ -44,11 +46,16 @@ std::vector<PaperBound> lags_bounds(const BoundInputs& in, const SparsifyOptions
   std::vector<LagsGroup> groups;
   double select_s = 0, exchange_s = 0;
   const std::vector<SparseGroup> sparse = sparse_groups(*in.model, o, costs);
+  // The model's times are those of a GPU of full speed, t_b those of the slowest.
+  double full_speed_s = 0;
+  for (const auto& tensor : in.model->tensors) full_speed_s += tensor.backward_s;
+  const double ratio = full_speed_s > 0 ? in.backward_s / full_speed_s : 1;
+  const double slowdown = std::abs(ratio - 1) > 1e-9 ? ratio : 1;
   for (const SparseGroup& group : sparse) {
     LagsGroup times{0, costs.select_s(static_cast<double>(group.elements), group.k),
                     costs.exchange_s(group.k)};
     for (TensorId t = group.range.first; t <= group.range.last; ++t)
-      times.backward_s += in.model->tensors[t].backward_s;
+      times.backward_s += slowdown * in.model->tensors[t].backward_s;
     groups.push_back(times);
     select_s += times.select_s;
     exchange_s += times.gather_s;

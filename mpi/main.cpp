@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <new>
@@ -9,6 +11,7 @@
 #include "answer.hpp"
 #include "base/error.hpp"
 #include "base/files.hpp"
+#include "base/interrupt.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "base/version.hpp"
@@ -133,6 +136,9 @@ void run(const RunOptions& options, const World& world) {
   RankOptions rank = rank_options(options, experiment.jobs.front());
   std::optional<Recorder> recorder;
   if (!options.trace.empty()) rank.recorder = &recorder.emplace();
+  static std::atomic<bool> stop = false;
+  rank.stop = &stop;
+  first_interrupt_sets(stop);
   const CpuTimes before = cpu_times();
   RankJob job(prepared.simulation.jobs.front(), *prepared.simulation.cluster, world, rank);
   try {
@@ -140,6 +146,10 @@ void run(const RunOptions& options, const World& world) {
   } catch (const InputError& error) {  // of this rank: the others wait for it
     fmt::print(stderr, "paceline-mpi: rank {}: {}\n", world.rank(), error.what());
     World::abort(2);
+  } catch (const RankStopped& stopped) {  // by Ctrl-C, or by mpirun because another rank has died
+    fmt::print(stderr, "paceline-mpi: rank {} on {}: stopped in {}\n", world.rank(), World::host(),
+               stopped.what());
+    std::_Exit(interrupted_exit_code());
   }
   MeasuredRun measured = measured_run(job, world, before);
   if (recorder)
@@ -262,6 +272,7 @@ int complain(const paceline::World& world, int code, const std::string& message)
 
 int main(int argc, char** argv) {
   paceline::World world(&argc, &argv);
+  paceline::end_on_interrupt("paceline-mpi");
   CLI::App app{"Paceline on real ranks: the same schedules over MPI", "paceline-mpi"};
   app.set_version_flag("--version", std::string("paceline-mpi ") + paceline::version());
   app.require_subcommand(1);

@@ -123,6 +123,7 @@ void RankJob::run() {
     else
       rest();
     check_stuck();
+    if (options_.stop != nullptr && *options_.stop) throw RankStopped(doing());
   }
   no_core_ = (run_delay_s() - delayed_s) / std::max(1e-9, wall_s());
   clock_.rethrow_failure();
@@ -173,17 +174,24 @@ void RankJob::check_stuck() const {
   if (!clock_.idle() || !watch_.idle() || server_) return;
   const double waited = std::chrono::duration<double>(SteadyClock::now() - last_event_).count();
   if (waited < options_.timeout_s) return;
+  throw CheckFailed(fmt::format("rank {} on {}: nothing happened for {:.0f} s in {}", world_.rank(),
+                                World::host(), waited, doing()));
+}
+
+std::string RankJob::doing() const {
   std::vector<std::string> lines;
   for (const auto& carrier : carriers_)
     if (std::string line = carrier->describe(); !line.empty())
       lines.push_back(fmt::format("is in {}", line));
   for (std::string& line : messages_.describe_open()) lines.push_back(std::move(line));
-  if (std::string line = worker_->describe_waiting(); lines.empty() && !line.empty())
-    lines.push_back(std::move(line));
+  if (worker_ && lines.empty())
+    if (std::string line = worker_->describe_waiting(); !line.empty())
+      lines.push_back(std::move(line));
+  if (lines.empty()) lines.emplace_back("no message is under way");
   if (lines.size() > 8) lines.resize(8);
-  throw CheckFailed(fmt::format("rank {} on {}: nothing happened for {:.0f} s in step {}: {}",
-                                world_.rank(), World::host(), waited, worker_->steps_passed(),
-                                fmt::join(lines, "; ")));
+  return fmt::format("{}: {}",
+                     worker_ ? fmt::format("step {}", worker_->steps_passed()) : "its service",
+                     fmt::join(lines, "; "));
 }
 
 bool RankJob::holds(Stream& stream) {

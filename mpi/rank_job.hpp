@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,12 @@ struct RankOptions {
   bool replay = true;  ///< operations last as long as the profile says; else as their kernels take
   double timeout_s = 60;  ///< without anything happening
   Recorder* recorder = nullptr;
+  const std::atomic<bool>* stop = nullptr;  ///< ends run() when it is set
+};
+
+/// The run was told to stop: what this rank was doing.
+class RankStopped : public std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// What this rank has seen at a border between two iterations, s since the start.
@@ -42,7 +50,8 @@ class RankJob final : JobContext::Observer, StreamGate {
   RankJob& operator=(const RankJob&) = delete;
 
   /// Returns when this rank's program has ended and nothing of it is under way. Throws what the
-  /// program throws; CheckFailed with what is outstanding if nothing happens for too long.
+  /// program throws; CheckFailed with what is outstanding if nothing happens for too long, RankStopped
+  /// if it is to stop.
   void run();
 
   [[nodiscard]] const JobSpec& spec() const { return context_.spec; }
@@ -75,6 +84,7 @@ class RankJob final : JobContext::Observer, StreamGate {
   [[nodiscard]] bool progress();
   void rest() const;  // until something may happen
   void check_stuck() const;
+  [[nodiscard]] std::string doing() const;
   [[nodiscard]] double wall_s() const;
 
   const World& world_;

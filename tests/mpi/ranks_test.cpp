@@ -166,6 +166,56 @@ TEST_F(Ranks, ARankThatDiesEndsTheRunByItsName) {
                           workers(2) + "'";
   EXPECT_NE(shell(run), 0);
   EXPECT_THAT(read("err"), HasSubstr("rank 1"));
+  // Who was there says what it was at.
+  EXPECT_THAT(read("err"), HasSubstr("paceline-mpi: rank 0 on"));
+  EXPECT_THAT(read("err"), HasSubstr("stopped in step"));
+}
+
+TEST_F(Ranks, CtrlCEndsTheRunAndSaysWhereItWas) {
+  const std::string run = mpirun(2) + PACELINE_MPI_BINARY +
+                          " run -m resnet50 -b 32 -c 16x1-1080ti-10gbe --steps 5000" + workers(2) +
+                          "& sleep 2; kill -INT $!; wait $!";
+  EXPECT_NE(shell(run), 0);
+  EXPECT_THAT(read("err"), HasSubstr("stopped in step"));
+}
+
+TEST_F(Ranks, TracesAreComparedByOperation) {
+  std::ofstream(folder_ / "sim.json") << R"({"traceEvents":[
+    {"ph":"M","pid":0,"tid":0,"name":"thread_name","args":{"name":"compute"}},
+    {"ph":"X","pid":0,"tid":0,"ts":0,"dur":1000,"name":"a","cat":"c"},
+    {"ph":"X","pid":0,"tid":0,"ts":1000,"dur":2000,"name":"b","cat":"c"},
+    {"ph":"X","pid":0,"tid":0,"ts":3500,"dur":1000,"name":"a","cat":"c"}]})";
+  std::ofstream(folder_ / "real.json") << R"({"traceEvents":[
+    {"ph":"M","pid":0,"tid":0,"name":"thread_name","args":{"name":"compute"}},
+    {"ph":"X","pid":0,"tid":0,"ts":0,"dur":1500,"name":"a","cat":"c"},
+    {"ph":"X","pid":0,"tid":0,"ts":1700,"dur":2000,"name":"b","cat":"c"},
+    {"ph":"X","pid":0,"tid":0,"ts":5200,"dur":1000,"name":"a","cat":"c"},
+    {"ph":"X","pid":0,"tid":0,"ts":6200,"dur":1,"name":"z","cat":"c"}]})";
+  ASSERT_EQ(shell(PACELINE_BINARY " compare-trace sim.json real.json --json"), 0) << read("err");
+  const Json found = Json::parse(read("out"));
+  EXPECT_EQ(found.at("only_real"), 1);
+  EXPECT_EQ(found.at("only_simulated"), 0);
+  ASSERT_EQ(found.at("operations").size(), 2U);
+  const Json& a = found.at("operations")[0];  // 0.5 ms longer, and 1 ms more idle before the last
+  EXPECT_EQ(a.at("operation"), "a");
+  EXPECT_NEAR(a.at("longer_s").get<double>(), 0.5e-3, 1e-9);
+  EXPECT_NEAR(a.at("later_s").get<double>(), 1e-3, 1e-9);
+  EXPECT_NEAR(found.at("operations")[1].at("later_s").get<double>(), 0.2e-3, 1e-9);
+  EXPECT_EQ(shell(PACELINE_BINARY " compare-trace sim.json out"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("traceEvents"));
+}
+
+TEST_F(Ranks, TracesOfBothWorldsHaveTheSameOperations) {
+  const std::string run =
+      "-m lenet5 -b 8 -c 16x1-1080ti-10gbe --steps 4 -s s-sgd:overlap=wfbp" + workers(2);
+  simulated(run + "--trace sim.json --no-extrapolation");
+  measured(2, run + "--trace real.json");
+  ASSERT_EQ(shell(PACELINE_BINARY " compare-trace sim.json real.0.json real.1.json --json"), 0)
+      << read("err");
+  const Json found = Json::parse(read("out"));
+  EXPECT_EQ(found.at("workers"), 2);
+  EXPECT_EQ(found.at("only_real"), 0);
+  EXPECT_EQ(found.at("only_simulated"), 0);
 }
 
 TEST_F(Ranks, ARankThatHangsEndsTheRunWithWhatIsOutstanding) {
