@@ -109,8 +109,8 @@ SubmittedJob submit_to_slurm(const SlurmJob& job) {
   const std::string sbatch =
       "sbatch --parsable" + (job.options.empty() ? "" : " " + job.options) + " ";
   submitted.array = submit(sbatch + shell_word(array_file));
-  submitted.collect = submit(
-      fmt::format("{}--dependency=afterany:{} {}", sbatch, submitted.array, shell_word(collect_file)));
+  submitted.collect = submit(fmt::format("{}--dependency=afterany:{} {}", sbatch, submitted.array,
+                                         shell_word(collect_file)));
   return submitted;
 }
 

@@ -163,7 +163,6 @@ std::function<double(std::int64_t)> LearningRate::schedule(std::size_t workers, 
   };
 }
 
-
 void add_training(const std::vector<JobDescription>& descriptions, std::vector<PreparedJob>& jobs,
                   SimulationSpec& simulation) {
   for (const JobDescription& job : descriptions)

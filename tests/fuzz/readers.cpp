@@ -131,8 +131,7 @@ void table(std::string_view bytes) {
 }
 
 void message_log(std::string_view bytes) {
-  for (const MessageLog& one : parse_message_log(bytes, kName, {}, 16))
-    fit_log(one);
+  for (const MessageLog& one : parse_message_log(bytes, kName, {}, 16)) fit_log(one);
 }
 
 void csv(std::string_view bytes) {
