@@ -264,9 +264,9 @@ Transport::Transport(const Cluster& cluster, Clock& clock, Fidelity fidelity, Fl
       network_(network),
       busy_until_(cluster.links().size(), -1),
       link_factor_(cluster.links().size(), 1),
-      link_bytes_(cluster.links().size(), 0),
       users_(cluster.links().size(), 0),
-      met_(cluster.links().size(), 0) {}
+      met_(cluster.links().size(), 0),
+      link_bytes_(cluster.links().size(), 0) {}
 
 Transport::~Transport() = default;
 
