@@ -80,7 +80,9 @@ std::size_t column_of(const FigureRows& rows, const std::string& option, const s
         std::find(rows.axes.begin(), rows.axes.end(), rows.columns[i]) != rows.axes.end())
       holding.push_back(i);
   if (holding.size() == 1) return holding.front();
-  throw InputError(fmt::format("{} {}", option, unknown_name("column", name, rows.columns)));
+  std::vector<std::string> known = rows.columns;
+  for (const auto& [short_name, column] : kAlso) known.push_back(short_name);
+  throw InputError(fmt::format("{} {}", option, unknown_name("column", name, known)));
 }
 
 // "8", "10Gbps" (in Gbit/s), "50us" (in s), "25MiB" (in bytes).

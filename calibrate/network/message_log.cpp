@@ -154,8 +154,8 @@ std::vector<MessageLog> parse_message_log(std::string_view text, const std::stri
         "{}: holds logs of nccl-tests and of OSU benchmarks; give each its file", name));
   std::vector<MessageLog> logs;
   if (trimmed(text).starts_with('{'))
-    logs =
-        contains("\"intervals\"") ? read_iperf_json(text, name) : read_nccl_json(text, name, kind);
+    logs = contains("\"intervals\"") || contains("\"error\"") ? read_iperf_json(text, name)
+                                                              : read_nccl_json(text, name, kind);
   else if (nccl)
     logs = read_nccl_log(lines, name, kind);
   else if (osu)

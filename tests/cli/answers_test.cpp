@@ -62,10 +62,6 @@ TEST_F(Cli, ListsWhatMovesResultsAndNobodyGave) {
   for (const auto& [name, value] :
        std::map<std::string, double>{{"analytic.framework_factor", 1.24},
                                      {"profile.interpolation_sigma", 0.05},
-                                     {"transfer.ridge", 1},
-                                     {"transfer.streaming_sigma", 0.15},
-                                     {"transfer.unknown_sigma", 0.3},
-                                     {"transfer.share_of_l2", 0.5},
                                      {"top_k.dgc_sample", 0.01},
                                      {"top_k.gaussian_corrections", 3},
                                      {"network.left_by_background", 0.01},
@@ -77,7 +73,8 @@ TEST_F(Cli, ListsWhatMovesResultsAndNobodyGave) {
 
 // The most steps that are over within the time, whatever the schedule does at its ends.
 TEST_F(Cli, StepsOfATimeOfTheCluster) {
-  for (const std::string schedule : {"s-sgd", "cocod-sgd:period=7", "asgd"}) {
+  for (const std::string schedule :
+       {"s-sgd", "cocod-sgd:period=7", "asgd --servers 1 --gpus 0-1"}) {
     const std::string run = "run -m resnet50 -b 32 -c 16x1-1080ti-10gbe --json -s " + schedule;
     const Outcome timed = paceline(run + " --for 12s");
     ASSERT_EQ(timed.code, 0) << timed.err;
