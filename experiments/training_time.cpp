@@ -48,8 +48,10 @@ std::int64_t steps_within(const Experiment& experiment, double seconds) {
   enough = 1;
   enough_s = pace_s;
   for (bool by_pace = true; too_many - enough > 1; by_pace = !by_pace) {
-    const double more =
-        by_pace ? (seconds - enough_s) / pace_s : 0.5 * static_cast<double>(too_many - enough);
+    // Every other guess halves what is left, or doubles: a guess costs what its steps take to simulate.
+    const double halving =
+        std::min(0.5 * static_cast<double>(too_many - enough), static_cast<double>(enough));
+    const double more = by_pace ? (seconds - enough_s) / pace_s : halving;
     const double most = static_cast<double>(too_many - enough - 1);
     const std::int64_t steps = enough + static_cast<std::int64_t>(std::clamp(more, 1.0, most));
     const double took_s = total_s(steps);

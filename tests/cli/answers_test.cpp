@@ -86,7 +86,7 @@ TEST_F(Cli, StepsOfATimeOfTheCluster) {
     EXPECT_EQ(paceline(run + fmt::format(" --steps {}", steps)).out, timed.out) << schedule;
   }
   const std::string run = "run -m resnet50 -b 32 -c 16x1-1080ti-10gbe ";
-  refuses(run + "--for 1ms", "in 1ms not one step is done");
+  refuses(run + "--for 1ms", "in 1 ms not one step is done");
   refuses(run + "--for 2", "--for: ");
   refuses(run + "--for 2s --steps 3", "--for: the run has a number of steps already");
 }

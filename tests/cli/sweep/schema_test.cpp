@@ -54,7 +54,7 @@ TEST_F(Schema, CompletionAndManualNameEveryCommand) {
                              "\n_paceline\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n");
     return shell("bash complete.sh").out;
   };
-  EXPECT_EQ(completed("paceline com", 1), "compare\ncomplexity\ncompletion\n");
+  EXPECT_EQ(completed("paceline com", 1), "compare\ncomplexity\ncompare-trace\ncompletion\n");
   EXPECT_THAT(completed("paceline run --lay", 2), HasSubstr("--layers\n"));
   EXPECT_EQ(completed("paceline run -m resnet5", 3), "resnet50\n");
   EXPECT_THAT(completed("paceline sweep network", 2), HasSubstr("network-1-to-400g\n"));
