@@ -38,7 +38,8 @@ ExperimentText described(const std::string& text,
 
 // As the command line's flags: texts of schedules, all-reduces and jitter have options behind ':'.
 void override(Json& json, const std::string& keys) {
-  for (const auto& [key, value] : parse_json(keys, kFile).items()) {
+  const Json given = parse_json(keys, kFile);
+  for (const auto& [key, value] : given.items()) {
     Json& job = json.contains("jobs") && json["jobs"].is_array() && !json["jobs"].empty()
                     ? json["jobs"][0]
                     : json;
