@@ -64,7 +64,7 @@ class Module(unittest.TestCase):
         self.assertEqual(paceline.load(self.store, sql="SELECT count(*) AS n FROM points"), [{"n": 10}])
 
     def test_raises_what_the_program_says(self):
-        for keys, flags in (({"schedule": "s-sdg"}, ["-s", "s-sdg"]), ({"batch": 0}, ["-b", "0"]),
+        for keys, flags in (({"schedule": "s-sdg"}, ["-s", "s-sdg"]), ({"steps": 0}, ["--steps", "0"]),
                             ({"set": ["network.bandwith=1Gbps"]}, ["--set", "network.bandwith=1Gbps"])):
             said = program("run", *FLAGS, *flags)
             self.assertEqual(said.returncode, 2)
