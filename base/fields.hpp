@@ -275,16 +275,22 @@ struct TextMap {
   }
 };
 
-/// What functions of its own read and write: `T(ObjectReader&, key)` and `Json(const T&)`.
-template <class Read, class Write>
-struct By {
-  Read read_value;
-  Write write_value;
-  void read(ObjectReader& r, std::string_view key, auto& x) const { x = read_value(r, key); }
-  [[nodiscard]] Json write(const auto& x) const { return write_value(x); }
+/// An object by its fields(), or a short form: `bool(ObjectReader&, key, x&)` takes it, or says that
+/// this is none. The object is written.
+template <class Short>
+struct ObjectOr {
+  Short read_short;
+  template <class T>
+  void read(ObjectReader& r, std::string_view key, T& x) const {
+    if (!read_short(r, key, x)) Object{}.read(r, key, x);
+  }
+  template <class T>
+  [[nodiscard]] Json write(const T& x) const {
+    return write_fields(x);
+  }
 };
-template <class Read, class Write>
-By(Read, Write) -> By<Read, Write>;
+template <class Short>
+ObjectOr(Short) -> ObjectOr<Short>;
 
 }  // namespace field
 }  // namespace paceline

@@ -166,9 +166,7 @@ std::string ObjectReader::string(std::string_view key, std::string_view fallback
 
 std::string ObjectReader::choice(std::string_view key, const std::vector<std::string>& names) {
   trace_kind(file_, path_, key, [&] { return Json{{"enum", names}}.dump(); });
-  const Json& text = need(key);
-  if (!text.is_string()) fail_at(key, fmt::format("expected a string, found {}", found(text)));
-  std::string value = text.get<std::string>();
+  std::string value = string(key);
   for (const std::string& name : names)
     if (name == value) return value;
   fail_at(key, unknown_name("value", value, names));

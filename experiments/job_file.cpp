@@ -135,16 +135,12 @@ struct AlgorithmForm {
   [[nodiscard]] Json write(const AllReduce& algorithm) const { return to_string(algorithm); }
 };
 
-/// An algorithm's name, or its options too.
-struct AllReduceForm {
-  void read(ObjectReader& r, std::string_view key, AllReduceOptions& options) const {
-    if (r.raw(key).is_string())
-      AlgorithmForm{}.read(r, key, options.algorithm);
-    else
-      field::Object{}.read(r, key, options);
-  }
-  [[nodiscard]] Json write(const AllReduceOptions& options) const { return write_fields(options); }
-};
+/// Or the algorithm's name alone.
+const field::ObjectOr kAllReduce{[](ObjectReader& r, std::string_view key, AllReduceOptions& x) {
+  if (!r.raw(key).is_string()) return false;
+  AlgorithmForm{}.read(r, key, x.algorithm);
+  return true;
+}};
 
 struct TrainingForm {
   void read(ObjectReader& r, std::string_view key, TrainingDescription& training) const {
@@ -218,7 +214,7 @@ static void job_fields(F& f, JobDescription& job, std::size_t available) {
   f.stated("accumulation", job.accumulation, field::Whole{1, kMostMicroBatches});
   f.stated("profile", job.profile, ProfileForm{});
   f.stated("schedule", job.schedule, ScheduleForm{});
-  f.stated("all_reduce", job.all_reduce, AllReduceForm{});
+  f.stated("all_reduce", job.all_reduce, kAllReduce);
   f.optional("steps", job.steps, field::Whole{1, kMostSteps});
   f.unless("start", job.start_s, 0, field::Duration{});
   f.stated("slow_while_sending", job.slow_while_sending, field::Number{0, 0.99});

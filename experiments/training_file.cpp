@@ -27,16 +27,12 @@ void date(F& f, const char* steps, const char* epochs, TrainingDate& at) {
   }
 }
 
-/// The name of a data set, or more of it.
-struct DataForm {
-  void read(ObjectReader& r, std::string_view key, DataOptions& data) const {
-    if (r.raw(key).is_string())
-      data.name = r.choice(key, dataset_names());
-    else
-      field::Object{}.read(r, key, data);
-  }
-  [[nodiscard]] Json write(const DataOptions& data) const { return write_fields(data); }
-};
+/// Or the name of a data set alone.
+const field::ObjectOr kData{[](ObjectReader& r, std::string_view key, DataOptions& data) {
+  if (!r.raw(key).is_string()) return false;
+  data.name = r.choice(key, dataset_names());
+  return true;
+}};
 
 struct FolderForm {
   void read(ObjectReader& r, std::string_view key, std::filesystem::path& folder) const {
@@ -45,26 +41,19 @@ struct FolderForm {
   [[nodiscard]] Json write(const std::filesystem::path& folder) const { return folder.string(); }
 };
 
-struct ShardingForm {
-  void read(ObjectReader& r, std::string_view key, Sharding& sharding) const {
-    if (r.raw(key).is_string())
-      field::Choice{kShardings}.read(r, key, sharding.kind);
-    else
-      field::Object{}.read(r, key, sharding);
-  }
-  [[nodiscard]] Json write(const Sharding& sharding) const { return write_fields(sharding); }
-};
+/// Or its kind alone.
+const field::ObjectOr kSharding{[](ObjectReader& r, std::string_view key, Sharding& sharding) {
+  if (!r.raw(key).is_string()) return false;
+  field::Choice{kShardings}.read(r, key, sharding.kind);
+  return true;
+}};
 
-/// The base alone, or the whole schedule.
-struct RateForm {
-  void read(ObjectReader& r, std::string_view key, LearningRate& rate) const {
-    if (r.raw(key).is_number())
-      rate.base = r.number(key, 0, kMostRate);
-    else
-      field::Object{}.read(r, key, rate);
-  }
-  [[nodiscard]] Json write(const LearningRate& rate) const { return write_fields(rate); }
-};
+/// Or its base alone.
+const field::ObjectOr kRate{[](ObjectReader& r, std::string_view key, LearningRate& rate) {
+  if (!r.raw(key).is_number()) return false;
+  rate.base = r.number(key, 0, kMostRate);
+  return true;
+}};
 
 }  // namespace
 
@@ -106,9 +95,9 @@ static void fields(F& f, LearningRate& rate) {
 
 template <class F>
 static void fields(F& f, TrainingDescription& training) {
-  f.stated("data", training.data, DataForm{});
-  f.stated("sharding", training.sharding, ShardingForm{});
-  f.stated("learning_rate", training.learning_rate, RateForm{});
+  f.stated("data", training.data, kData);
+  f.stated("sharding", training.sharding, kSharding);
+  f.stated("learning_rate", training.learning_rate, kRate);
   f.optional("momentum", training.momentum, field::Number{0, 0.999999});
   f.stated("nesterov", training.nesterov, field::Flag{});
   f.stated("weight_decay", training.weight_decay, field::Number{0, 1});

@@ -15,16 +15,12 @@ namespace {
 
 const std::vector<std::string> kJitterNames{"none", "normal", "lognormal", "gamma", "profile"};
 
-/// A link's object, or its bandwidth alone.
-struct LinkForm {
-  void read(ObjectReader& r, std::string_view key, LinkSpec& link) const {
-    if (r.raw(key).is_object())
-      field::Object{}.read(r, key, link);
-    else
-      link.bandwidth = r.bandwidth(key);
-  }
-  [[nodiscard]] Json write(const LinkSpec& link) const { return write_fields(link); }
-};
+/// Or its bandwidth alone.
+const field::ObjectOr kLink{[](ObjectReader& r, std::string_view key, LinkSpec& link) {
+  if (r.raw(key).is_object()) return false;
+  link.bandwidth = r.bandwidth(key);
+  return true;
+}};
 
 /// The card of a group: a name of the table, or what the user says of it.
 struct CardForm {
@@ -194,8 +190,8 @@ static void fields(F& f, NodeGroup& group) {
   if (group.gpus > 0) {
     f.required("gpu", group, CardForm{});
     f.stated("speed", group.speed, field::Number{0});
-    f.required("pcie", group.pcie, LinkForm{});
-    f.optional("nvlink", group.nvlink, LinkForm{});
+    f.required("pcie", group.pcie, kLink);
+    f.optional("nvlink", group.nvlink, kLink);
     f.optional("bridge", group.bridge, field::Bandwidth{});
     f.optional("roots", group.roots, field::Object{});
     f.stated("peers_cross_bridge", group.peers_cross_bridge, field::Flag{});

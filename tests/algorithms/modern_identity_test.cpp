@@ -234,28 +234,6 @@ TEST(CodedIdentity, CltkBroadcastsAndReducesItsEntries) {
 
 // ---- values
 
-Vector mean_of(const std::vector<Vector>& all) {
-  Vector sum(all.front().size(), 0);
-  for (const Vector& one : all)
-    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += one[j] / static_cast<double>(all.size());
-  return sum;
-}
-Vector combined(double a, const Vector& x, double b, const Vector& y) {
-  Vector sum(x.size());
-  for (std::size_t j = 0; j < x.size(); ++j) sum[j] = a * x[j] + b * y[j];
-  return sum;
-}
-void expect_close(const Vector& found, const Vector& expected, double tolerance = 2e-5) {
-  ASSERT_EQ(found.size(), expected.size());
-  double distance = 0, size = 0;
-  for (std::size_t j = 0; j < found.size(); ++j) {
-    distance = std::max(distance, std::abs(found[j] - expected[j]));
-    size = std::max(size, std::abs(expected[j]));
-  }
-  EXPECT_GT(size, 0.1);
-  EXPECT_LT(distance, tolerance * size);
-}
-
 class ModernValues : public testing::Test {
  protected:
   const ModelShape model = small_model();
@@ -264,7 +242,7 @@ class ModernValues : public testing::Test {
   const Vector zero = Vector(n, 0);
 
   [[nodiscard]] Vector local(std::size_t i, const Vector& x, std::int64_t step) const {
-    return combined(1, x, -kRate, problem.gradient(i, x, step));
+    return combine(1, x, -kRate, problem.gradient(i, x, step));
   }
   [[nodiscard]] Vector trained_by(const std::string& name, const Json& options,
                                   std::int64_t steps) const {
@@ -290,7 +268,7 @@ TEST_F(ModernValues, ShardedSchedulesAreSSgdBitForBit) {
 
 // Of two workers each is the other's only peer: half of both is the mean of all.
 TEST_F(ModernValues, GossipBetweenTwoIsTheirMean) {
-  expect_close(trained_by("sgp", Json::object(), 9), trained_by("local-sgd", {{"period", 1}}, 9));
+  expect_near(trained_by("sgp", Json::object(), 9), trained_by("local-sgd", {{"period", 1}}, 9));
 }
 
 // What is pushed is added a step later: x of both, and their common weight, step by step.
@@ -300,19 +278,19 @@ TEST_F(ModernValues, SgpWithOverlapIsOneStepLate) {
   for (std::int64_t s = 0; s < 12; ++s) {
     std::vector<Vector> pushed(2);
     for (std::size_t i = 0; i < 2; ++i) {
-      x[i] = combined(0.5, combined(1, x[i], -kRate, problem.gradient(i, z[i], s)), 0, zero);
+      x[i] = combine(0.5, combine(1, x[i], -kRate, problem.gradient(i, z[i], s)), 0, zero);
       pushed[1 - i] = x[i];
     }
     weight /= 2;
     const double sent = weight;
-    for (std::size_t i = 0; i < 2; ++i) x[i] = combined(1, x[i], 1, late[i]);
+    for (std::size_t i = 0; i < 2; ++i) x[i] = combine(1, x[i], 1, late[i]);
     weight += late_weight;
     late = pushed;
     late_weight = sent;
-    for (std::size_t i = 0; i < 2; ++i) z[i] = combined(1 / weight, x[i], 0, zero);
+    for (std::size_t i = 0; i < 2; ++i) z[i] = combine(1 / weight, x[i], 0, zero);
     EXPECT_NEAR(weight + late_weight, 1, 1e-12);  // nothing is lost
   }
-  expect_close(trained_by("sgp", {{"overlap", true}}, 12), mean_of(z));
+  expect_near(trained_by("sgp", {{"overlap", true}}, 12), mean(z));
 }
 
 // Pairwise averages keep the mean: with equal slopes, and so gradients that are linear alike, it moves as S-SGD's model.
@@ -321,26 +299,26 @@ TEST_F(ModernValues, GossipKeepsTheMean) {
   even.slope = {1.2, 1.2};
   Vector x = zero;
   for (std::int64_t s = 0; s < 15; ++s)
-    x = combined(1, x, -kRate, mean_of({even.gradient(0, x, s), even.gradient(1, x, s)}));
+    x = combine(1, x, -kRate, mean({even.gradient(0, x, s), even.gradient(1, x, s)}));
   for (const char* name : {"ad-psgd", "sgp"})
-    expect_close(trained(name, Json::object(), 15, even, model), x);
+    expect_near(trained(name, Json::object(), 15, even, model), x);
 }
 
 TEST_F(ModernValues, VrlSgdCorrectsTheDrift) {
   std::vector<Vector> x(2, zero), drift(2, zero);
   for (std::int64_t s = 0; s < 12; s += 3) {
     for (std::int64_t t = s; t < s + 3; ++t)
-      for (std::size_t i = 0; i < 2; ++i) x[i] = combined(1, local(i, x[i], t), kRate, drift[i]);
-    const Vector mean = mean_of(x);
+      for (std::size_t i = 0; i < 2; ++i) x[i] = combine(1, local(i, x[i], t), kRate, drift[i]);
+    const Vector average = mean(x);
     for (std::size_t i = 0; i < 2; ++i)
-      drift[i] = combined(1, drift[i], 1 / (3 * kRate), combined(1, mean, -1, x[i]));
-    for (const double sum : combined(1, drift[0], 1, drift[1])) EXPECT_NEAR(sum, 0, 1e-12);
-    x.assign(2, mean);
+      drift[i] = combine(1, drift[i], 1 / (3 * kRate), combine(1, average, -1, x[i]));
+    for (const double sum : combine(1, drift[0], 1, drift[1])) EXPECT_NEAR(sum, 0, 1e-12);
+    x.assign(2, average);
   }
-  expect_close(trained_by("vrl-sgd", {{"period", 3}}, 12), x[0]);
+  expect_near(trained_by("vrl-sgd", {{"period", 3}}, 12), x[0]);
   // With one step a round the corrections cancel in the mean: S-SGD.
-  expect_close(trained_by("vrl-sgd", {{"period", 1}}, 12),
-               trained_by("s-sgd", {{"overlap", "none"}}, 12));
+  expect_near(trained_by("vrl-sgd", {{"period", 1}}, 12),
+              trained_by("s-sgd", {{"overlap", "none"}}, 12));
 }
 
 TEST_F(ModernValues, EasgdKeepsTheSumOfModelsAndCentre) {
@@ -350,28 +328,28 @@ TEST_F(ModernValues, EasgdKeepsTheSumOfModelsAndCentre) {
   for (std::int64_t s = 0; s < 12; s += 3) {
     for (std::int64_t t = s; t < s + 3; ++t)
       for (std::size_t i = 0; i < 2; ++i) x[i] = local(i, x[i], t);
-    const Vector mean = mean_of(x), before = center;
-    for (Vector& own : x) own = combined(1 - alpha, own, alpha, before);
-    center = combined(1 - beta, before, beta, mean);
+    const Vector average = mean(x), before = center;
+    for (Vector& own : x) own = combine(1 - alpha, own, alpha, before);
+    center = combine(1 - beta, before, beta, average);
     for (std::size_t j = 0; j < n; ++j)
-      EXPECT_NEAR(x[0][j] + x[1][j] + center[j], 2 * mean[j] + before[j], 1e-12);
+      EXPECT_NEAR(x[0][j] + x[1][j] + center[j], 2 * average[j] + before[j], 1e-12);
   }
-  expect_close(trained_by("easgd", {{"period", 3}, {"beta", beta}}, 12), mean_of(x));
+  expect_near(trained_by("easgd", {{"period", 3}, {"beta", beta}}, 12), mean(x));
 }
 
 TEST_F(ModernValues, SlowMo) {
-  expect_close(trained_by("slowmo", {{"period", 4}, {"slow_momentum", 0}}, 12),
-               trained_by("local-sgd", {{"period", 4}}, 12));
+  expect_near(trained_by("slowmo", {{"period", 4}, {"slow_momentum", 0}}, 12),
+              trained_by("local-sgd", {{"period", 4}}, 12));
   Vector old = zero, u = zero;
   for (std::int64_t s = 0; s < 12; s += 4) {
     std::vector<Vector> x(2, old);
     for (std::int64_t t = s; t < s + 4; ++t)
       for (std::size_t i = 0; i < 2; ++i) x[i] = local(i, x[i], t);
-    u = combined(0.6, u, 1 / kRate, combined(1, old, -1, mean_of(x)));
-    old = combined(1, old, -0.9 * kRate, u);
+    u = combine(0.6, u, 1 / kRate, combine(1, old, -1, mean(x)));
+    old = combine(1, old, -0.9 * kRate, u);
   }
-  expect_close(
-      trained_by("slowmo", {{"period", 4}, {"slow_momentum", 0.6}, {"slow_rate", 0.9}}, 12), old);
+  expect_near(trained_by("slowmo", {{"period", 4}, {"slow_momentum", 0.6}, {"slow_rate", 0.9}}, 12),
+              old);
 }
 
 TEST_F(ModernValues, EagerDiloco) {
@@ -381,17 +359,16 @@ TEST_F(ModernValues, EagerDiloco) {
     for (std::size_t i = 0; i < 2; ++i) {
       Vector x = anchor[i];
       for (std::int64_t t = s; t < s + 3; ++t) x = local(i, x, t);
-      moved[i] = combined(1, anchor[i], -1, x);
+      moved[i] = combine(1, anchor[i], -1, x);
     }
     for (std::size_t i = 0; i < 2; ++i) {
-      const Vector delta = combined(0.5, moved[i], 0.5, before[1 - i]);
-      u[i] = combined(0.9, u[i], 1, delta);
-      anchor[i] = combined(1, anchor[i], -0.3, combined(1, delta, 0.9, u[i]));
+      const Vector delta = combine(0.5, moved[i], 0.5, before[1 - i]);
+      u[i] = combine(0.9, u[i], 1, delta);
+      anchor[i] = combine(1, anchor[i], -0.3, combine(1, delta, 0.9, u[i]));
     }
     before = moved;
   }
-  expect_close(trained_by("eager-diloco", {{"period", 3}, {"outer_rate", 0.3}}, 12),
-               mean_of(anchor));
+  expect_near(trained_by("eager-diloco", {{"period", 3}, {"outer_rate", 0.3}}, 12), mean(anchor));
 }
 
 TEST_F(ModernValues, SparseLocoOfEverythingIsDilocoWithoutMomentum) {
@@ -421,7 +398,7 @@ TEST_F(ModernValues, SignSgdAppliesTheMajority) {
     const Vector a = problem.gradient(0, x, s), b = problem.gradient(1, x, s);
     for (std::size_t j = 0; j < n; ++j) x[j] -= kRate * sign(sign(a[j]) + sign(b[j]));
   }
-  expect_close(trained_by("signsgd", Json::object(), 9), x);
+  expect_near(trained_by("signsgd", Json::object(), 9), x);
 }
 
 TEST_F(ModernValues, CltkSendsWhereItsLeaderSays) {
@@ -429,8 +406,7 @@ TEST_F(ModernValues, CltkSendsWhereItsLeaderSays) {
   std::vector<Vector> left(2, zero);
   for (std::int64_t s = 0; s < 12; ++s) {
     std::vector<Vector> sent(2, zero);
-    for (std::size_t i = 0; i < 2; ++i)
-      left[i] = combined(1, left[i], 1, problem.gradient(i, x, s));
+    for (std::size_t i = 0; i < 2; ++i) left[i] = combine(1, left[i], 1, problem.gradient(i, x, s));
     const Vector& leader = left[static_cast<std::size_t>(s) % 2];
     std::vector<std::size_t> order(n);
     std::iota(order.begin(), order.end(), 0);
@@ -443,9 +419,9 @@ TEST_F(ModernValues, CltkSendsWhereItsLeaderSays) {
         sent[i][j] = left[i][j];
         if (i == 1) left[0][j] = left[1][j] = 0;
       }
-    x = combined(1, x, -kRate, mean_of(sent));
+    x = combine(1, x, -kRate, mean(sent));
   }
-  expect_close(trained_by("cltk", {{"density", 0.2}}, 12), x);
+  expect_near(trained_by("cltk", {{"density", 0.2}}, 12), x);
 }
 
 // Adam's first steps, then one bit: error feedback at both ends, the variance frozen.
@@ -467,23 +443,23 @@ TEST_F(ModernValues, OneBitAdam) {
   for (std::int64_t s = 0; s < 10; ++s) {
     const std::vector<Vector> g{problem.gradient(0, x, s), problem.gradient(1, x, s)};
     if (s < 6) {
-      const Vector mean = mean_of(g);
+      const Vector average = mean(g);
       for (std::size_t j = 0; j < n; ++j) {
-        m[j] = 0.9 * m[j] + 0.1 * mean[j];
-        v[j] = 0.999 * v[j] + 0.001 * mean[j] * mean[j];
+        m[j] = 0.9 * m[j] + 0.1 * average[j];
+        v[j] = 0.999 * v[j] + 0.001 * average[j] * average[j];
       }
     } else {
       std::vector<Vector> sent(2);
-      for (std::size_t i = 0; i < 2; ++i) sent[i] = compress(combined(0.9, m, 0.1, g[i]), error[i]);
-      const Vector mean = mean_of(sent);
-      const Vector low = compress({mean.begin(), mean.begin() + border}, share_error[0]),
-                   high = compress({mean.begin() + border, mean.end()}, share_error[1]);
+      for (std::size_t i = 0; i < 2; ++i) sent[i] = compress(combine(0.9, m, 0.1, g[i]), error[i]);
+      const Vector average = mean(sent);
+      const Vector low = compress({average.begin(), average.begin() + border}, share_error[0]),
+                   high = compress({average.begin() + border, average.end()}, share_error[1]);
       std::copy(low.begin(), low.end(), m.begin());
       std::copy(high.begin(), high.end(), m.begin() + static_cast<std::ptrdiff_t>(border));
     }
     for (std::size_t j = 0; j < n; ++j) x[j] -= kRate * m[j] / (std::sqrt(v[j]) + 0.5);
   }
-  expect_close(trained_by("1-bit-adam", {{"freeze_step", 6}, {"epsilon", 0.5}}, 10), x);
+  expect_near(trained_by("1-bit-adam", {{"freeze_step", 6}, {"epsilon", 0.5}}, 10), x);
 }
 
 }  // namespace

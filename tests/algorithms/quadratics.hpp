@@ -1,5 +1,9 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -31,6 +35,31 @@ inline ModelShape small_model() {
   }
   model.backward_order = {2, 1, 0};
   return model;
+}
+
+inline Vector mean(const std::vector<Vector>& all) {
+  Vector sum(all.front().size(), 0);
+  for (const Vector& one : all)
+    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += one[j] / static_cast<double>(all.size());
+  return sum;
+}
+
+/// a x + b y
+inline Vector combine(double a, const Vector& x, double b, const Vector& y) {
+  Vector sum(x.size());
+  for (std::size_t j = 0; j < x.size(); ++j) sum[j] = a * x[j] + b * y[j];
+  return sum;
+}
+
+inline void expect_near(const Vector& found, const Vector& expected, double tolerance = 2e-5) {
+  ASSERT_EQ(found.size(), expected.size());
+  double distance = 0, size = 0;
+  for (std::size_t j = 0; j < found.size(); ++j) {
+    distance = std::max(distance, std::abs(found[j] - expected[j]));
+    size = std::max(size, std::abs(expected[j]));
+  }
+  EXPECT_GT(size, 0.1);
+  EXPECT_LT(distance, tolerance * size);
 }
 
 /// One worker's gradient of one step is not a number: one element of it, or all.

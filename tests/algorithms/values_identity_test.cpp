@@ -10,30 +10,6 @@ namespace paceline {
 namespace {
 
 using namespace simulated;
-Vector mean(const std::vector<Vector>& all) {
-  Vector sum(all.front().size(), 0);
-  for (const Vector& one : all)
-    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += one[j] / static_cast<double>(all.size());
-  return sum;
-}
-
-// a x + b y
-Vector combine(double a, const Vector& x, double b, const Vector& y) {
-  Vector sum(x.size());
-  for (std::size_t j = 0; j < x.size(); ++j) sum[j] = a * x[j] + b * y[j];
-  return sum;
-}
-
-void expect_near(const Vector& found, const Vector& expected) {
-  ASSERT_EQ(found.size(), expected.size());
-  double distance = 0, size = 0;
-  for (std::size_t j = 0; j < found.size(); ++j) {
-    distance = std::max(distance, std::abs(found[j] - expected[j]));
-    size = std::max(size, std::abs(expected[j]));
-  }
-  EXPECT_GT(size, 0.1);
-  EXPECT_LT(distance, 2e-5 * size);
-}
 
 class Values : public testing::Test {
  protected:
