@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <new>
@@ -23,6 +25,7 @@
 #include "mpi/sweep.hpp"
 #include "options.hpp"
 #include "report.hpp"
+#include "table.hpp"
 
 namespace paceline {
 namespace {
@@ -123,6 +126,22 @@ std::string of_rank(const std::string& file, int rank) {
          fmt::format("{}.{}{}", path.stem().string(), rank, path.extension().string());
 }
 
+// Of rank 0, whose steps are everybody's sooner or later.
+std::function<void(std::int64_t)> steps_shown(std::int64_t steps) {
+  using HostClock = std::chrono::steady_clock;
+  return [steps, started = HostClock::now(),
+          shown = HostClock::time_point()](std::int64_t done) mutable {
+    const HostClock::time_point now = HostClock::now();
+    if (done < steps && now - shown < std::chrono::milliseconds(200)) return;
+    shown = now;
+    const double elapsed_s = std::chrono::duration<double>(now - started).count();
+    show_progress(fmt::format("step {} of {}  {} an iteration  {} left", done, steps,
+                              format_duration(elapsed_s / static_cast<double>(done)),
+                              format_duration(elapsed_s * static_cast<double>(steps - done) /
+                                              static_cast<double>(done))));
+  };
+}
+
 void run(const RunOptions& options, const World& world) {
   const ExperimentText text = options.experiment.text();
   const Experiment experiment = read_experiment(text.json, text.file);
@@ -139,6 +158,8 @@ void run(const RunOptions& options, const World& world) {
   static std::atomic<bool> stop = false;
   rank.stop = &stop;
   first_interrupt_sets(stop);
+  if (world.rank() == 0 && progress_wanted())
+    rank.passed = steps_shown(prepared.simulation.jobs.front().steps);
   const CpuTimes before = cpu_times();
   RankJob job(prepared.simulation.jobs.front(), *prepared.simulation.cluster, world, rank);
   try {
@@ -151,6 +172,7 @@ void run(const RunOptions& options, const World& world) {
                stopped.what());
     std::_Exit(interrupted_exit_code());
   }
+  end_progress();
   MeasuredRun measured = measured_run(job, world, before);
   if (recorder)
     save_file(of_rank(options.trace, world.rank()),
@@ -178,6 +200,7 @@ void add_run(CLI::App& app, const World& world) {
       "  srun -n 16 --mpi=pmix paceline-mpi run experiment.json --predict --json");
   const auto options = std::make_shared<RunOptions>(*command);
   options->output.add_to(*command, false);
+  add_progress_flag(*command);
   command->add_option("--all-reduce-by", options->all_reduce_by,
                       "plan (the simulator's messages; times alone), library (MPI's own), and with "
                       "values ring or rank-order, whose sums are the simulator's to the bit");

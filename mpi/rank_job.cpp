@@ -206,7 +206,8 @@ bool RankJob::holds(Stream& stream) {
   return true;
 }
 
-void RankJob::step_passed(WorkerRuntime& worker, std::int64_t) {
+void RankJob::step_passed(WorkerRuntime& worker, std::int64_t completed) {
+  if (options_.passed) options_.passed(completed);
   const WorkerRuntime::Totals totals = worker.totals();
   borders_.push_back({totals.date_s, totals.account, static_cast<double>(totals.rounds),
                       messages_.sent().bytes, messages_.sent().messages});

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -25,7 +27,8 @@ struct RankOptions {
   bool replay = true;  ///< operations last as long as the profile says; else as their kernels take
   double timeout_s = 60;  ///< without anything happening
   Recorder* recorder = nullptr;
-  const std::atomic<bool>* stop = nullptr;  ///< ends run() when it is set
+  const std::atomic<bool>* stop = nullptr;   ///< ends run() when it is set
+  std::function<void(std::int64_t)> passed;  ///< told how many steps this worker has done
 };
 
 /// The run was told to stop: what this rank was doing.

@@ -112,8 +112,8 @@ void Evaluations::post(Open open) {
 
 bool Evaluations::reached(double accuracy) {
   bool any = false;
-  for (const auto& [task, point] : std::exchange(unasked_, {}))
-    any |= graph_.take(task, [&] { return point->accuracy; }) >= accuracy;
+  for (const auto& asked : std::exchange(unasked_, {}))
+    any |= graph_.take(asked.first, [&] { return asked.second->accuracy; }) >= accuracy;
   return any;
 }
 
