@@ -29,7 +29,7 @@ struct ValidateOptions {
 
 constexpr std::size_t kWorst = 3;
 
-std::string percent(double share) {
+std::string error_percent(double share) {
   return fmt::format("{:.1f}", 100 * share);
 }
 
@@ -45,17 +45,18 @@ std::string sets_table(const std::vector<ReplayedSet>& sets) {
     table.column(name, Table::Align::right);
   for (const ReplayedSet& set : sets) {
     const ErrorSummary judged = set.judged(), training = set.training(), scaling = set.scaling();
-    table.row({set.set.name, fmt::format("{}", judged.rows), of_none(judged, percent(judged.mean)),
-               of_none(judged, percent(judged.median)), of_none(judged, percent(judged.p90)),
-               of_none(judged, fmt::format("{:+.1f}", 100 * set.bias())),
-               fmt::format("{}", training.rows), of_none(training, percent(training.mean)),
-               of_none(training, percent(training.p90)), fmt::format("{}", scaling.rows),
-               of_none(scaling, percent(scaling.mean)),
-               of_none(judged, fmt::format("{:.0f}", 100 * set.coverage())),
-               !set.set.bar
-                   ? "-"
-                   : fmt::format("{}, {}{}", percent(set.set.bar->mean), percent(set.set.bar->p90),
-                                 set.within_bar() ? "" : " BEYOND")});
+    table.row(
+        {set.set.name, fmt::format("{}", judged.rows), of_none(judged, error_percent(judged.mean)),
+         of_none(judged, error_percent(judged.median)), of_none(judged, error_percent(judged.p90)),
+         of_none(judged, fmt::format("{:+.1f}", 100 * set.bias())),
+         fmt::format("{}", training.rows), of_none(training, error_percent(training.mean)),
+         of_none(training, error_percent(training.p90)), fmt::format("{}", scaling.rows),
+         of_none(scaling, error_percent(scaling.mean)),
+         of_none(judged, fmt::format("{:.0f}", 100 * set.coverage())),
+         !set.set.bar
+             ? "-"
+             : fmt::format("{}, {}{}", error_percent(set.set.bar->mean),
+                           error_percent(set.set.bar->p90), set.within_bar() ? "" : " BEYOND")});
   }
   return table.text();
 }
