@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
+#include "base/units.hpp"
 #include "cli/plot/svg_scatter.hpp"
 #include "commands.hpp"
 #include "experiments/validate.hpp"
@@ -70,10 +71,11 @@ std::string rows_table(const std::vector<const ReplayedRow*>& rows) {
   for (const ReplayedRow* row : rows) {
     const double scale = row->row.measured_s;
     const auto scaling = row->scaling_error();
-    table.row({row->row.id(), seconds_like(row->row.measured_s, scale),
-               seconds_like(row->predicted_s, scale),
-               seconds_like(kNinetyPercent * row->sigma_s, scale),
-               fmt::format("{:+.1f}", 100 * row->error()),
+    const auto text = [&](double value) {
+      return is_memory(row->row.measure) ? format_bytes(value) : seconds_like(value, scale);
+    };
+    table.row({row->row.id(), text(row->row.measured_s), text(row->predicted_s),
+               text(kNinetyPercent * row->sigma_s), fmt::format("{:+.1f}", 100 * row->error()),
                scaling ? fmt::format("{:+.1f}", 100 * *scaling) : "-",
                row->row.training                             ? "fitted on"
                : row->row.category == RowCategory::predicted ? ""
@@ -114,7 +116,7 @@ ScatterChart scatter(const std::vector<ReplayedSet>& sets) {
   for (const ReplayedSet& set : sets) {
     ScatterGroup group{set.set.name, {}};
     for (const ReplayedRow& row : set.rows)
-      if (row.row.category != RowCategory::reported)
+      if (row.row.category != RowCategory::reported && !is_memory(row.row.measure))
         group.points.push_back({1e3 * row.row.measured_s, 1e3 * row.predicted_s, row.row.training});
     if (!group.points.empty()) chart.groups.push_back(std::move(group));
   }
