@@ -219,7 +219,7 @@ static void job_fields(F& f, JobDescription& job, std::size_t available) {
   f.unless("start", job.start_s, 0, field::Duration{});
   f.stated("slow_while_sending", job.slow_while_sending, field::Number{0, 0.99});
   f.stated("optimizer", job.optimizer, field::Choice{kOptimizers});
-  f.stated("recompute", job.recompute, field::Choice{recompute_names()});
+  f.unless("recompute", job.recompute, Recompute::none, field::Choice{recompute_names()});
   f.optional("top_k", job.top_k, field::Choice{selector_names()});
   f.stated("batch_split", job.batch_split, field::Choice{kSplits});
   f.optional("servers", job.servers, field::Whole{1});

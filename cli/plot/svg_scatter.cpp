@@ -15,7 +15,7 @@ namespace {
 using namespace svg;
 
 constexpr double kSide = 560, kLeft = 80, kTop = 50, kLegend = 250, kBottom = 65;
-constexpr double kRow = 19;
+constexpr double kRow = 19, kDigit = 7.5;
 
 class Scatter {
  public:
@@ -29,12 +29,17 @@ class Scatter {
 
   [[nodiscard]] std::string grid() const {
     std::string svg;
+    double taken = 0;  // of the row of labels below
     for (const double tick : axis_.ticks()) {
       svg += fmt::format(
           "<path d=\"M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {4:.1f}H{5:.1f}\" stroke=\"#e4e4e4\"/>\n",
           x(tick), kTop, kTop + kSide, kLeft, y(tick), kLeft + kSide);
-      svg += text_at(x(tick), kTop + kSide + 20, "middle", axis_.label(tick));
-      svg += text_at(kLeft - 8, y(tick) + 4.5, "end", axis_.label(tick));
+      const std::string label = axis_.label(tick);
+      svg += text_at(kLeft - 8, y(tick) + 4.5, "end", label);
+      const double half = kDigit * static_cast<double>(label.size()) / 2;
+      if (x(tick) - half < taken) continue;
+      svg += text_at(x(tick), kTop + kSide + 20, "middle", label);
+      taken = x(tick) + half + kDigit;
     }
     return svg;
   }
