@@ -86,6 +86,7 @@ Schedule make_ad_psgd(ObjectReader& options, const ScheduleContext&) {
   s.description = "pairwise averages beside the computation, even ranks asking odd ones";
   s.worker = [](Worker& w) { return ad_psgd(w); };
   s.bounds = ad_psgd_bounds;
+  s.warm_up = 1;  // and drains: in its last step a passive worker only answers
   s.synchronous = false;
   s.rounds_formula = "T exchanges with one peer [paper]";
   s.extra_copies = 2;  // what is sent, and the move

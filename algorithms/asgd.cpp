@@ -109,6 +109,7 @@ Schedule make(const std::string& name, ObjectReader& options, const ScheduleCont
   s.server = [c](Server& server) { return asynchronous_server(server, c); };
   s.bounds = asgd_bounds;
   s.warm_up = 2;
+  s.drains = false;
   s.synchronous = false;
   s.rounds_formula = "T per worker, without barrier [paper]";
   return s;

@@ -91,18 +91,6 @@ void choose_schedule(const JobDescription& job, const Cluster& cluster, JobSpec&
     spec.servers.assign(hosts.begin(), hosts.begin() + static_cast<std::ptrdiff_t>(servers));
 }
 
-// What is measured is a whole cycle after the warm-up, and not the last one if a pipeline drains.
-std::string warm_up_warning(const JobSpec& spec) {
-  const std::int64_t warm_up = spec.schedule.warm_up;
-  const std::int64_t needed =
-      warm_up + std::max<std::int64_t>(1, spec.schedule.cycle) + (spec.schedule.drains ? 1 : 0);
-  if (warm_up == 0 || spec.steps >= needed) return "";
-  return fmt::format(
-      "the times are not those of {}: its first {} steps are a warm-up, and this run has {}; give "
-      "it {} steps or more",
-      spec.schedule.name, warm_up, spec.steps, needed);
-}
-
 void price(const DeviceCosts& costs, const JobDescription& job, const Experiment& experiment,
            JobSpec& spec) {
   spec.model = costs.shape;
@@ -190,8 +178,7 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   prepared.memory = memory_uses(job, experiment.stack, cluster, spec.schedule);
   prepared.assumptions = assumptions_of(*spec.costs, spec, cluster);
   prepared.warnings = profile_warnings(by_gpu, job);
-  if (std::string warning = warm_up_warning(spec); !warning.empty())
-    prepared.warnings.push_back(std::move(warning));
+  if (auto warning = warm_up_warning(spec)) prepared.warnings.push_back(std::move(*warning));
   if (std::string warning = idle_hosts_warning(job, spec, cluster); !warning.empty())
     prepared.warnings.push_back(std::move(warning));
   for (std::string& warning : memory_warnings(prepared.memory, job))
@@ -290,6 +277,18 @@ std::shared_ptr<const Cluster> cluster_of(const Experiment& experiment) {
 }
 
 }  // namespace
+
+// What is measured is a whole cycle after the warm-up, and not the last one if a pipeline drains.
+std::optional<std::string> warm_up_warning(const JobSpec& spec) {
+  const std::int64_t warm_up = spec.schedule.warm_up;
+  const std::int64_t needed =
+      warm_up + std::max<std::int64_t>(1, spec.schedule.cycle) + (spec.schedule.drains ? 1 : 0);
+  if (warm_up == 0 || spec.steps >= needed) return std::nullopt;
+  return fmt::format(
+      "the times are not those of {}: its first {} steps are a warm-up, and this run has {}; give "
+      "it {} steps or more",
+      spec.schedule.name, warm_up, spec.steps, needed);
+}
 
 Prepared prepare(const Experiment& experiment) {
   Prepared prepared;

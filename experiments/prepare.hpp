@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "algorithms/bounds.hpp"
@@ -29,6 +31,9 @@ struct Prepared {
 /// Looks up the costs, makes the cluster and the schedules. Throws InputError for what does not fit
 /// together: profile and model, options and schedule, a schedule with servers on a cluster without.
 Prepared prepare(const Experiment& experiment);
+
+/// A warning where the job has too few steps for its schedule's warm-up and a cycle after it.
+std::optional<std::string> warm_up_warning(const JobSpec& spec);
 
 /// What the job's bounds are made of, on an undisturbed cluster.
 BoundInputs bound_inputs(const PreparedJob& job, const Cluster& cluster);

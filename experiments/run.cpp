@@ -14,17 +14,13 @@
 #include "experiments/layers.hpp"
 #include "experiments/prepare.hpp"
 #include "experiments/sensitivity.hpp"
+#include "experiments/settled.hpp"
 #include "kernels/backend.hpp"
 
 namespace paceline {
 namespace {
 
 constexpr std::size_t kLinksShown = 8;
-
-// Asynchronous workers are measured while all of them work. LeNet-5 on eight, of which one has the
-// server on its own host: 33 % from the pace of 320 steps with 20, 10 % with 40, 4 % with 60, 0.1 %
-// with 120.
-constexpr std::int64_t kEnoughTogether = 20;
 
 TimeSplit split_of(const Account& account) {
   const auto busy = [&](Activity activity) { return account.busy[static_cast<int>(activity)]; };
@@ -133,6 +129,13 @@ Json identity_of(const Experiment& experiment, const Prepared& prepared) {
   return identity;
 }
 
+Assumption of_longer_run(std::int64_t steps, std::int64_t asked) {
+  return {"figures per iteration are of", fmt::format("{} steps", steps),
+          fmt::format("asynchronous workers settle beside each other only after the {} asked for; "
+                      "total time, rounds and all that is learnt are of those",
+                      asked)};
+}
+
 void check_run(const JobOutcome& job, const SimulationResult& run, const std::string& cluster) {
   const std::string what = fmt::format("{} on {}", job.schedule, cluster);
   check_floors(job.floors, job.iteration_time_s, what);
@@ -201,9 +204,18 @@ RunResult run_alone(const Experiment& experiment, const RunAlongside& alongside)
   Recorder* const recorder =
       alongside.layers && alongside.recorder == nullptr ? &own : alongside.recorder;
   if (alongside.layers) recorder->layers.emplace();
-  const SimulationResult run = simulate(prepared.simulation, recorder);
+  SimulationResult run = simulate(prepared.simulation, recorder);
+  Recorder of_longer;
+  if (alongside.layers) of_longer.layers.emplace();
+  const std::int64_t longer =
+      settle(prepared.simulation, run, alongside.layers ? &of_longer : nullptr);
+  if (const auto warm_up = warm_up_warning(prepared.jobs.front().spec); longer > 0 && warm_up)
+    std::erase(prepared.jobs.front().warnings, *warm_up);
   RunResult result = result_of(experiment, prepared, run);
-  if (alongside.layers) result.layers = layer_table(*recorder->layers, prepared.jobs.front().spec);
+  if (longer > 0) result.job.assumptions.push_back(of_longer_run(longer, result.job.steps));
+  if (alongside.layers)
+    result.layers =
+        layer_table(longer > 0 ? *of_longer.layers : *recorder->layers, prepared.jobs.front().spec);
   if (alongside.uncertainty) {
     result.job.influences = influences_of(experiment, prepared.jobs.front(), run, result.job);
     add_unexplained(experiment, result.job.iteration_time_s, result.job.influences);

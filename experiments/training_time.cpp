@@ -10,7 +10,6 @@
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/prepare.hpp"
-#include "experiments/run.hpp"
 
 namespace paceline {
 namespace {
@@ -38,7 +37,7 @@ std::int64_t steps_within(const Experiment& experiment, double seconds) {
   for (JobDescription& job : times.jobs) job.training.reset();
   const auto total_s = [&](std::int64_t steps) {
     times.jobs.front().steps = steps;
-    return in_child([&] { return run_alone(times, {.uncertainty = false}).job.total_time_s; });
+    return in_child([&] { return simulate(prepare(times).simulation).jobs.front().total_time_s; });
   };
   std::int64_t enough = 0, too_many = kMostSteps + 1;  // enough <= the answer < too_many
   double enough_s = 0, pace_s = total_s(1);

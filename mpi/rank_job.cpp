@@ -57,7 +57,15 @@ RankJob::RankJob(JobSpec spec, const Cluster& cluster, const World& world,
   if (rank < workers)
     make_worker(rank);
   else
-    server_ = std::make_unique<ServerRuntime>(context_, rank - workers);
+    make_server(rank - workers);
+}
+
+void RankJob::make_server(std::uint32_t index) {
+  server_ = std::make_unique<ServerRuntime>(context_, index);
+  if (options_.recorder != nullptr)
+    options_.recorder->name_worker(
+        context_.spec.servers[index],
+        fmt::format("{} server {} ({})", context_.spec.name, index, World::host()));
 }
 
 void RankJob::make_worker(std::uint32_t rank) {

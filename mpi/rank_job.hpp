@@ -78,6 +78,7 @@ class RankJob final : JobContext::Observer, StreamGate {
   using SteadyClock = std::chrono::steady_clock;
 
   void make_worker(std::uint32_t rank);
+  void make_server(std::uint32_t index);
   void make_channels(std::uint32_t rank);
   [[nodiscard]] bool over() const;
   void step_passed(WorkerRuntime& worker, std::int64_t completed) override;

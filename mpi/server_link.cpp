@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.hpp"
@@ -59,11 +60,13 @@ void RankServerLink::take(const Header& header) {
   const auto payload = std::make_shared<std::vector<float>>((header.bytes + 3) / 4);
   const Pending<> here = messages_.receive(payload->data(), header.bytes, header.from, kPayloads);
   const bool of_worker = header.kind == Kind::answer;
-  if (of_worker) wire().began(job_.clock.now());
-  job_.later.when_done(CompletionRef(here.completion()), [this, header, payload, of_worker] {
-    if (of_worker) wire().ended(job_.clock.now());
-    arrived(header, payload);
-  });
+  const double began_s = job_.clock.now();
+  if (of_worker) wire().began(began_s);
+  job_.later.when_done(CompletionRef(here.completion()),
+                       [this, header, payload, of_worker, began_s] {
+                         if (of_worker) over(Recorder::pulls, header, began_s);
+                         arrived(header, payload);
+                       });
 }
 
 void RankServerLink::arrived(const Header& header, const Payload& payload) {
@@ -106,10 +109,23 @@ void RankServerLink::send(int to, const Header& header, Payload payload) {
   if (!payload) return;
   const Pending<> sent = messages_.send(payload->data(), header.bytes, to, kPayloads);
   const bool of_worker = header.kind == Kind::push;
-  if (of_worker) wire().began(job_.clock.now());
-  job_.later.when_done(CompletionRef(sent.completion()), [this, payload, of_worker] {
-    if (of_worker) wire().ended(job_.clock.now());
-  });
+  const double began_s = job_.clock.now();
+  if (of_worker) wire().began(began_s);
+  job_.later.when_done(CompletionRef(sent.completion()),
+                       [this, header = *kept, payload, of_worker, began_s] {
+                         if (of_worker) over(Recorder::pushes, header, began_s);
+                       });
+}
+
+// The spans of a track follow one another. Where MPI has several of its messages under way, the time
+// goes to the one that is there first.
+void RankServerLink::over(Recorder::Track direction, const Header& header, double began_s) {
+  const double now = job_.clock.now();
+  wire().ended(now);
+  double& free_s = track_free_s_[direction + header.shard.server];
+  job_.record_message(direction, static_cast<std::uint32_t>(rank_), Endpoint{}, header.shard,
+                      std::max(began_s, free_s), static_cast<double>(header.bytes));
+  free_s = now;
 }
 
 void RankServerLink::send_tensor(int to, Header header, const Tensor& tensor, double bits) {

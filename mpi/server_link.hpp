@@ -48,6 +48,8 @@ class RankServerLink final : public ServerLink {
   void send_tensor(int to, Header header, const Tensor& tensor, double bits);
   void take(const Header& header);
   void arrived(const Header& header, const Payload& payload);
+  /// A worker's push has left it, or the answer to its pull is here; for its account and the trace.
+  void over(Recorder::Track direction, const Header& header, double began_s);
   [[nodiscard]] Tensor tensor_of(const Header& header, const Payload& payload) const;
   [[nodiscard]] int server_rank(const Shard& shard) const;
   [[nodiscard]] WireTime& wire() const;
@@ -59,6 +61,7 @@ class RankServerLink final : public ServerLink {
   Header incoming_;
   std::map<std::uint64_t, CompletionRef> calls_;  // of this worker, until they are answered
   std::uint64_t next_call_ = 0;
+  std::map<std::uint32_t, double> track_free_s_;  // in the trace, by track: the last one's end
   std::size_t ended_ = 0;
 };
 

@@ -136,7 +136,8 @@ void Job::step_passed(WorkerRuntime& worker, std::int64_t completed) {
     if (const double seconds = measurement_.worker_passed(worker.rank(), worker.totals());
         seconds > 0)
       context_.log.keep(seconds);
-  if (completed == context_.steps && !measurement_.closed()) measurement_.end(totals());
+  if (completed == context_.log.measured_until && !measurement_.closed())
+    measurement_.end(totals());
 }
 
 void Job::border_passed(std::int64_t border) {

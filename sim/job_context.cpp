@@ -50,6 +50,7 @@ void JobContext::record_message(Recorder::Track direction, std::uint32_t rank, E
   recorder->span(spec.gpus[rank], direction + shard.server,
                  fmt::format("{} {}", what, range_label(spec.model, shard.offset, shard.elements)),
                  what, left_s, clock.now(), bytes);
+  if (link != nullptr) return;  // between processes nobody sees the links
   const Endpoint server = spec.servers[shard.server];
   const bool out = direction == Recorder::pushes;
   Route route;

@@ -37,7 +37,7 @@ MeasuredSteps measured_steps(const JobSpec& spec);
 /// dates at which the last worker passes their first and last border: the account of every worker
 /// adds up to the time between them. Asynchronous workers each go at their own pace: it is the time
 /// in which all of them work, from the date at which the last one has done its warm-up to the date
-/// at which the first one has done all its steps, and each worker's part of it goes from the first
+/// at which the first one has done those that count, and each worker's part of it goes from the first
 /// to the last border of its own. A worker without a whole step in that time has one from the start
 /// to its next border.
 class Measurement {
@@ -63,7 +63,7 @@ class Measurement {
   }
   /// Returns the seconds since its border before; 0: this is the first.
   double worker_passed(std::size_t rank, const WorkerRuntime::Totals& now);
-  /// Asynchronous: a worker has done all its steps.
+  /// Asynchronous: a worker has done all that count.
   void end(JobTotals now);
   /// These instead, and nothing after them: a cycle that was found to repeat itself.
   void replace(JobTotals first, JobTotals last);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <sstream>
 
@@ -223,6 +224,33 @@ TEST_F(Ranks, TracesOfBothWorldsHaveTheSameOperations) {
   EXPECT_EQ(found.at("workers"), 2);
   EXPECT_EQ(found.at("only_real"), 0);
   EXPECT_EQ(found.at("only_simulated"), 0);
+}
+
+// A push, and an answer to a pull, of each shard and step, on the track of its server; the trace of a
+// server rank has what the server computes.
+TEST_F(Ranks, TracesOfBothWorldsHaveThePushesAndPulls) {
+  for (const std::string schedule : {"ps-s-sgd:overlap=wfbp", "od-sgd:warm_up=2"}) {
+    const std::string run =
+        "-m lenet5 -b 8 -c 16x1-1080ti-10gbe --steps 5 --servers 2 -s " + schedule + workers(2);
+    simulated(run + "--trace sim.json --no-extrapolation");
+    measured(4, run + "--trace real.json");
+    ASSERT_EQ(shell(PACELINE_BINARY " compare-trace sim.json real.0.json real.1.json real.2.json "
+                                    "real.3.json --json"),
+              0)
+        << read("err");
+    const Json found = Json::parse(read("out"));
+    EXPECT_EQ(found.at("only_real"), 0) << schedule;
+    EXPECT_EQ(found.at("only_simulated"), 0) << schedule;
+    std::map<std::string, double> messages;  // by track, of the mean worker
+    for (const Json& operation : found.at("operations")) {
+      EXPECT_GE(operation.at("real_s").get<double>(), 0);
+      messages[operation.at("stream")] += operation.at("count").get<double>();
+    }
+    for (const char* track :
+         {"push to server 0", "push to server 1", "pull from server 0", "pull from server 1"})
+      EXPECT_GT(messages[track], 0) << schedule << ", " << track;
+    EXPECT_EQ(messages["push to server 0"], messages["pull from server 0"]) << schedule;
+  }
 }
 
 TEST_F(Ranks, ARankThatHangsEndsTheRunWithWhatIsOutstanding) {
