@@ -144,7 +144,7 @@ class Sweep {
         settings_(settings),
         id_(store.begin(study)),
         claims_(store.keys()) {
-    for (std::uint64_t number = 0; number < study.combinations(); ++number)
+    for (std::uint64_t number = settings.first; number < study.combinations(); ++number)
       if (wanted(number)) ++progress_.all;
     report();
   }
@@ -158,7 +158,8 @@ class Sweep {
 
  private:
   [[nodiscard]] bool wanted(std::uint64_t number) const {
-    return number % settings_.parts == settings_.part && !study_.skipped(number);
+    return number >= settings_.first && number % settings_.parts == settings_.part &&
+           !study_.skipped(number);
   }
   void run_on_threads();
   void work();
@@ -184,7 +185,7 @@ class Sweep {
   const std::int64_t id_;
   Claims claims_;
   Outbox outbox_;
-  std::atomic<std::uint64_t> next_ = 0;
+  std::atomic<std::uint64_t> next_ = settings_.first;
   std::atomic<bool> stop_ = false;
   std::mutex mutex_;  // of what follows
   std::exception_ptr failure_;
