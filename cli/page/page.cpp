@@ -127,8 +127,10 @@ std::string Page::answer() const {
   const double low = overall.ratio * std::exp(-overall.sigma),
                high = overall.ratio * std::exp(overall.sigma);
   const std::string ratio =
-      fmt::format("{} times as fast as {} (one sigma of what is not known exactly: {} to {})",
-                  times(overall.ratio), name(*overall.second), times(low), times(high));
+      fmt::format("{} times as fast as {} (one sigma of what is not known exactly{}: {} to {})",
+                  times(overall.ratio), name(*overall.second),
+                  found_.seeds() > 1 ? fmt::format(" and of {} seeds", found_.seeds()) : "",
+                  times(low), times(high));
   const std::string where =
       overall.places == 1 ? "" : fmt::format(" at {} of {} settings", overall.won, overall.places);
   if (overall.ratio < 1)

@@ -20,6 +20,7 @@ TEST_F(ReportCli, PrintsMarkdownWithDrawingsBesideIt) {
   fs::create_directory(folder_ / "out");
   const Outcome outcome = paceline("report net.db -o out/net.md");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("not known exactly and of 3 seeds: "));
   const std::string text = slurp(folder_ / "out/net.md");
   EXPECT_THAT(text, ::testing::StartsWith("# net\n"));
   EXPECT_THAT(text, HasSubstr("**" + outcome.out.substr(0, outcome.out.size() - 1) + "**"));
