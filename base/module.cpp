@@ -15,6 +15,14 @@ std::string file_name(const ModuleInfo& module) {
   return "libpaceline_" + module.name + ".so";
 }
 
+// Of the program or of the shared object, a Python module, that this code is in.
+std::filesystem::path own_folder() {
+  Dl_info own{};
+  if (::dladdr(reinterpret_cast<void*>(&own_folder), &own) == 0 || own.dli_fname == nullptr)
+    return {};
+  return std::filesystem::path(own.dli_fname).parent_path();
+}
+
 std::vector<std::filesystem::path> places(const ModuleInfo& module) {
   std::vector<std::filesystem::path> found;
   std::error_code ignored;
@@ -23,6 +31,7 @@ std::vector<std::filesystem::path> places(const ModuleInfo& module) {
   if (!program.empty()) {
     found = {program / file, program / "../lib" / file, program / "../lib/paceline" / file};
   }
+  if (const auto own = own_folder(); !own.empty()) found.push_back(own / file);
   if (!module.directory.empty()) found.emplace_back(std::filesystem::path(module.directory) / file);
   return found;
 }

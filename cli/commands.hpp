@@ -9,12 +9,12 @@ using AddCommand = void(CLI::App& app);
 
 // A command is a file of its own and its name here.
 AddCommand add_run, add_compare, add_bounds, add_complexity, add_validate, add_diagnose, add_list,
-    add_show, add_fit, add_plot, add_sweep, add_query, add_report, add_compare_trace,
+    add_show, add_fit, add_plot, add_sweep, add_optimize, add_query, add_report, add_compare_trace,
     add_calibrate;  // the last for the help, and `calibrate stack`
 inline constexpr AddCommand* kCommands[]{
-    add_run,      add_compare, add_bounds, add_complexity,    add_validate,
-    add_diagnose, add_list,    add_show,   add_fit,           add_plot,
-    add_sweep,    add_query,   add_report, add_compare_trace, add_calibrate};
+    add_run,   add_compare, add_bounds,        add_complexity, add_validate, add_diagnose,
+    add_list,  add_show,    add_fit,           add_plot,       add_sweep,    add_optimize,
+    add_query, add_report,  add_compare_trace, add_calibrate};
 
 /// Adds `calibrate stack`, which simulates and so is no part of paceline-calibrate.
 void add_calibrate_stack(CLI::App& calibrate);

@@ -152,11 +152,7 @@ PlotSeries series_of(const SeedGroup& group, const PlotCommand& command) {
 }
 
 void save_picture(const std::string& file, const std::string& svg) {
-  try {
-    save_text(file, file.ends_with(".png") ? png_of(svg) : svg);
-  } catch (const NoConverter& error) {
-    throw InputError(fmt::format("--out {}: {}; an SVG needs nothing", file, error.what()));
-  }
+  save_text(file, file.ends_with(".png") ? png_picture(svg) : svg);
 }
 
 void check_ending(const std::string& file) {
@@ -226,6 +222,8 @@ bool plot_of_times(const PlotCommand& command) {
 
 // Any figure over any axis.
 void plot_of_figures(const PlotCommand& command) {
+  if (command.x == "time")
+    throw InputError("--x: a figure is drawn over an axis or another figure: --x nodes");
   const FigureCurves curves =
       figure_curves(read_figures(command.files),
                     {command.x, command.y, command.lines, command.only, command.target});

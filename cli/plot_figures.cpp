@@ -12,18 +12,14 @@
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "experiments/compare.hpp"
+#include "studies/columns.hpp"
 #include "studies/figures.hpp"
+#include "studies/interval.hpp"
 #include "studies/query.hpp"
 #include "studies/store.hpp"
 
 namespace paceline {
 namespace {
-
-// What people call a figure.
-const std::map<std::string, std::string> kAlso{
-    {"efficiency", "scaling_efficiency"},   {"speedup", "speedup_over_one_gpu"},
-    {"iteration", "iteration_time_s"},      {"throughput", "samples_per_s"},
-    {"exposed", "exposed_communication_s"}, {"gpus", "workers"}};
 
 constexpr std::size_t kMostLines = 60;  // that one can still tell apart
 
@@ -68,21 +64,8 @@ FigureRows rows_of_file(const std::string& file) {
   return rows_of(one);
 }
 
-// By its whole name, else by what only it holds: "nodes" is the axis "nodes[0].count".
 std::size_t column_of(const FigureRows& rows, const std::string& option, const std::string& name) {
-  const auto also = kAlso.find(name);
-  const std::string& wanted = also == kAlso.end() ? name : also->second;
-  const auto whole = std::find(rows.columns.begin(), rows.columns.end(), wanted);
-  if (whole != rows.columns.end()) return static_cast<std::size_t>(whole - rows.columns.begin());
-  std::vector<std::size_t> holding;
-  for (std::size_t i = 0; i < rows.columns.size(); ++i)
-    if (rows.columns[i].find(wanted) != std::string::npos &&
-        std::find(rows.axes.begin(), rows.axes.end(), rows.columns[i]) != rows.axes.end())
-      holding.push_back(i);
-  if (holding.size() == 1) return holding.front();
-  std::vector<std::string> known = rows.columns;
-  for (const auto& [short_name, column] : kAlso) known.push_back(short_name);
-  throw InputError(fmt::format("{} {}", option, unknown_name("column", name, known)));
+  return column_index(rows.columns, rows.axes, name, option);
 }
 
 // "8", "10Gbps" (in Gbit/s), "50us" (in s), "25MiB" (in bytes).
@@ -118,7 +101,7 @@ void keep_only(FigureRows& rows, const std::vector<std::string>& choices) {
   if (rows.cells.empty()) throw InputError("--only: no row is left");
 }
 
-// The axes, but for that of x, along which the rows differ.
+// The axes, but for that of x and seeds, along which the rows differ.
 std::vector<std::size_t> differing(const FigureRows& rows, std::size_t x) {
   std::vector<std::size_t> found;
   for (const std::string& axis : rows.axes) {
@@ -126,7 +109,7 @@ std::vector<std::size_t> differing(const FigureRows& rows, std::size_t x) {
     const bool differs = std::any_of(rows.cells.begin(), rows.cells.end(), [&](const auto& cells) {
       return cells[at] != rows.cells.front()[at];
     });
-    if (at != x && differs) found.push_back(at);
+    if (at != x && differs && !is_seed_axis(axis)) found.push_back(at);
   }
   return found;
 }
@@ -190,16 +173,20 @@ FigureCurves figure_curves(FigureRows rows, const FigurePlot& plot) {
   keep_only(rows, plot.only);
   const std::size_t x = column_of(rows, "--x", plot.x), y = column_of(rows, "--y", plot.y);
   const std::vector<std::size_t> lines = line_columns(rows, plot, x);
+  const bool over_seeds = std::any_of(rows.axes.begin(), rows.axes.end(), is_seed_axis);
   std::vector<std::string> names;
-  std::map<std::string, std::map<double, double>> points;
+  std::map<std::string, std::map<double, RunningMean>> points;
+  std::size_t seeds = 1;
   for (const std::vector<std::string>& cells : rows.cells) {
     std::vector<std::string> of_line;
     for (const std::size_t line : lines) of_line.push_back(cells[line]);
     const std::string name = fmt::format("{}", fmt::join(of_line, ", "));
     if (!points.contains(name)) names.push_back(name);
     if (cells[y].empty()) continue;  // it has no such figure
-    const double at = number_of(cells[x], "--x " + plot.x);
-    if (!points[name].emplace(at, number_of(cells[y], "--y " + plot.y)).second)
+    RunningMean& mean = points[name][number_of(cells[x], "--x " + plot.x)];
+    mean.add(number_of(cells[y], "--y " + plot.y));
+    seeds = std::max(seeds, mean.count());
+    if (mean.count() > 1 && !over_seeds)
       throw InputError(fmt::format("--x {}: two rows of '{}' stand at {}", plot.x, name, cells[x]));
   }
   if (names.size() > kMostLines)
@@ -207,18 +194,22 @@ FigureCurves figure_curves(FigureRows rows, const FigurePlot& plot) {
         "{} lines cannot be told apart ({} at most): choose with --only, or another axis as --x",
         names.size(), kMostLines));
   FigureCurves curves{{}, rows.columns[x], rows.columns[y], ""};
+  if (seeds > 1) curves.y_label += "; mean and 95 % interval over seeds";
   if (rows.cells.front()[x].ends_with("bps")) curves.x_label += " (Gbit/s)";
   for (const std::string& name : names) {
     PlotSeries series{name, {}, {}, {}, {}};
-    for (const auto& [at, value] : points[name]) {
+    for (const auto& [at, mean] : points[name]) {
       series.x.push_back(at);
-      series.y.push_back(value);
+      series.y.push_back(mean.mean());
+      if (seeds == 1) continue;
+      series.least.push_back(mean.mean() - mean.half95());
+      series.most.push_back(mean.mean() + mean.half95());
     }
     if (series.x.empty()) continue;
     if (plot.target)
       curves.reached +=
           reached_line(series, *plot.target,
-                       curves.y_label.ends_with("_s") && curves.y_label != "samples_per_s");
+                       rows.columns[y].ends_with("_s") && rows.columns[y] != "samples_per_s");
     curves.series.push_back(std::move(series));
   }
   return curves;

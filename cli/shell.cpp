@@ -88,7 +88,7 @@ std::string bash_script(const CLI::App& app) {
       "    case \"$word\" in\n"
       "      -*) case \"${{COMP_WORDS[1]}}\" in\n{}      esac ;;\n"
       "      *) case \"${{COMP_WORDS[1]}}\" in\n"
-      "        run|compare|sweep) words=\"{}\" ;;\n      esac ;;\n"
+      "        run|compare|sweep|optimize) words=\"{}\" ;;\n      esac ;;\n"
       "    esac\n  fi\n"
       "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
       "}}\n"

@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -14,12 +13,11 @@
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
 #include "commands.hpp"
-#include "options.hpp"
 #include "progress.hpp"
 #include "slurm.hpp"
 #include "store_rows.hpp"
 #include "studies/query.hpp"
-#include "studies/shipped.hpp"
+#include "study_options.hpp"
 #include "table.hpp"
 
 namespace paceline {
@@ -28,11 +26,10 @@ namespace {
 constexpr std::uint64_t kMostTasks = 1'000'000;
 
 struct SweepOptions {
-  explicit SweepOptions(CLI::App& command) : experiment(command) {}
-  ExperimentOptions experiment;
+  explicit SweepOptions(CLI::App& command) : study(command) {}
+  StudyOptions study;
   OutputOptions output;
-  Study::Options axes;
-  std::string out, name, part, sbatch;
+  std::string out, part, sbatch;
   std::uint64_t slurm = 0;  // tasks; 0: here
   std::vector<std::string> collect;
   bool count = false;
@@ -52,20 +49,6 @@ std::function<void(const SweepProgress&)> sweep_progress() {
                           clock_time(static_cast<double>(progress.all - progress.done) / rate));
     show_progress(line);
   };
-}
-
-Study study_of(const SweepOptions& options) {
-  ExperimentText text{Json{{"format", "paceline-experiment-1"}}, "command line"};
-  if (!options.experiment.file().empty()) text = load_study(options.experiment.file());
-  Study study = Study::read(text.json, text.file);
-  options.experiment.override(study.experiment);
-  study.add(options.axes);
-  study.finish();
-  if (!options.name.empty()) study.name = options.name;
-  if (study.name.empty())
-    study.name =
-        text.file == "command line" ? "sweep" : std::filesystem::path(text.file).stem().string();
-  return study;
 }
 
 std::string size_of(const Study& study) {
@@ -146,7 +129,8 @@ void submit(const SweepOptions& options, const Study& study, const std::string& 
 }
 
 void run(const SweepOptions& options) {
-  const Study study = study_of(options);
+  Study study = options.study.study(StudyUse::sweep);
+  if (study.name.empty()) study.name = "sweep";
   if (options.count) {
     options.output.print(
         {[&] { return size_of(study) + '\n'; }, [&] { return to_json(study, "", {}); }});
@@ -199,20 +183,20 @@ void add_sweep(CLI::App& app) {
   const auto options = std::make_shared<SweepOptions>(*command);
   options->output.add_to(*command, false);
   add_progress_flag(*command);
-  command->add_option("--vary", options->axes.vary,
-                      "an axis: KEY=VALUES with a key of the experiment or a field of the cluster");
-  command->add_flag("--zip", options->axes.zip, "the axes of --vary go together, value by value");
+  command->add_flag("--zip", options->study.axes.zip,
+                    "the axes of --vary go together, value by value");
   command
-      ->add_option("--sample", options->axes.sample,
+      ->add_option("--sample", options->study.axes.sample,
                    "a Latin hypercube of so many points over the axes of --vary")
       ->check(CLI::PositiveNumber);
-  command->add_option("--sample-seed", options->axes.seed, "of the sample (1)");
-  command->add_option("--skip", options->axes.skip,
-                      "leave out points: AXIS=VALUES, or several with ';' that all hold");
-  command->add_option("--only", options->axes.only, "leave out all other points");
+  command->add_option("--sample-seed", options->study.axes.seed, "of the sample (1)");
+  command
+      ->add_option(
+          "--seeds", options->study.axes.seeds,
+          "every point so many times: the axis seed=1..N, last ('query --over-seeds', 'report')")
+      ->check(CLI::PositiveNumber);
   command->add_option("-o,--out", options->out,
                       "the store (NAME.db); what it has is not made again");
-  command->add_option("--name", options->name, "of the study in the store");
   command->add_option("--part", options->part,
                       "run one share only: I/N, as of a job array: $SLURM_ARRAY_TASK_ID/8");
   command->add_option("--collect", options->collect, "take over the results of these stores first");

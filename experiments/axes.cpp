@@ -111,7 +111,7 @@ Variant AxisField::variant(const std::string& text) const {
   return variant;
 }
 
-Axis axis_from_option(const std::string& option) {
+Axis axis_from_option(const std::string& option, std::size_t fine) {
   const auto equals = option.find('=');
   if (equals == std::string::npos || equals == 0 || equals + 1 == option.size())
     throw InputError(
@@ -119,7 +119,7 @@ Axis axis_from_option(const std::string& option) {
   const std::string where = "--vary " + option;
   const AxisField field(option.substr(0, equals), where);
   Axis axis{field.key(), {}};
-  for (const std::string& text : values_of_text(option.substr(equals + 1), where))
+  for (const std::string& text : values_of_text(option.substr(equals + 1), where, fine))
     axis.variants.push_back(field.variant(text));
   return axis;
 }

@@ -52,8 +52,8 @@ std::vector<Axis> read_axes(const Json& json, const std::string& file);
 
 /// An axis from the command line, its values as of axis_values.hpp: "cluster=a,b", "schedule=s-sgd,cocod-sgd:period=5", or any field
 /// of the cluster, "network.bandwidth=1Gbps,10Gbps", or of the training,
-/// "training.sharding=iid,dirichlet". Throws InputError.
-Axis axis_from_option(const std::string& option);
+/// "training.sharding=iid,dirichlet"; `fine` as of values_of_text. Throws InputError.
+Axis axis_from_option(const std::string& option, std::size_t fine = 0);
 
 /// "cocod-sgd:period=5:overlap=true" -> {"name": "cocod-sgd", "period": 5, "overlap": true}: a
 /// name, and options that are JSON where they can be and strings otherwise.

@@ -34,7 +34,8 @@ std::string with_digits(double value, const std::string& unit, int digits) {
   return fmt::format("{}{}", std::stod(fmt::format("{:.{}g}", value, digits)), unit);
 }
 
-constexpr int kDigits = 6, kSampledDigits = 4;  // of values between the ends of a range
+// Of values between the ends of a range.
+constexpr int kDigits = 6, kSampledDigits = 4, kFineDigits = 5;
 
 void read_steps(const std::string& text, ValueRange& range, const std::string& where) {
   using enum ValueRange::Steps;
@@ -140,13 +141,32 @@ std::string ValueRange::at(double share) const {
   return with_digits(value, unit, kSampledDigits);
 }
 
-std::vector<std::string> values_of_text(const std::string& text, const std::string& where) {
+std::vector<std::string> ValueRange::values_in(std::size_t all) const {
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i <= all; ++i) {
+    const double share = static_cast<double>(i) / static_cast<double>(all);
+    const double value = steps == Steps::logarithmic ? first * std::pow(last / first, share)
+                                                     : first + share * (last - first);
+    std::string text = whole && unit.empty() ? fmt::format("{}", std::round(value))
+                                             : with_digits(value, unit, kFineDigits);
+    if (result.empty() || result.back() != text) result.push_back(std::move(text));
+  }
+  return result;
+}
+
+std::vector<std::string> values_of_text(const std::string& text, const std::string& where,
+                                        std::size_t fine) {
   std::vector<std::string> values;
   for (const std::string& item : split_outside_brackets(text, ',')) {
     if (item.empty()) throw InputError(fmt::format("{}: an empty value", where));
     const std::optional<ValueRange> range = ValueRange::from_text(item, where);
     if (!range) {
       values.push_back(item);
+      continue;
+    }
+    const bool open = range->by == 0 || (!range->stated && !range->whole);
+    if (open && fine > 0) {
+      for (std::string& value : range->values_in(fine)) values.push_back(std::move(value));
       continue;
     }
     if (!range->stated && !range->whole)

@@ -29,6 +29,8 @@ struct ValueRange {
 
   [[nodiscard]] double count() const;
   [[nodiscard]] std::vector<std::string> values() const;
+  /// So many steps from end to end, what rounds to the same value once.
+  [[nodiscard]] std::vector<std::string> values_in(std::size_t steps) const;
   /// The value at a share of the way, 0 to 1, four digits; whole if the ends are.
   [[nodiscard]] std::string at(double share) const;
   [[nodiscard]] bool contains(double number) const { return number >= first && number <= last; }
@@ -37,8 +39,10 @@ struct ValueRange {
 /// "8,16,32..64:8" as its values, each as text: a list whose items may be ranges. `a..b` steps by
 /// 1, `a..b:4` by 4, `a..b:x2` times 2, `a..b:lin9` and `a..b:log9` are nine values evenly apart.
 /// Throws InputError for an empty value, a wrong or empty range, and more values than kMostPoints,
-/// with their number.
-std::vector<std::string> values_of_text(const std::string& text, const std::string& where);
+/// with their number. A range that does not say how many values it has gets `fine` steps, if
+/// that is not 0, else it is one of the wrong.
+std::vector<std::string> values_of_text(const std::string& text, const std::string& where,
+                                        std::size_t fine = 0);
 
 /// What a label says as a number in SI base units: "10Gbps", "50us", "64". Absent for a name.
 std::optional<double> number_of_label(const std::string& label);

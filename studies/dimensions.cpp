@@ -23,7 +23,7 @@ Variant variant_of(const AxisField& field, const Json& item) {
   return field.variant(item.dump());
 }
 
-Dimension read_axis(ObjectReader& r) {
+Dimension read_axis(ObjectReader& r, std::size_t fine) {
   const std::string name = r.string("axis"), where = r.file() + ": " + r.path() + ".values";
   Dimension dimension{{name}, {}};
   if (r.has("variants")) {
@@ -47,7 +47,7 @@ Dimension read_axis(ObjectReader& r) {
       add(variant_of(field, item));
       continue;
     }
-    for (const std::string& text : values_of_text(item.get<std::string>(), where))
+    for (const std::string& text : values_of_text(item.get<std::string>(), where, fine))
       add(field.variant(text));
   }
   if (dimension.rows.empty()) r.fail_at("values", "an empty list, 0 values");
@@ -152,14 +152,15 @@ SampledAxis axis_option(const std::string& option, const std::string& flag) {
   return {field, field, option.substr(equals + 1)};
 }
 
-std::vector<Dimension> read_dimensions(const Json& study, const std::string& file) {
+std::vector<Dimension> read_dimensions(const Json& study, const std::string& file,
+                                       std::size_t fine) {
   std::vector<Dimension> dimensions;
   ObjectReader top(study, file);
   for (ObjectReader& item : top.objects("axes")) {
     const std::string where = file + ": " + item.path();
     if (item.has("zip")) {
       std::vector<Dimension> axes;
-      for (ObjectReader& axis : item.objects("zip")) axes.push_back(read_axis(axis));
+      for (ObjectReader& axis : item.objects("zip")) axes.push_back(read_axis(axis, fine));
       if (axes.empty()) item.fail_at("zip", "an empty list, 0 axes");
       dimensions.push_back(zipped(axes, where + ".zip"));
       item.finish();
@@ -172,7 +173,7 @@ std::vector<Dimension> read_dimensions(const Json& study, const std::string& fil
       dimensions.push_back(latin_hypercube(axes, count, seed, where));
       item.finish();
     } else {
-      dimensions.push_back(read_axis(item));
+      dimensions.push_back(read_axis(item, fine));
     }
   }
   return dimensions;

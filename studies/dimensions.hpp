@@ -9,8 +9,9 @@
 namespace paceline {
 
 /// The "axes" of a study: objects with "axis" and "values" or "variants", with "zip", or with
-/// "sample". Throws InputError.
-std::vector<Dimension> read_dimensions(const Json& study, const std::string& file);
+/// "sample"; `fine` as of values_of_text. Throws InputError.
+std::vector<Dimension> read_dimensions(const Json& study, const std::string& file,
+                                       std::size_t fine = 0);
 /// Of an axis with the variants of an experiment's "vary".
 Dimension dimension_of(const Axis& axis);
 /// Rows of several axes one by one. Throws InputError unless all have equally many.

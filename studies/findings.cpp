@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "experiments/axis_values.hpp"
+#include "studies/interval.hpp"
 #include "studies/query.hpp"
 
 namespace paceline {
@@ -51,11 +52,7 @@ Findings::Findings(Store& store, const Store::StudyInfo& study) : labels_(study.
   const auto keep = [&](const std::vector<SqlValue>& row) {
     FoundPoint p;
     p.number = static_cast<std::uint64_t>(std::get<std::int64_t>(row[0]));
-    for (std::size_t i = 0; i < study.axes.size(); ++i) {
-      p.labels.push_back(to_text(row[1 + i]));
-      if (index_of(labels_[i], p.labels.back()) == labels_[i].size())
-        labels_[i].push_back(p.labels.back());
-    }
+    for (std::size_t i = 0; i < study.axes.size(); ++i) p.labels.push_back(to_text(row[1 + i]));
     const auto figure = [&](std::size_t i) { return number_or_0(row[first + i]); };
     p.workers = static_cast<std::int64_t>(figure(0));
     p.time_s = figure(1);
@@ -77,6 +74,10 @@ Findings::Findings(Store& store, const Store::StudyInfo& study) : labels_(study.
   if (points_.empty())
     throw InputError(
         fmt::format("{}: no point of '{}' has been run", store.database().file(), study.name));
+  merge_seeds(study.axes);
+  for (const FoundPoint& p : points_)
+    for (std::size_t i = 0; i < labels_.size(); ++i)
+      if (index_of(labels_[i], p.labels[i]) == labels_[i].size()) labels_[i].push_back(p.labels[i]);
   choose_roles(study.axes);
   for (const FoundPoint& p : points_) {
     std::vector<std::size_t> key{index_of(labels_[contender], p.labels[contender])};
@@ -85,6 +86,53 @@ Findings::Findings(Store& store, const Store::StudyInfo& study) : labels_(study.
     index_[std::move(key)].push_back(&p);
   }
   find_winners(store);
+}
+
+void Findings::merge_seeds(const std::vector<std::string>& axes) {
+  if (std::none_of(axes.begin(), axes.end(), is_seed_axis)) return;
+  std::map<std::vector<std::string>, std::vector<FoundPoint>> groups;
+  std::vector<std::vector<std::string>> order;
+  for (FoundPoint& point : points_) {
+    std::vector<std::string> labels = point.labels;
+    for (std::size_t i = 0; i < axes.size(); ++i)
+      if (is_seed_axis(axes[i])) labels[i].clear();
+    auto& group = groups[labels];
+    if (group.empty()) order.push_back(labels);
+    group.push_back(std::move(point));
+  }
+  points_.clear();
+  for (const std::vector<std::string>& labels : order) {
+    const std::vector<FoundPoint>& group = groups[labels];
+    const auto over = [&](const auto& of) {
+      RunningMean mean;
+      for (const FoundPoint& point : group) mean.add(of(point));
+      return mean;
+    };
+    FoundPoint merged = group.front();
+    for (double FoundPoint::*figure :
+         {&FoundPoint::sigma_s, &FoundPoint::efficiency, &FoundPoint::compute_s,
+          &FoundPoint::other_s, &FoundPoint::exposed_s, &FoundPoint::waiting_s,
+          &FoundPoint::utilisation, &FoundPoint::link_bytes})
+      merged.*figure = over([&](const FoundPoint& p) { return p.*figure; }).mean();
+    if (std::all_of(group.begin(), group.end(),
+                    [](const auto& p) { return p.overlap.has_value(); }))
+      merged.overlap = over([](const FoundPoint& p) { return *p.overlap; }).mean();
+    const RunningMean time = over([](const FoundPoint&p) { return p.time_s; }),
+                      speedup = over([](const FoundPoint&p) { return p.speedup; }),
+                      log_sample = over([](const FoundPoint&p) { return std::log(p.sample_s); });
+    merged.time_s = time.mean();
+    merged.time_half_s = time.half95();
+    merged.speedup = speedup.mean();
+    merged.speedup_half = speedup.half95();
+    merged.sample_s = std::exp(log_sample.mean());
+    merged.log_error = log_sample.error();
+    merged.seeds = group.size();
+    seeds_ = std::max(seeds_, merged.seeds);
+    for (std::size_t i = 0; i < axes.size(); ++i)
+      if (is_seed_axis(axes[i]) && group.size() > 1)
+        merged.labels[i] = fmt::format("mean of {}", group.size());
+    points_.push_back(std::move(merged));
+  }
 }
 
 void Findings::choose_roles(const std::vector<std::string>& axes) {
@@ -105,13 +153,15 @@ void Findings::choose_roles(const std::vector<std::string>& axes) {
                      schedule || !numeric_[axis] ? labels_[axis].size() : axis);
   };
   for (std::size_t axis = 1; axis < axes.size(); ++axis)
-    if (rank(axis) > rank(contender)) contender = axis;
+    if (!is_seed_axis(axes[axis]) &&
+        (is_seed_axis(axes[contender]) || rank(axis) > rank(contender)))
+      contender = axis;
   const auto best = [&](const std::optional<std::size_t>& taken,
                         std::initializer_list<const char*> words) {
     std::optional<std::size_t> found;
     int most = -1;
     for (std::size_t axis = 0; axis < axes.size(); ++axis) {
-      if (axis == contender || axis == taken || axes[axis] == "seed") continue;
+      if (axis == contender || axis == taken || is_seed_axis(axes[axis])) continue;
       const int worth = (names(axes[axis], words) ? 4 : 0) + (numeric_[axis] ? 2 : 0) +
                         (labels_[axis].size() > 1 ? 1 : 0);
       if (worth > most) {
@@ -138,6 +188,7 @@ std::optional<Findings::Score> Findings::score(const Store& store,
   const auto count = static_cast<double>(points.size());
   for (const FoundPoint* point : points) {
     score.log_s += std::log(point->sample_s) / count;
+    score.variance += point->log_error * point->log_error / (count * count);
     if (points_.size() > kMostDetails) continue;
     const Json result = store.result(point->number);
     for (const Json& influence : result.value("influences", Json::array()))
@@ -148,7 +199,7 @@ std::optional<Findings::Score> Findings::score(const Store& store,
 }
 
 double Findings::sigma_of_ratio(const Score& a, const Score& b) {
-  double variance = 0;
+  double variance = a.variance + b.variance;
   for (const auto& [input, change] : a.influences) {
     const auto other = b.influences.find(input);
     variance += std::pow(change - (other == b.influences.end() ? 0 : other->second), 2);
@@ -196,12 +247,14 @@ void Findings::find_winners(const Store& store) {
       for (const auto& [into, from] :
            {std::pair(&winner, &*here[overall_.winner]), std::pair(&other, &*here[c])}) {
         into->log_s += from->log_s;
+        into->variance += from->variance;
         for (const auto& [input, change] : from->influences) into->influences[input] += change;
       }
     }
     if (places == 0) continue;
     for (Score* each : {&winner, &other}) {
       each->log_s /= places;
+      each->variance /= places * places;
       for (auto& [input, change] : each->influences) change /= places;
     }
     const double ratio = other.log_s - winner.log_s;

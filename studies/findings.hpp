@@ -10,10 +10,14 @@
 
 namespace paceline {
 
-/// A point of a study as a report needs it.
+/// A point of a study as a report needs it; points that differ in the seed alone are one, of means.
 struct FoundPoint {
-  std::uint64_t number = 0;
+  std::uint64_t number = 0;  ///< of the first
   std::vector<std::string> labels;
+  std::size_t seeds = 1;
+  /// Of the mean over the seeds, half its 95 % interval (Student's t), 0 of one.
+  double time_half_s = 0, speedup_half = 0;
+  double log_error = 0;  ///< standard error of the mean of log(sample_s)
   std::int64_t workers = 0;
   double time_s = 0, sigma_s = 0;  ///< of an iteration
   double sample_s = 0;  ///< of the cluster for one sample; without a batch, of the iteration
@@ -32,6 +36,9 @@ class Findings {
   Findings(Store& store, const Store::StudyInfo& study);
 
   [[nodiscard]] const std::vector<FoundPoint>& points() const { return points_; }
+
+  /// Seeds of a point at most.
+  [[nodiscard]] std::size_t seeds() const { return seeds_; }
 
   /// Indices of axes. `contender`: what wins or loses, the schedule where there is one. `across` and
   /// `down`: of the winner map, bandwidth and number of workers where they are axes.
@@ -75,18 +82,21 @@ class Findings {
   [[nodiscard]] const Overall& overall() const { return overall_; }
 
  private:
+  void merge_seeds(const std::vector<std::string>& axes);
   void choose_roles(const std::vector<std::string>& axes);
   void find_winners(const Store& store);
   // Geometric mean of sample_s, and by input what one sigma of it does to its logarithm.
   struct Score {
     double log_s = 0;
     std::map<std::string, double> influences;
+    double variance = 0;  ///< of log_s over the seeds
   };
   [[nodiscard]] std::optional<Score> score(const Store& store,
                                            const std::vector<const FoundPoint*>& points) const;
   static double sigma_of_ratio(const Score& a, const Score& b);
 
   std::vector<FoundPoint> points_;
+  std::size_t seeds_ = 1;
   std::vector<std::vector<std::string>> labels_;
   std::vector<std::vector<double>> numbers_;
   std::vector<bool> numeric_;

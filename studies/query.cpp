@@ -45,6 +45,10 @@ std::string condition(const std::string& part, const std::vector<std::string>& c
   return fmt::format("({})", fmt::join(any, " OR "));
 }
 
+const char* view_of(const Question& question) {
+  return question.over_seeds ? "over_seeds" : "points";
+}
+
 std::string sql_of(const Question& question, const std::vector<std::string>& columns, bool errors) {
   std::vector<std::string> selected, where;
   for (const std::string& name : question.columns.empty() ? columns : question.columns)
@@ -53,7 +57,7 @@ std::string sql_of(const Question& question, const std::vector<std::string>& col
     for (const std::string& part : split_outside_brackets(option, ';'))
       where.push_back(condition(part, columns));
   if (!errors) where.push_back("error IS NULL");
-  std::string sql = fmt::format("SELECT {} FROM points", fmt::join(selected, ", "));
+  std::string sql = fmt::format("SELECT {} FROM {}", fmt::join(selected, ", "), view_of(question));
   if (!where.empty()) sql += fmt::format(" WHERE {}", fmt::join(where, " AND "));
   sql += question.sort.empty() ? " ORDER BY number"
                                : fmt::format(" ORDER BY {} {}, number",
@@ -78,7 +82,7 @@ void ask(Store& store, const Question& question, const RowSink& sink) {
   if (sql.empty() || !question.study.empty() || store.studies().size() == 1) {
     store.view_points(store.study(question.study));
     std::vector<std::string> columns;
-    const Statement view(store.database(), "SELECT * FROM points");
+    const Statement view(store.database(), fmt::format("SELECT * FROM {}", view_of(question)));
     for (int i = 0; i < view.columns(); ++i) columns.push_back(view.name(i));
     if (sql.empty()) sql = sql_of(question, columns, names_errors(question));
   }

@@ -17,6 +17,7 @@ struct Question {
   std::string sort{};                  ///< a column; empty: by number
   bool descending = false;
   std::uint64_t limit = 0;  ///< 0: all
+  bool over_seeds = false;  ///< rows of "over_seeds" in place of "points" (Store::view_points)
   std::string sql{};        ///< instead of all that: one statement that only reads
 };
 

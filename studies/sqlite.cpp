@@ -4,10 +4,12 @@
 #include <sqlite3.h>
 
 #include <filesystem>
+#include <type_traits>
 #include <utility>
 
 #include "base/error.hpp"
 #include "experiments/axis_values.hpp"
+#include "studies/interval.hpp"
 
 namespace paceline {
 namespace {
@@ -25,9 +27,27 @@ void quantity(sqlite3_context* context, int, sqlite3_value** values) {
     sqlite3_result_null(context);
 }
 
+// interval95(x): half the 95 % interval of the mean of x over a group; NULL of fewer than two.
+RunningMean* running_mean(sqlite3_context* context, int bytes) {
+  static_assert(std::is_trivially_destructible_v<RunningMean>);
+  return static_cast<RunningMean*>(sqlite3_aggregate_context(context, bytes));  // zeros: of none
+}
+void add_to_interval(sqlite3_context* context, int, sqlite3_value** values) {
+  if (sqlite3_value_type(values[0]) == SQLITE_NULL) return;
+  if (RunningMean* mean = running_mean(context, sizeof(RunningMean)))
+    mean->add(sqlite3_value_double(values[0]));
+}
+void end_interval(sqlite3_context* context) {
+  const RunningMean* mean = running_mean(context, 0);
+  if (mean != nullptr && mean->count() > 1)
+    sqlite3_result_double(context, mean->half95());
+  else
+    sqlite3_result_null(context);
+}
+
 }  // namespace
 
-Database::Database(std::string file, Mode mode) : file_(std::move(file)) {
+Database::Database(std::string file, Mode mode) : file_(std::move(file)), mode_(mode) {
   std::error_code ignored;
   if (mode == Mode::read && !std::filesystem::is_regular_file(file_, ignored))
     throw InputError(fmt::format("{}: there is no such store ('paceline sweep' makes one)", file_));
@@ -47,6 +67,8 @@ Database::Database(std::string file, Mode mode) : file_(std::move(file)) {
   sqlite3_busy_timeout(handle_, kWait_ms);
   sqlite3_create_function(handle_, "quantity", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
                           quantity, nullptr, nullptr);
+  sqlite3_create_function(handle_, "interval95", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
+                          nullptr, add_to_interval, end_interval);
   try {
     if (mode == Mode::read) {
       execute("PRAGMA query_only = 1");
@@ -63,7 +85,9 @@ Database::Database(std::string file, Mode mode) : file_(std::move(file)) {
 }
 
 Database::Database(Database&& other) noexcept
-    : file_(std::move(other.file_)), handle_(std::exchange(other.handle_, nullptr)) {}
+    : file_(std::move(other.file_)),
+      mode_(other.mode_),
+      handle_(std::exchange(other.handle_, nullptr)) {}
 
 Database::~Database() {
   sqlite3_close(handle_);

@@ -29,11 +29,13 @@ class Database {
 
   void execute(const std::string& sql);
   [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] Mode mode() const { return mode_; }
   [[nodiscard]] sqlite3* handle() const { return handle_; }
   [[noreturn]] void fail(const std::string& what) const;
 
  private:
   std::string file_;
+  Mode mode_;
   sqlite3* handle_ = nullptr;
 };
 

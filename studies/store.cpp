@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/version.hpp"
 #include "studies/figures.hpp"
+#include "studies/interval.hpp"
 
 namespace paceline {
 namespace {
@@ -133,6 +134,11 @@ std::int64_t Store::begin(const Study& study) {
   same.bind(1, study.name).bind(2, Blob{definition}).bind(3, version());
   std::int64_t id = same.step() ? same.integer(0) : 0;
   same.reset();
+  if (id != 0)  // a search goes on
+    Statement(database_, "UPDATE study SET points = ?1 WHERE id = ?2 AND points <> ?1")
+        .bind(1, static_cast<std::int64_t>(study.points()))
+        .bind(2, id)
+        .run();
   if (id == 0) {
     Statement(database_, "DELETE FROM study WHERE name = ?").bind(1, study.name).run();
     Statement insert(
@@ -271,15 +277,48 @@ std::vector<std::string> point_columns() {
   return names;
 }
 
+namespace {
+
+// As the view has it: an axis may be called as a figure is.
+std::string axis_column(const std::string& axis) {
+  const std::vector<std::string> own = point_columns();
+  const bool taken = std::find(own.begin(), own.end(), axis) != own.end();
+  return quoted_name(taken ? axis + " (axis)" : axis);
+}
+
+std::string seeds_view(const std::vector<std::string>& axes) {
+  std::string columns = "min(number) AS number", by;
+  for (const std::string& axis : axes)
+    if (!is_seed_axis(axis)) {
+      columns += ", " + axis_column(axis);
+      by += (by.empty() ? " GROUP BY " : ", ") + axis_column(axis);
+    }
+  columns += ", count(*) AS seeds, NULL AS error";
+  const auto number = [&](const std::string& name) {
+    columns += fmt::format(", avg({0}) AS {0}, interval95({0}) AS {0}_ci95", name);
+  };
+  for (const Figure& figure : figures())
+    if (std::string_view(figure.type) == "TEXT")
+      columns += fmt::format(", min({0}) AS {0}", figure.name);
+    else
+      number(figure.name);
+  number("s_sgd_time_s");
+  number("speedup_over_s_sgd");
+  return fmt::format(
+      "CREATE TEMP VIEW over_seeds AS SELECT {} FROM points WHERE error IS NULL{} HAVING count(*) "
+      "> 0 "
+      "ORDER BY min(number)",
+      columns, by);
+}
+
+}  // namespace
+
 void Store::view_points(const StudyInfo& study) {
   viewed_ = study.id;
-  const std::vector<std::string> own = point_columns();
   std::string columns = "p.number";
-  for (std::size_t i = 0; i < study.axes.size(); ++i) {
-    const bool taken = std::find(own.begin(), own.end(), study.axes[i]) != own.end();
-    columns += fmt::format(", json_extract(p.labels, '$[{}]') AS {}", i,
-                           quoted_name(taken ? study.axes[i] + " (axis)" : study.axes[i]));
-  }
+  for (std::size_t i = 0; i < study.axes.size(); ++i)
+    columns +=
+        fmt::format(", json_extract(p.labels, '$[{}]') AS {}", i, axis_column(study.axes[i]));
   columns += ", r.error";
   for (const Figure& figure : figures()) columns += fmt::format(", r.{}", figure.name);
   const std::string baseline = fmt::format(
@@ -288,13 +327,16 @@ void Store::view_points(const StudyInfo& study) {
       " x.number = p.number AND (x.asked OR EXISTS(SELECT 1 FROM main.point o WHERE o.study = {0} "
       "AND o.key = x.key)))",
       study.id);
-  database_.execute("PRAGMA query_only = 0; DROP VIEW IF EXISTS temp.points");
+  database_.execute(
+      "PRAGMA query_only = 0; DROP VIEW IF EXISTS temp.over_seeds; DROP VIEW IF EXISTS "
+      "temp.points");
   database_.execute(fmt::format(
       "CREATE TEMP VIEW points AS SELECT {0}, {1} AS s_sgd_time_s, {1} / r.iteration_time_s AS"
       " speedup_over_s_sgd FROM main.point p JOIN main.result r ON r.key = p.key WHERE p.study = "
-      "{2}"
-      " ORDER BY p.number; PRAGMA query_only = 1",
+      "{2} ORDER BY p.number",
       columns, baseline, study.id));
+  database_.execute(seeds_view(study.axes));
+  if (database_.mode() == Database::Mode::read) database_.execute("PRAGMA query_only = 1");
 }
 
 Json Store::result(std::uint64_t number) const {

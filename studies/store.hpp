@@ -69,7 +69,9 @@ class Store {
   [[nodiscard]] std::uint64_t done(const StudyInfo& study) const;
 
   /// Makes the view "points" of one study: number, a column for each axis, `error`, every figure,
-  /// s_sgd_time_s and speedup_over_s_sgd; only of points that have been run.
+  /// s_sgd_time_s and speedup_over_s_sgd; only of points that have been run. And "over_seeds": a row for
+  /// the points that differ in the seed alone, `seeds` of them without an error; number is the first's, every
+  /// figure of numbers the mean, with half its 95 % interval (Student's t) beside it as FIGURE_ci95.
   void view_points(const StudyInfo& study);
   /// The whole result of a point in the view.
   [[nodiscard]] Json result(std::uint64_t number) const;

@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kFormat = "paceline-study-1";
 constexpr std::size_t kReadValues = 64;     // of an axis, evenly chosen
 constexpr std::size_t kNamedValues = 1000;  // of an axis, looked at for names
+constexpr std::size_t kFineSteps = 10'000;  // of a range that a search looks through
 
 // The experiment's own "vary" is the study's.
 std::vector<Dimension> take_axes(Json& experiment, const std::string& file) {
@@ -25,6 +26,14 @@ std::vector<Dimension> take_axes(Json& experiment, const std::string& file) {
   for (const Axis& axis : read_axes(experiment, file)) dimensions.push_back(dimension_of(axis));
   if (experiment.is_object()) experiment.erase("vary");
   return dimensions;
+}
+
+// Every point so many times over, with seeds from 1 on.
+Dimension seeds_axis(std::uint64_t count, const std::string& where) {
+  if (static_cast<double>(count) > kMostPoints)
+    throw InputError(
+        fmt::format("{}: {} seeds; at most {:.0f} points are run", where, count, kMostPoints));
+  return dimension_of(axis_from_option(fmt::format("seed=1..{}", count)));
 }
 
 bool fits(const std::string& pattern, const std::string& label) {
@@ -51,9 +60,10 @@ std::string text_of(const Json& value) {
 
 }  // namespace
 
-Study Study::read(const Json& json, const std::string& file) {
+Study Study::read(const Json& json, const std::string& file, StudyUse use) {
   Study study;
   study.file = file;
+  study.use_ = use;
   if (!json.is_object() || json.value("format", Json()) != kFormat) {
     study.experiment = json;
     study.dimensions_ = take_axes(study.experiment, file);
@@ -82,8 +92,11 @@ Study Study::read(const Json& json, const std::string& file) {
   }
   study.dimensions_ = take_axes(study.experiment, study.file);
   if (r.has("axes"))
-    for (Dimension& dimension : read_dimensions(json, file))
+    for (Dimension& dimension : read_dimensions(json, file, study.fine_steps()))
       study.dimensions_.push_back(std::move(dimension));
+  if (r.has("seeds"))
+    study.dimensions_.push_back(
+        seeds_axis(static_cast<std::uint64_t>(r.integer("seeds", 1)), file + ": seeds"));
   for (const bool only : {false, true}) {
     const char* key = only ? "only" : "skip";
     if (!r.has(key)) continue;
@@ -101,7 +114,7 @@ void Study::add(const Options& options) {
     if (options.sample > 0)
       sampled.push_back(axis_option(option, "--vary"));
     else
-      fresh.push_back(dimension_of(axis_from_option(option)));
+      fresh.push_back(dimension_of(axis_from_option(option, fine_steps())));
   }
   if (options.sample > 0 && sampled.empty())
     throw InputError("--sample: there is nothing to sample: give --vary KEY=A..B");
@@ -111,6 +124,7 @@ void Study::add(const Options& options) {
     if (fresh.size() < 2) throw InputError("--zip: expected two --vary or more, which go together");
     fresh = {zipped(fresh, "--zip")};
   }
+  if (options.seeds > 0) fresh.push_back(seeds_axis(options.seeds, "--seeds"));
   for (Dimension& dimension : fresh) dimensions_.push_back(std::move(dimension));
   for (const bool only : {false, true})
     for (const std::string& option : only ? options.only : options.skip) {
@@ -127,17 +141,34 @@ void Study::add(const Options& options) {
     }
 }
 
-void Study::finish() {
-  if (dimensions_.empty())
-    throw InputError(fmt::format(
-        "{}: nothing varies: give \"axes\" in the file or --vary KEY=VALUE,VALUE,...", file));
+std::size_t Study::fine_steps() const {
+  return use_ == StudyUse::search ? kFineSteps : 0;
+}
+
+Study Study::visited(const Json& search) const {
+  Study study;
+  study.name = name;
+  study.description = description;
+  study.file = file;
+  study.experiment = experiment;
+  study.dimensions_ = {{axes(), {}}};
+  study.stride_ = {1};
+  study.search_ = search;
+  return study;
+}
+
+void Study::append(Dimension::Row row) {
+  dimensions_.front().rows.push_back(std::move(row));
+  combinations_ = ++points_;
+}
+
+// How many combinations they make. Throws InputError if two say the same.
+double Study::check_axes() const {
   double count = 1;
-  std::string sizes;
   std::vector<Axis> said;
   std::map<std::string, int> names;
   for (const Dimension& dimension : dimensions_) {
     count *= static_cast<double>(dimension.rows.size());
-    sizes += fmt::format("{}{}", sizes.empty() ? "" : " x ", dimension.rows.size());
     for (std::size_t i = 0; i < dimension.axes.size(); ++i) {
       if (names[dimension.axes[i]]++ > 0)
         throw InputError(fmt::format("{}: two axes are called '{}'", file, dimension.axes[i]));
@@ -147,20 +178,32 @@ void Study::finish() {
       said.push_back(std::move(axis));
     }
   }
-  if (count > kMostPoints)
+  if (use_ == StudyUse::sweep && count > kMostPoints) {
+    std::vector<std::size_t> sizes;
+    for (const Dimension& dimension : dimensions_) sizes.push_back(dimension.rows.size());
     throw InputError(fmt::format(
         "{}: {} axes make {:.10g} points ({}); at most {:.0f} are run: fewer values, or "
         "\"sample\"",
-        file, dimensions_.size(), count, sizes, kMostPoints));
+        file, dimensions_.size(), count, fmt::join(sizes, " x "), kMostPoints));
+  }
   check_distinct(said);
-  combinations_ = static_cast<std::uint64_t>(count);
-  stride_.assign(dimensions_.size(), 1);
-  for (std::size_t d = dimensions_.size() - 1; d-- > 0;)
-    stride_[d] = stride_[d + 1] * dimensions_[d + 1].rows.size();
+  return count;
+}
+
+void Study::finish() {
+  if (dimensions_.empty())
+    throw InputError(fmt::format(
+        "{}: nothing varies: give \"axes\" in the file or --vary KEY=VALUE,VALUE,...", file));
+  const double count = check_axes();
   skip_.clear();
   only_.clear();
   for (const auto& [filter, only] : filters_json_)
     add_filter(filter, only, fmt::format("{}: {}", file, only ? "only" : "skip"));
+  if (use_ == StudyUse::search) return;  // has no numbers
+  combinations_ = static_cast<std::uint64_t>(count);
+  stride_.assign(dimensions_.size(), 1);
+  for (std::size_t d = dimensions_.size() - 1; d-- > 0;)
+    stride_[d] = stride_[d + 1] * dimensions_[d + 1].rows.size();
   points_ = 0;
   for (std::uint64_t number = 0; number < combinations_; ++number)
     if (!skipped(number)) ++points_;
@@ -211,16 +254,24 @@ std::size_t Study::row(std::size_t dimension, std::uint64_t number) const {
   return static_cast<std::size_t>(number / stride_[dimension] % dimensions_[dimension].rows.size());
 }
 
-bool Study::meets(const Filter& filter, std::uint64_t number) const {
-  return std::all_of(filter.begin(), filter.end(), [&](const Condition& condition) {
-    return condition.met[row(condition.dimension, number)];
-  });
+// `row_of(dimension)`: of a combination.
+template <class RowOf>
+bool Study::left_out(const RowOf& row_of) const {
+  const auto met = [&](const Filter& filter) {
+    return std::all_of(filter.begin(), filter.end(), [&](const Condition& condition) {
+      return condition.met[row_of(condition.dimension)];
+    });
+  };
+  return std::any_of(skip_.begin(), skip_.end(), met) ||
+         (!only_.empty() && std::none_of(only_.begin(), only_.end(), met));
 }
 
 bool Study::skipped(std::uint64_t number) const {
-  const auto met = [&](const Filter& filter) { return meets(filter, number); };
-  return std::any_of(skip_.begin(), skip_.end(), met) ||
-         (!only_.empty() && std::none_of(only_.begin(), only_.end(), met));
+  return left_out([&](std::size_t dimension) { return row(dimension, number); });
+}
+
+bool Study::skipped(const Rows& rows) const {
+  return left_out([&](std::size_t dimension) { return rows[dimension]; });
 }
 
 std::vector<std::string> Study::axes() const {
@@ -228,6 +279,22 @@ std::vector<std::string> Study::axes() const {
   for (const Dimension& dimension : dimensions_)
     names.insert(names.end(), dimension.axes.begin(), dimension.axes.end());
   return names;
+}
+
+Rows Study::rows(std::uint64_t number) const {
+  Rows rows;
+  for (std::size_t d = 0; d < dimensions_.size(); ++d) rows.push_back(row(d, number));
+  return rows;
+}
+
+Dimension::Row Study::combined(const Rows& rows) const {
+  Dimension::Row all;
+  for (std::size_t d = 0; d < dimensions_.size(); ++d) {
+    const Dimension::Row& at = dimensions_[d].rows[rows[d]];
+    all.labels.insert(all.labels.end(), at.labels.begin(), at.labels.end());
+    all.keys.insert(all.keys.end(), at.keys.begin(), at.keys.end());
+  }
+  return all;
 }
 
 std::vector<std::string> Study::labels(std::uint64_t number) const {
@@ -239,40 +306,51 @@ std::vector<std::string> Study::labels(std::uint64_t number) const {
   return labels;
 }
 
-StudyPoint Study::point(std::uint64_t number) const {
-  StudyPoint point{labels(number), experiment};
-  for (std::size_t d = 0; d < dimensions_.size(); ++d)
-    for (const Json& keys : dimensions_[d].rows[row(d, number)].keys)
-      apply_variant(point.experiment, keys);
+StudyPoint Study::point(const Rows& rows) const {
+  StudyPoint point{{}, experiment};
+  for (std::size_t d = 0; d < dimensions_.size(); ++d) {
+    const Dimension::Row& at = dimensions_[d].rows[rows[d]];
+    point.labels.insert(point.labels.end(), at.labels.begin(), at.labels.end());
+    for (const Json& keys : at.keys) apply_variant(point.experiment, keys);
+  }
   return point;
 }
 
+StudyPoint Study::point(std::uint64_t number) const {
+  return point(rows(number));
+}
+
 void Study::check_values() const {
-  const auto wrong = [&](std::uint64_t number) -> std::string {
+  const auto wrong = [&](const Rows& rows) -> std::string {
     try {
-      (void)read_experiment(point(number).experiment, file);
+      (void)read_experiment(point(rows).experiment, file);
       return "";
     } catch (const InputError& error) {
       return error.what();
     }
   };
-  std::uint64_t last = combinations_ - 1;
+  const Rows first(dimensions_.size(), 0);
+  Rows last;
+  for (const Dimension& dimension : dimensions_) last.push_back(dimension.rows.size() - 1);
   for (std::size_t d = 0; d < dimensions_.size(); ++d) {
-    const std::size_t rows = dimensions_[d].rows.size(),
-                      step = (rows + kReadValues - 1) / kReadValues;
-    for (std::size_t i = 0; i < rows; i += step) {
-      const std::uint64_t beside_first = i * stride_[d];
+    const std::size_t all = dimensions_[d].rows.size(),
+                      step = (all + kReadValues - 1) / kReadValues;
+    for (std::size_t i = 0; i < all; i += step) {
+      Rows beside_first = first, beside_last = last;
+      beside_first[d] = beside_last[d] = i;
       const std::string why = wrong(beside_first);
       // What does not fit the first of the others may fit their last.
-      if (why.empty() || wrong(last - (rows - 1 - i) * stride_[d]).empty()) continue;
+      if (why.empty() || wrong(beside_last).empty()) continue;
       throw InputError(fmt::format("{} (at {} = {}; none of {} points was run)", why,
                                    fmt::join(dimensions_[d].axes, ", "),
-                                   fmt::join(dimensions_[d].rows[i].labels, ", "), points_));
+                                   fmt::join(dimensions_[d].rows[i].labels, ", "),
+                                   use_ == StudyUse::sweep ? fmt::format("{}", points_) : "the"));
     }
   }
 }
 
 Json Study::definition() const {
+  if (!search_.is_null()) return {{"experiment", experiment}, {"search", search_}};
   Json json{{"experiment", experiment}, {"axes", Json::array()}, {"filters", Json::array()}};
   for (const Dimension& dimension : dimensions_) {
     Json rows = Json::array();

@@ -22,6 +22,7 @@ struct SweepSettings {
   std::function<void(const SweepProgress&)> progress{};
   /// Of the study's points only those whose number leaves `part` when divided by `parts`: a machine's share.
   std::uint64_t part = 0, parts = 1;
+  std::uint64_t first = 0;  ///< those before it have been run
 };
 
 /// Whether it can be run in this process but once, or not beside others on threads.

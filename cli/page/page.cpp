@@ -10,17 +10,14 @@
 #include <optional>
 #include <utility>
 
+#include "base/error.hpp"
 #include "base/json.hpp"
 #include "cli/page/chart.hpp"
 #include "cli/page/runs.hpp"
-#include "cli/page/style.hpp"
-#include "cli/plot/svg_parts.hpp"
 #include "studies/findings.hpp"
 
 namespace paceline {
 namespace {
-
-using svg::escaped;
 
 constexpr std::size_t kPanels = 4, kTableRows = 2000, kLinks = 5;
 const std::vector<std::string> kParts{"compute", "update and the schedule's operations",
@@ -72,7 +69,7 @@ class Page {
   }
 
   std::string answer() const;
-  std::string html(const std::string& measured);
+  Report report(const std::string& measured);
 
  private:
   using Value = std::function<double(const FoundPoint&)>;
@@ -98,15 +95,21 @@ class Page {
     return all;
   }
 
-  std::string legend() const;
-  std::string map() const;
-  std::string curves(const std::string& heading, const std::string& up, bool over_down,
-                     const Value& value, bool with_bands, std::optional<double> most) const;
-  std::string times_and_links() const;
+  struct Curves {
+    const char *name, *heading, *up;
+    bool over_down;
+    Value value, half;  // half: height of the band; none: no band
+    std::optional<double> most;
+  };
+
+  Section with_legend(const char* name, const char* heading) const;
+  Section map() const;
+  Section curves(const Curves& drawn) const;
+  std::pair<Section, Section> times_and_links() const;
   [[nodiscard]] std::vector<PageRun> runs(std::size_t a, std::size_t d) const;
-  std::string tornado() const;
-  std::string table() const;
-  std::string provenance() const;
+  Section tornado() const;
+  Section table() const;
+  Section provenance() const;
 
   Store& store_;
   const Store::StudyInfo& study_;
@@ -124,8 +127,10 @@ std::string Page::answer() const {
   const double low = overall.ratio * std::exp(-overall.sigma),
                high = overall.ratio * std::exp(overall.sigma);
   const std::string ratio =
-      fmt::format("{} times as fast as {} (one sigma of what is not known exactly: {} to {})",
-                  times(overall.ratio), name(*overall.second), times(low), times(high));
+      fmt::format("{} times as fast as {} (one sigma of what is not known exactly{}: {} to {})",
+                  times(overall.ratio), name(*overall.second),
+                  found_.seeds() > 1 ? fmt::format(" and of {} seeds", found_.seeds()) : "",
+                  times(low), times(high));
   const std::string where =
       overall.places == 1 ? "" : fmt::format(" at {} of {} settings", overall.won, overall.places);
   if (overall.ratio < 1)
@@ -139,17 +144,17 @@ std::string Page::answer() const {
                      overall.places == 1 ? "" : "over all settings it is ", ratio);
 }
 
-std::string Page::legend() const {
-  std::string text = "<ul class=\"legend\">";
+Section Page::with_legend(const char* name, const char* heading) const {
+  Section section{.name = name, .heading = heading};
   for (const auto& [contender, colour] : series_)
-    text += fmt::format("<li><i class=\"s{}\"></i>{}</li>", colour, escaped(name(contender)));
+    section.legend.emplace_back(colour, this->name(contender));
   if (const std::size_t others = found_.labels(found_.contender).size() - series_.size();
       others > 0)
-    text += fmt::format("<li class=\"soft\">and {} more in the table</li>", others);
-  return text + "</ul>\n";
+    section.note = fmt::format("And {} more in the table.", others);
+  return section;
 }
 
-std::string Page::map() const {
+Section Page::map() const {
   chart::Map map{
       "Who is fastest where", axis_name(found_.across), axis_name(found_.down), {}, {}, {}};
   map.columns = found_.across ? found_.labels(*found_.across) : std::vector<std::string>{""};
@@ -176,24 +181,25 @@ std::string Page::map() const {
     std::swap(map.columns, map.rows);
     std::swap(map.across, map.down);
   }
-  return fmt::format(
-      "<section><h2>Who is fastest where</h2>{}<div class=\"charts\"><figure>{}<figcaption>Colour: "
-      "the fastest {}. "
-      "Number: how many times as fast as the next one; pale where one sigma of what is not known "
-      "exactly could turn "
-      "it round.</figcaption></figure></div></section>\n",
-      legend(), chart::svg(map), escaped(axis_name(found_.contender)));
+  Section section = with_legend("map", "Who is fastest where");
+  section.figures.push_back(
+      {"", chart::svg(map),
+       fmt::format(
+           "Colour: the fastest {}. Number: how many times as fast as the next one; pale where "
+           "one sigma of what is not known exactly{} could turn it round.",
+           axis_name(found_.contender), found_.seeds() > 1 ? ", seeds among it," : "")});
+  return section;
 }
 
 // One panel for each value (of some) of the axis that does not run across.
-std::string Page::curves(const std::string& heading, const std::string& up, bool over_down,
-                         const Value& value, bool with_bands, std::optional<double> most) const {
+Section Page::curves(const Curves& drawn) const {
+  const auto& [section_name, heading, up, over_down, value, half, most] = drawn;
+  Section section = with_legend(section_name, heading);
   const std::size_t count = over_down ? found_.down_count() : found_.across_count();
   const std::size_t panels = over_down ? found_.across_count() : found_.down_count();
   const std::optional<std::size_t> axis = over_down ? found_.down : found_.across,
                                    other = over_down ? found_.across : found_.down;
-  if (!axis || count < 2) return "";
-  std::string text = fmt::format("<section><h2>{}</h2>{}<div class=\"charts\">", heading, legend());
+  if (!axis || count < 2) return section;
   for (const std::size_t panel : some(panels, kPanels)) {
     chart::Lines lines{heading, axis_name(axis), up, {}, {}, most, false};
     for (std::size_t i = 0; i < count; ++i) {
@@ -206,33 +212,33 @@ std::string Page::curves(const std::string& heading, const std::string& up, bool
       for (std::size_t i = 0; i < count; ++i) {
         const auto points =
             over_down ? found_.at(contender, panel, i) : found_.at(contender, i, panel);
-        double mean = 0, sigma = 0;
+        double mean = 0, band = 0;
         for (const FoundPoint* point : points) {
           mean += value(*point) / static_cast<double>(points.size());
-          sigma +=
-              value(*point) * point->sigma_s / point->time_s / static_cast<double>(points.size());
+          if (half) band += half(*point) / static_cast<double>(points.size());
         }
         line.values.push_back(points.empty() ? std::nullopt : std::optional(mean));
-        if (with_bands) line.sigmas.push_back(sigma);
+        if (half) line.sigmas.push_back(band);
       }
       lines.lines.push_back(std::move(line));
     }
     lines.logarithmic = !most && spans_decades(lines);
-    text += "<figure>";
-    if (other)
-      text += fmt::format("<h3>{} {}</h3>", escaped(axis_name(other)),
-                          escaped(found_.labels(*other)[panel]));
-    text += chart::svg(lines) + "</figure>";
+    section.figures.push_back({other ? axis_name(other) + " " + found_.labels(*other)[panel] : "",
+                               chart::svg(lines), ""});
   }
-  return text + "</div></section>\n";
+  return section;
 }
 
-std::string Page::times_and_links() const {
-  std::string text = "<section><h2>Where the time of an iteration goes</h2><ul class=\"legend\">";
+std::pair<Section, Section> Page::times_and_links() const {
+  Section times{.name = "times", .heading = "Where the time of an iteration goes"};
   for (std::size_t p = 0; p < kParts.size(); ++p)
-    text += fmt::format("<li><i class=\"s{}\"></i>{}</li>", kPartSeries[p], escaped(kParts[p]));
-  text += "</ul><div class=\"charts\">";
-  std::string links;
+    times.legend.emplace_back(kPartSeries[p], kParts[p]);
+  Section links{.name = "", .heading = "The busiest link"};
+  links.table.columns = {{"at", false},
+                         {axis_name(found_.contender), false},
+                         {"link", false},
+                         {"used", true},
+                         {"bytes an iteration", true}};
   for (const std::size_t a : some(found_.across_count(), kPanels)) {
     const std::size_t d = found_.down_count() - 1;
     chart::Bars bars{"Where the time goes at " + place(a, d), "ms", kParts, {}};
@@ -244,28 +250,15 @@ std::string Page::times_and_links() const {
           {name(contender),
            {1e3 * p.compute_s, 1e3 * p.other_s, 1e3 * p.exposed_s, 1e3 * p.waiting_s}});
       if (!p.link.empty())
-        links += fmt::format(
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{:.1f} %</td><td "
-            "class=\"n\">{:.4g} MB</td></tr>",
-            escaped(place(a, d)), escaped(name(contender)), escaped(p.link), 100 * p.utilisation,
-            p.link_bytes / 1e6);
+        links.table.rows.push_back({place(a, d), name(contender), p.link,
+                                    fmt::format("{:.1f} %", 100 * p.utilisation),
+                                    fmt::format("{:.4g} MB", p.link_bytes / 1e6)});
     }
-    if (bars.bars.empty()) continue;
-    text += fmt::format(
-        "<figure><h3>{}</h3>{}<figcaption>milliseconds, mean over the "
-        "workers</figcaption></figure>",
-        escaped(place(a, d)), chart::svg(bars));
+    if (!bars.bars.empty())
+      times.figures.push_back(
+          {place(a, d), chart::svg(bars), "milliseconds, mean over the workers"});
   }
-  text += "</div></section>\n";
-  if (!links.empty())
-    text += fmt::format(
-        "<section><h2>The busiest link</h2><div "
-        "class=\"table\"><table><thead><tr><th>at</th><th>{}</th><th>link</th>"
-        "<th class=\"n\">used</th><th class=\"n\">bytes an "
-        "iteration</th></tr></thead><tbody>{}</tbody></table></div>"
-        "</section>\n",
-        escaped(axis_name(found_.contender)), links);
-  return text;
+  return {std::move(times), std::move(links)};
 }
 
 std::vector<PageRun> Page::runs(std::size_t a, std::size_t d) const {
@@ -276,10 +269,11 @@ std::vector<PageRun> Page::runs(std::size_t a, std::size_t d) const {
   return all;
 }
 
-std::string Page::tornado() const {
+Section Page::tornado() const {
+  Section section{.name = "tornado", .heading = "What is not known exactly"};
   const auto points =
       found_.at(found_.overall().winner, found_.across_count() / 2, found_.down_count() - 1);
-  if (points.empty()) return "";
+  if (points.empty()) return section;
   const Json result = store_.result(points.front()->number);
   chart::Tornado tornado{"What each input that is not known exactly does", "ms", {}};
   for (const Json& influence : result.value("influences", Json::array()))
@@ -287,45 +281,42 @@ std::string Page::tornado() const {
         {influence.at("input").get<std::string>(), 1e3 * influence.at("change_s").get<double>()});
   std::sort(tornado.rows.begin(), tornado.rows.end(),
             [](const auto& a, const auto& b) { return std::abs(a.change) > std::abs(b.change); });
-  if (tornado.rows.empty()) return "";
-  return fmt::format(
-      "<section><h2>What is not known exactly</h2><div "
-      "class=\"charts\"><figure>{}<figcaption>Milliseconds of an "
-      "iteration that one standard deviation of each input moves, of {} at {}: {:.4g} "
-      "ms</figcaption></figure></div>"
-      "</section>\n",
-      chart::svg(tornado), escaped(name(found_.overall().winner)),
-      escaped(place(found_.across_count() / 2, found_.down_count() - 1)),
-      1e3 * points.front()->time_s);
+  if (tornado.rows.empty()) return section;
+  section.figures.push_back(
+      {"", chart::svg(tornado),
+       fmt::format(
+           "Milliseconds of an iteration that one standard deviation of each input moves, of {} "
+           "at {}: {:.4g} ms",
+           name(found_.overall().winner), place(found_.across_count() / 2, found_.down_count() - 1),
+           1e3 * points.front()->time_s)});
+  return section;
 }
 
-std::string Page::table() const {
-  std::string text = fmt::format(
-      "<section><h2>Every point</h2><details><summary>{} points</summary><div "
-      "class=\"table\"><table>"
-      "<thead><tr>",
-      found_.points().size());
-  for (const std::string& axis : study_.axes) text += fmt::format("<th>{}</th>", escaped(axis));
+Section Page::table() const {
+  Section section{.name = "", .heading = "Every point"};
+  Section::Table& table = section.table;
+  for (const std::string& axis : study_.axes) table.columns.emplace_back(axis, false);
+  const bool seeds = found_.seeds() > 1;
   for (const char* column :
        {"iteration ms", "± ms", "speedup", "efficiency %", "exposed ms", "waiting ms"})
-    text += fmt::format("<th class=\"n\">{}</th>", column);
-  text += "</tr></thead><tbody>\n";
+    table.columns.emplace_back(column, true);
+  if (seeds) table.columns.emplace_back("95 % over seeds, ms", true);
   for (std::size_t i = 0; i < std::min(kTableRows, found_.points().size()); ++i) {
     const FoundPoint& p = found_.points()[i];
-    text += "<tr>";
-    for (const std::string& label : p.labels) text += fmt::format("<td>{}</td>", escaped(label));
+    std::vector<std::string> row = p.labels;
     for (const double value : {1e3 * p.time_s, 1e3 * p.sigma_s, p.speedup, 100 * p.efficiency,
                                1e3 * p.exposed_s, 1e3 * p.waiting_s})
-      text += fmt::format("<td class=\"n\">{:.4g}</td>", value);
-    text += "</tr>\n";
+      row.push_back(fmt::format("{:.4g}", value));
+    if (seeds) row.push_back(p.seeds > 1 ? fmt::format("± {:.3g}", 1e3 * p.time_half_s) : "");
+    table.rows.push_back(std::move(row));
   }
-  text += "</tbody></table></div>";
+  table.fold = fmt::format("{} points", found_.points().size());
   if (found_.points().size() > kTableRows)
-    text += fmt::format("<p class=\"note\">The first {}; the store has the rest.</p>", kTableRows);
-  return text + "</details></section>\n";
+    table.more = fmt::format("The first {}; the store has the rest.", kTableRows);
+  return section;
 }
 
-std::string Page::provenance() const {
+Section Page::provenance() const {
   const Json result = store_.result(found_.points().front().number);
   std::map<std::string, std::size_t> fidelities;
   Statement count(store_.database(),
@@ -334,15 +325,14 @@ std::string Page::provenance() const {
   std::vector<std::string> network;
   for (const auto& [fidelity, points] : fidelities)
     network.push_back(fmt::format("{} of {} points", fidelity, points));
-  std::string text = fmt::format(
-      "<section><h2>Where this comes from</h2><div class=\"table\"><table><tbody>"
-      "<tr><th>made by</th><td>paceline {}</td></tr><tr><th>points</th><td>{} of {} run</td></tr>"
-      "<tr><th>network fidelity</th><td>{}</td></tr>",
-      escaped(study_.version), done_, study_.points, fmt::join(network, ", "));
+  Section section{.name = "", .heading = "Where this comes from"};
+  section.table.rows = {{"made by", "paceline " + study_.version},
+                        {"points", fmt::format("{} of {} run", done_, study_.points)},
+                        {"network fidelity", fmt::format("{}", fmt::join(network, ", "))}};
   const auto row = [&](const char* what, const Json& list, const auto& line) {
     std::string lines;
-    for (const Json& item : list) lines += escaped(line(item)) + "<br>";
-    if (!lines.empty()) text += fmt::format("<tr><th>{}</th><td>{}</td></tr>", what, lines);
+    for (const Json& item : list) lines += line(item) + '\n';
+    if (!lines.empty()) section.table.rows.push_back({what, lines});
   };
   row("times (first point)", result.value("profiles", Json::array()), [](const Json& p) {
     return fmt::format("{}: {}; sigma {:.0f} %", p.value("source", ""), p.value("description", ""),
@@ -354,46 +344,67 @@ std::string Page::provenance() const {
   });
   row("warnings (first point)", result.value("warnings", Json::array()),
       [](const Json& w) { return w.get<std::string>(); });
-  return text + fmt::format(
-                    "</tbody></table></div><details><summary>The experiment that all points "
-                    "share</summary><pre>{}</pre>"
-                    "</details></section>\n",
-                    escaped(study_.experiment.dump(2)));
+  section.listing_title = "The experiment that all points share";
+  section.listing = study_.experiment.dump(2);
+  return section;
 }
 
-std::string Page::html(const std::string& measured) {
-  const bool by_number = found_.down && found_.down_count() > 1;
-  std::string text = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-      "content=\"width=device-width,initial-scale=1\"><title>{0}</title><style>{1}</style></"
-      "head><body>\n"
-      "<main><h1>{0}</h1><p class=\"soft\">{2}</p><p class=\"answer\">{3}</p>\n",
-      escaped(study_.name), kPageStyle, escaped(study_.description), escaped(answer()));
+Report Page::report(const std::string& measured) {
+  const bool by_number = found_.down && found_.down_count() > 1, seeds = found_.seeds() > 1;
+  Report report{study_.name, study_.description, answer(), "", {}};
   if (done_ < study_.points)
-    text += fmt::format("<p class=\"note\">{} of {} points have been run so far.</p>\n", done_,
-                        study_.points);
-  text += map();
-  text += curves("Speedup over one GPU", "speedup", by_number,
-                 [](const FoundPoint& p) { return p.speedup; }, true, {});
-  text += times_and_links();
-  text += curves(
-      "Use of the busiest link", "% of its bandwidth", false,
-      [](const FoundPoint& p) { return 100 * p.utilisation; }, false, 100);
-  text += curves(
-      "How much of the communication is hidden", "% of it", false,
-      [](const FoundPoint& p) { return 100 * p.overlap.value_or(0); }, false, 100);
+    report.missing = fmt::format("{} of {} points have been run so far.", done_, study_.points);
+  const auto add = [&](Section section) {
+    if (!section.figures.empty() || !section.table.rows.empty())
+      report.sections.push_back(std::move(section));
+  };
+  add(map());
+  Section speedup =
+      curves({"speedup",
+              "Speedup over one GPU",
+              "speedup",
+              by_number,
+              [](const FoundPoint& p) { return p.speedup; },
+              seeds ? Value([](const FoundPoint& p) { return p.speedup_half; })
+                    : Value([](const FoundPoint& p) { return p.speedup * p.sigma_s / p.time_s; }),
+              {}});
+  for (Section::Figure& figure : speedup.figures)
+    figure.caption =
+        seeds ? fmt::format("Band: 95 % interval of the mean over {} seeds (Student's t).",
+                            found_.seeds())
+              : "Band: one sigma of what is not known exactly.";
+  add(std::move(speedup));
+  auto [times, links] = times_and_links();
+  add(std::move(times));
+  add(std::move(links));
+  add(curves({"utilisation",
+              "Use of the busiest link",
+              "% of its bandwidth",
+              false,
+              [](const FoundPoint& p) { return 100 * p.utilisation; },
+              {},
+              100}));
+  add(curves({"hidden",
+              "How much of the communication is hidden",
+              "% of it",
+              false,
+              [](const FoundPoint& p) { return 100 * p.overlap.value_or(0); },
+              {},
+              100}));
   const std::size_t a = found_.across_count() / 2, d = found_.down_count() - 1;
-  text += loss_section(runs(a, d), store_, place(a, d));
-  text += gantt_section(runs(a, d), store_, place(a, d));
-  if (!measured.empty()) text += measured_section(measured, found_, study_.axes, runs(a, d));
-  text += tornado() + table() + provenance();
-  return text + "</main></body></html>\n";
+  add(loss_section(runs(a, d), store_, place(a, d)));
+  add(gantt_section(runs(a, d), store_, place(a, d)));
+  if (!measured.empty()) add(measured_section(measured, found_, study_.axes, runs(a, d)));
+  add(tornado());
+  add(table());
+  add(provenance());
+  return report;
 }
 
 }  // namespace
 
-std::string study_page(Store& store, const Store::StudyInfo& study, const std::string& measured) {
-  return Page(store, study).html(measured);
+Report report_of(Store& store, const Store::StudyInfo& study, const std::string& measured) {
+  return Page(store, study).report(measured);
 }
 
 std::string study_answer(Store& store, const Store::StudyInfo& study) {

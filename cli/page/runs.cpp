@@ -9,14 +9,12 @@
 #include "base/csv.hpp"
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "cli/plot/svg_parts.hpp"
+#include "cli/page/chart.hpp"
 #include "experiments/run.hpp"
 #include "studies/sweep.hpp"
 
 namespace paceline {
 namespace {
-
-using svg::escaped;
 
 constexpr std::size_t kMostEvents = 200'000;  // of a run that is drawn
 
@@ -71,10 +69,16 @@ std::optional<chart::Gantt> gantt_of(const PageRun& run, const Store& store) {
   return gantt;
 }
 
+std::vector<std::pair<std::size_t, std::string>> legend_of(const std::vector<PageRun>& runs) {
+  std::vector<std::pair<std::size_t, std::string>> legend;
+  for (const PageRun& run : runs) legend.emplace_back(run.series, run.name);
+  return legend;
+}
+
 }  // namespace
 
-std::string loss_section(const std::vector<PageRun>& runs, const Store& store,
-                         const std::string& place) {
+Section loss_section(const std::vector<PageRun>& runs, const Store& store,
+                     const std::string& place) {
   chart::Curves curves{"Loss against time", "seconds of the cluster", "loss", {}};
   for (const PageRun& run : runs) {
     const Json result = store.result(run.point->number);
@@ -89,34 +93,30 @@ std::string loss_section(const std::vector<PageRun>& runs, const Store& store,
     }
     if (!curve.points.empty()) curves.curves.push_back(std::move(curve));
   }
-  if (curves.curves.empty()) return "";
-  return fmt::format(
-      "<section><h2>Loss against time</h2><div "
-      "class=\"charts\"><figure><h3>{}</h3>{}<figcaption>Of the "
-      "evaluations, or of the steps where there were none.</figcaption></figure></div></section>\n",
-      escaped(place), chart::svg(curves));
+  Section section{.name = "loss", .heading = "Loss against time"};
+  section.legend = legend_of(runs);
+  if (!curves.curves.empty())
+    section.figures.push_back(
+        {place, chart::svg(curves), "Of the evaluations, or of the steps where there were none."});
+  return section;
 }
 
-std::string gantt_section(const std::vector<PageRun>& runs, const Store& store,
-                          const std::string& place) {
-  std::string figures;
+Section gantt_section(const std::vector<PageRun>& runs, const Store& store,
+                      const std::string& place) {
+  Section section{.name = "gantt", .heading = "One iteration of each"};
+  section.note =
+      place +
+      ", first worker, milliseconds from the begin of a cycle of the schedule; messages to "
+      "servers are not drawn. Hover for dates; 'paceline run --trace' has every operation.";
+  section.legend = {{0, "computation"}, {7, "other operations"}, {1, "communication"}};
   for (const PageRun& run : runs)
     if (const std::optional<chart::Gantt> gantt = gantt_of(run, store))
-      figures +=
-          fmt::format("<figure><h3>{}</h3><div class=\"wide\" tabindex=\"0\">{}</div></figure>\n",
-                      escaped(run.name), chart::svg(*gantt));
-  if (figures.empty()) return "";
-  return fmt::format(
-      "<section><h2>One iteration of each</h2><p class=\"note\">{}, first worker, milliseconds "
-      "from the begin of a "
-      "cycle of the schedule; messages to servers are not drawn. Hover for dates; "
-      "<code>paceline run --trace</code> has every operation.</p>{}</section>\n",
-      escaped(place), figures);
+      section.figures.push_back({run.name, chart::svg(*gantt), "", true});
+  return section;
 }
 
-std::string measured_section(const std::filesystem::path& file, const Findings& found,
-                             const std::vector<std::string>& axes,
-                             const std::vector<PageRun>& runs) {
+Section measured_section(const std::filesystem::path& file, const Findings& found,
+                         const std::vector<std::string>& axes, const std::vector<PageRun>& runs) {
   const CsvTable table(file);
   const bool rates = table.has_column("samples_per_s");
   if (rates == table.has_column("iteration_time_s"))
@@ -152,11 +152,13 @@ std::string measured_section(const std::filesystem::path& file, const Findings& 
       if (curve.name == point->labels[found.contender])
         curve.points.emplace_back(scale * measured, scale * predicted);
   }
-  return fmt::format(
-      "<section><h2>Predicted against measured</h2><div class=\"charts\"><figure>{}<figcaption>{} "
-      "rows of {}; mean "
-      "error {:.1f} %. On the line both are the same.</figcaption></figure></div></section>\n",
-      chart::svg(curves), table.rows(), escaped(file.filename().string()), 100 * errors);
+  Section section{.name = "measured", .heading = "Predicted against measured"};
+  section.legend = legend_of(runs);
+  section.figures.push_back(
+      {"", chart::svg(curves),
+       fmt::format("{} rows of {}; mean error {:.1f} %. On the line both are the same.",
+                   table.rows(), file.filename().string(), 100 * errors)});
+  return section;
 }
 
 }  // namespace paceline

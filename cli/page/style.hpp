@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 namespace paceline {
 
 /// The page's style sheet. The colours are Okabe and Ito's, which the colour-blind tell apart, lighter on a dark
@@ -34,10 +36,33 @@ svg text{fill:var(--text)}svg text.axis{fill:var(--soft)}
 .legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;background:var(--c);margin-right:.4em}
 .wide{overflow-x:auto}.wide svg{min-width:720px}
 .table{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .7rem .25rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}td.n,th.n{text-align:right}
+th,td.n{white-space:nowrap}th,td{padding:.25rem .7rem .25rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}td.n,th.n{text-align:right}
 summary{cursor:pointer;padding:.3rem 0}:focus-visible{outline:2px solid var(--s0);outline-offset:2px}
 pre{white-space:pre-wrap;font-size:.8rem;background:var(--card);padding:.8rem;border-radius:8px}
 @media (max-width:520px){body{padding:1rem .7rem 2rem}figure{padding:.5rem}.answer{font-size:1.05rem}svg{font-size:14px}}
 )css";
+
+/// That of a drawing outside the page: on white, without variables, which not all that draws SVG knows.
+inline std::string drawing_style() {
+  std::string style =
+      "svg{font:12px system-ui,'DejaVu Sans',sans-serif}text{fill:#1b1f24}text.axis{fill:#5b6570}"
+      "text.heading{font-size:17px;font-weight:600}text.title{font-weight:600}"
+      ".grid{stroke:#dfe3e8}.rule{stroke:#1b1f24}.line "
+      "path{fill:none;stroke-width:2}.band{opacity:.15}"
+      ".cell text{fill:#fff;font-weight:600}.cell.unclear rect{opacity:.55}.cell.unclear "
+      "text{fill:#1b1f24}"
+      ".cell.none rect{fill:#dfe3e8}";
+  const std::string colours[]{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                              "#b8860b", "#56b4e9", "#6b4fa0", "#7a7a7a"};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const std::string s = ".s" + std::to_string(i), fill = "{fill:" + colours[i] + "}";
+    style += ".line" + s + " path{stroke:" + colours[i] + "}.line" + s + " circle" + fill +
+             ".band" + s + fill + ".cell" + s + " rect" + fill;
+  }
+  const std::size_t parts[]{0, 7, 1, 4};
+  for (std::size_t i = 0; i < 4; ++i)
+    style += ".p" + std::to_string(i) + "{fill:" + colours[parts[i]] + "}";
+  return style;
+}
 
 }  // namespace paceline

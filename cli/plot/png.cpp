@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/error.hpp"
+
 namespace paceline {
 namespace {
 
@@ -76,6 +78,14 @@ std::string png_of(const std::string& svg) {
   if (status != 0 || !png.starts_with("\x89PNG"))
     throw std::runtime_error("rsvg-convert made no picture");
   return png;
+}
+
+std::string png_picture(const std::string& svg) {
+  try {
+    return png_of(svg);
+  } catch (const NoConverter& error) {
+    throw InputError(fmt::format("--out: {}; an SVG needs nothing", error.what()));
+  }
 }
 
 }  // namespace paceline

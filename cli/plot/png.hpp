@@ -18,4 +18,7 @@ class NoConverter : public std::runtime_error {
 /// NoConverter, and std::runtime_error if it fails.
 std::string png_of(const std::string& svg);
 
+/// The same for a user who asked for it: throws InputError where this machine has no converter.
+std::string png_picture(const std::string& svg);
+
 }  // namespace paceline
