@@ -53,6 +53,7 @@ const Cause kCauses[] = {
          group.pcie = LinkSpec{};
          if (group.nvlink) group.nvlink = LinkSpec{};
          group.bridge.reset();
+         group.roots.reset();
        }
      }},
     {"software, per tensor and collective",

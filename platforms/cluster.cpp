@@ -39,10 +39,17 @@ struct Cable {
 };
 
 /// Links and routes from GPUs to the ports of their nodes, and between ports through a Topology.
+///
+/// Of several NICs (rails) a GPU takes the one near to it: the first GPUs the first NIC, and so on.
+/// With NVLink what it sends goes in equal parts through all of them and the PCIe of the GPUs near
+/// them, as NCCL's rings do, so that they are one port of that many times the rate.
 class Router {
  public:
   Router(const ClusterSpec& spec, LinkTable& table)
-      : gpus_(spec.gpu_count()), network_overhead_(spec.network.overhead) {
+      : gpus_(spec.gpu_count()),
+        rails_(spec.network.topology.description().rails()),
+        network_overhead_(spec.network.overhead),
+        switch_latency_(spec.network.switch_latency) {
     for (const NodeGroup& group : spec.nodes)
       for (std::size_t i = 0; i < group.count; ++i) add_node(group, table);
     topology_ = spec.network.topology.description().build(spec, table);
@@ -54,8 +61,8 @@ class Router {
   void route(Endpoint from, Endpoint to, Route& out) const {
     const std::size_t from_node = node_of(from), to_node = node_of(to);
     if (from == to) {  // out of the port and in again
-      nodes_[from_node].port.up.append_to(out);
-      nodes_[from_node].port.down.append_to(out);
+      nodes_[from_node].ports[0].up.append_to(out);
+      nodes_[from_node].ports[0].down.append_to(out);
       out.latency += network_overhead_;
       return;
     }
@@ -63,11 +70,14 @@ class Router {
       route_inside(from, to, nodes_[from_node], out);
       return;
     }
-    if (from < gpus_) to_host(from, nodes_[from_node], out);
-    nodes_[from_node].port.up.append_to(out);
+    const std::size_t out_port = port_of(from, to), in_port = port_of(to, from);
+    if (from < gpus_) to_port(from, nodes_[from_node], out);
+    nodes_[from_node].ports[out_port].up.append_to(out);
     topology_->append_route(from_node, to_node, out);
-    nodes_[to_node].port.down.append_to(out);
-    if (to < gpus_) from_host(to, nodes_[to_node], out);
+    if (out_port != in_port)
+      out.latency += 2 * switch_latency_;  // the spine, another rail's switch
+    nodes_[to_node].ports[in_port].down.append_to(out);
+    if (to < gpus_) from_port(to, nodes_[to_node], out);
     out.latency += network_overhead_;
   }
 
@@ -76,7 +86,8 @@ class Router {
     std::vector<double> ports;
     for (const NodeGroup& group : spec.nodes)
       ports.insert(ports.end(), group.count,
-                   group.nic.value_or(spec.network.bandwidth) * spec.network.efficiency);
+                   group.nic.value_or(spec.network.bandwidth) * spec.network.efficiency *
+                       static_cast<double>(rails_));
     const auto half = static_cast<std::ptrdiff_t>(ports.size() / 2);
     double first = 0, second = 0;
     for (auto it = ports.begin(); it != ports.end(); ++it)
@@ -86,11 +97,14 @@ class Router {
 
  private:
   struct Node {
-    Cable port, bridge;
+    Cable bridge;
     double pcie_overhead, nvlink_overhead;
     bool nvlink, peers_cross_bridge;
     std::vector<Cable> roots{};  // none: all GPUs are under one
-    std::size_t first_gpu = 0, gpus_per_root = 1;
+    std::size_t first_gpu = 0, gpus = 0, gpus_per_root = 1;
+    std::vector<Cable> ports{};  // one for each NIC
+    bool striped = false;        // over all NICs, which are one port
+    Cable to_nics{};             // striped: the PCIe of the GPUs near them
   };
 
   [[nodiscard]] std::size_t node_of(Endpoint endpoint) const {
@@ -101,12 +115,13 @@ class Router {
     const std::size_t n = nodes_.size();
     const std::string host = fmt::format("node{}", n);
     const std::string hub = group.bridge ? fmt::format("pcie{}", n) : host;
-    Node node{{}, {}, group.pcie.overhead, 0, group.nvlink.has_value(), group.peers_cross_bridge};
+    Node node{{}, group.pcie.overhead, 0, group.nvlink.has_value(), group.peers_cross_bridge};
+    node.first_gpu = pcie_.size();
+    node.gpus = group.gpus;
     if (group.bridge)
       node.bridge =
           cable(hub, host, LinkKind::pcie, *group.bridge * group.pcie.efficiency, 0, table);
     if (group.roots) {
-      node.first_gpu = pcie_.size();
       node.gpus_per_root = group.gpus / group.roots->count;
       for (std::size_t root = 0; root < group.roots->count; ++root)
         node.roots.push_back(cable(fmt::format("root{}.{}", n, root), fmt::format("qpi{}", n),
@@ -129,11 +144,33 @@ class Router {
   }
 
   // The latency between two nodes is end to end: each port has half of it.
-  void add_port(const NodeGroup& group, std::size_t node, const NetworkSpec& network,
+  void add_port(const NodeGroup& group, std::size_t n, const NetworkSpec& network,
                 LinkTable& table) {
-    nodes_[node].port = cable(
-        fmt::format("node{}", node), topology_->switch_of(node), LinkKind::nic,
-        group.nic.value_or(network.bandwidth) * network.efficiency, network.latency / 2, table);
+    Node& node = nodes_[n];
+    const std::string host = fmt::format("node{}", n);
+    const double rate = group.nic.value_or(network.bandwidth) * network.efficiency;
+    node.striped = rails_ > 1 && group.nvlink;
+    if (node.striped)
+      node.to_nics = cable(fmt::format("gpus{}", n), host, LinkKind::pcie,
+                           group.pcie.bandwidth * group.pcie.efficiency *
+                               static_cast<double>(std::min(rails_, group.gpus)),
+                           group.pcie.latency, table);
+    if (rails_ == 1 || node.striped) {
+      node.ports = {cable(host, topology_->switch_of(n), LinkKind::nic,
+                          rate * static_cast<double>(rails_), network.latency / 2, table)};
+      return;
+    }
+    for (std::size_t rail = 0; rail < rails_; ++rail)
+      node.ports.push_back(cable(fmt::format("{}.{}", host, rail), fmt::format("rail{}", rail),
+                                 LinkKind::nic, rate, network.latency / 2, table));
+  }
+
+  // Through which of its node's ports `end` talks to `other`. A host takes the rail of the other.
+  [[nodiscard]] std::size_t port_of(Endpoint end, Endpoint other) const {
+    const Node& node = nodes_[node_of(end)];
+    if (node.ports.size() == 1) return 0;
+    if (end < gpus_) return (end - node.first_gpu) * rails_ / node.gpus;
+    return other < gpus_ ? port_of(other, end) : (std::size_t{end} + other) % rails_;
   }
 
   static Cable cable(const std::string& from, const std::string& to, LinkKind kind,
@@ -142,11 +179,13 @@ class Router {
             table.add(to + '-' + from, kind, bandwidth, latency)};
   }
 
-  void to_host(Endpoint gpu, const Node& node, Route& out) const {
+  void to_port(Endpoint gpu, const Node& node, Route& out) const {
+    if (node.striped) return node.to_nics.up.append_to(out);
     pcie_[gpu].up.append_to(out);
     node.bridge.up.append_to(out);
   }
-  void from_host(Endpoint gpu, const Node& node, Route& out) const {
+  void from_port(Endpoint gpu, const Node& node, Route& out) const {
+    if (node.striped) return node.to_nics.down.append_to(out);
     node.bridge.down.append_to(out);
     pcie_[gpu].down.append_to(out);
   }
@@ -180,8 +219,8 @@ class Router {
     out.latency += node.pcie_overhead;
   }
 
-  std::size_t gpus_;
-  double network_overhead_;
+  std::size_t gpus_, rails_;
+  double network_overhead_, switch_latency_;
   std::vector<Node> nodes_;
   std::vector<Cable> pcie_, nvlink_;  // per GPU
   std::vector<std::uint32_t> gpu_nodes_;

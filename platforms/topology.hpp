@@ -86,6 +86,8 @@ class TopologyDescription {
   [[nodiscard]] virtual std::unique_ptr<Topology> build(const ClusterSpec& spec,
                                                         LinkTable& table) const = 0;
   [[nodiscard]] virtual std::string platform_file() const { return ""; }
+  /// NICs of each node, every one with a port of the node's rate.
+  [[nodiscard]] virtual std::size_t rails() const { return 1; }
 };
 
 /// What the file of a topology defines, as `extern const TopologyEntry kTorus{...}`: nobody else names

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/text_file.hpp"
 #include "base/units.hpp"
+#include "platforms/topology.hpp"
 
 namespace paceline {
 namespace {
@@ -87,6 +88,14 @@ bool put_link(LinkFields fields, const FittedLink& link, double cables) {
   return grown;
 }
 
+// The NICs that what one GPU sends goes through together: all where there is NVLink (cluster.cpp).
+std::size_t ports_of_a_message(const ClusterSpec& spec) {
+  const bool all = std::all_of(spec.nodes.begin(), spec.nodes.end(), [](const NodeGroup& group) {
+    return group.gpus == 0 || group.nvlink;
+  });
+  return all ? spec.network.topology.description().rails() : 1;
+}
+
 void put_network(ClusterSpec& base, const FittedLink& link, const std::string& text) {
   NetworkSpec& network = base.network;
   if (!network.topology.platform_file().empty())
@@ -94,8 +103,10 @@ void put_network(ClusterSpec& base, const FittedLink& link, const std::string& t
         "{}: $.network.topology: the SimGrid platform file brings its own latencies and "
         "bandwidths; a fit cannot replace them (--link pcie and nvlink can)",
         base.file));
+  FittedLink port = link;
+  port.bandwidth /= static_cast<double>(ports_of_a_message(base));
   const bool grown =
-      put_link({network.bandwidth, network.latency, network.overhead, network.efficiency}, link, 1);
+      put_link({network.bandwidth, network.latency, network.overhead, network.efficiency}, port, 1);
   std::vector<std::string> subjects;
   if (grown) subjects.push_back("network.bandwidth");
   if (link.latency_s) subjects.push_back("network.latency");

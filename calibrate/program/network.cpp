@@ -144,6 +144,8 @@ void write_link(const NetworkArguments& arguments, const Choice& choice, const F
   std::string source = choice.main.log.source;
   if (choice.bandwidth) source += ", " + choice.bandwidth->log.source;
   ClusterSpec fitted = with_link(base, link, link_class, name, source);
+  if (link_class == LinkClass::network)
+    fitted = with_ring_latency(std::move(fitted), link, choice.main.log);
   report_written(choice, link, link_class, fitted, report);
   save_json(arguments.out, write_cluster(fitted));
   if (!link.latency_s)

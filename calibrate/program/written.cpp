@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/units.hpp"
 #include "sim/network/network.hpp"
 #include "sim/network/prepared_plan.hpp"
 
@@ -75,7 +76,39 @@ std::function<double(double)> simulated(const Cluster& cluster, const std::vecto
   return [ring](double bytes) { return ring->alone_s(bytes); };
 }
 
+// On a cluster of that description; nothing if it has too few GPUs.
+std::optional<double> ring_start_up(const ClusterSpec& spec, std::size_t ranks) {
+  const Cluster cluster = build_cluster(spec);
+  const Members members = members_for(cluster, ranks, LinkClass::network);
+  if (members.gpus.empty()) return std::nullopt;
+  return simulated(cluster, members.gpus, MessagePattern::all_reduce)(0);
+}
+
 }  // namespace
+
+ClusterSpec with_ring_latency(ClusterSpec written, const FittedLink& link, const MessageLog& log) {
+  if (log.kind != MessagePattern::all_reduce || !log.ranks || log.samples.empty()) return written;
+  const auto ranks = static_cast<std::size_t>(*log.ranks);
+  const double before = written.network.latency;
+  // The start-up grows linearly with the latency, by pieces: the heaviest of many chains of hops.
+  constexpr double kStep = 1e-6;
+  for (int round = 0; round < 4; ++round) {
+    ClusterSpec more = written;
+    more.network.latency += kStep;
+    const std::optional<double> now = ring_start_up(written, ranks);
+    if (!now) return written;
+    const double slope = (*ring_start_up(more, ranks) - *now) / kStep;
+    if (slope <= 0) return written;
+    const double latency = written.network.latency + (link.law.alpha_s - *now) / slope;
+    written.network.latency = std::max(0.0, latency);
+  }
+  if (std::abs(written.network.latency - before) > 1e-3 * before)
+    for (auto& [subject, source] : written.sources)
+      if (source.find(link.derivation) != std::string::npos)
+        source += fmt::format("; {} between nodes, as other hops have their own latency",
+                              format_duration(written.network.latency));
+  return written;
+}
 
 std::optional<WrittenError> written_error(const ClusterSpec& written, const MessageLog& log,
                                           LinkClass link_class) {

@@ -24,4 +24,10 @@ struct WrittenError {
 std::optional<WrittenError> written_error(const ClusterSpec& written, const MessageLog& log,
                                           LinkClass link_class);
 
+/// `written`, fitted to an all-reduce that crossed nodes, with the latency between nodes that makes
+/// it take the log's start-up when simulated: of a ring through several GPUs of each node, most hops
+/// stay inside the nodes and have the latency of the base. Not below 0. Unchanged where nothing can
+/// be simulated, as for written_error().
+ClusterSpec with_ring_latency(ClusterSpec written, const FittedLink& link, const MessageLog& log);
+
 }  // namespace paceline

@@ -118,6 +118,36 @@ TEST_F(CalibrateCli, TheWrittenClusterIsHeldAgainstTheLog) {
   EXPECT_THAT(read("out"), HasSubstr("and the log needs"));
 }
 
+// Two nodes of eight GPUs and eight NICs: most hops of the ring stay inside a node, and what goes
+// between the nodes goes through all NICs.
+TEST_F(CalibrateCli, AClusterOfRailsDoesWhatItsLogSays) {
+  write("base.json", R"({"format": "paceline-cluster-1", "name": "rails",
+    "nodes": [{"count": 2, "gpus": 8, "gpu": "A100 SXM 80GB",
+               "pcie": {"bandwidth": "31.5GB/s", "efficiency": 0.8, "overhead": "5us"},
+               "nvlink": {"bandwidth": "300GB/s", "overhead": "2us"}}],
+    "network": {"bandwidth": "100Gbps", "latency": "5us",
+                "topology": {"kind": "rails", "count": 8}}})");
+  write("rails.csv",
+        "bytes,seconds,ranks\n8192,90.17e-6,16\n65536,91.37e-6,16\n524288,100.92e-6,16\n"
+        "4194304,177.38e-6,16\n33554432,789.05e-6,16\n268435456,5682.41e-6,16\n");
+  ASSERT_EQ(calibrate("network rails.csv --base base.json --out mine.json --json"), 0)
+      << read("err");
+  const Json written = Json::parse(read("out")).at("written");
+  EXPECT_EQ(written.at("gpus"), "its first 16 GPUs");
+  EXPECT_LT(written.at("mean_error"), 0.1);
+  const Json network = Json::parse(read("mine.json")).at("network");
+  EXPECT_EQ(network.at("bandwidth"), "100Gbps");
+  EXPECT_NEAR(network.at("efficiency").get<double>(), 90e9 / 8 / 12.5e9, 1e-3);
+  write("t.json", R"({"format": "paceline-model-1", "name": "t",
+    "tensors": [{"name": "t", "elements": 67108864}]})");
+  ASSERT_EQ(
+      shell("'" PACELINE_BINARY "' run -m t.json -b 1 -c mine.json -s s-sgd:overlap=none --json"),
+      0)
+      << read("err");
+  const Json time = Json::parse(read("out")).at("time");
+  EXPECT_NEAR(time.at("exposed_communication_s").get<double>(), 5682.41e-6, 0.03 * 5682.41e-6);
+}
+
 TEST_F(CalibrateCli, ContentionIsCheckedLineByLine) {
   write("ring.csv", kRing);
   const auto refused = [&](const std::string& row, const std::string& message) {
