@@ -10,6 +10,7 @@
 
 #include "base/csv.hpp"
 #include "base/error.hpp"
+#include "base/json.hpp"
 #include "base/statistics.hpp"
 #include "calibrate/profile/gpu_ceilings.hpp"
 #include "calibrate/profile/step_costs.hpp"
