@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "algorithms/buckets.hpp"
 #include "algorithms/registry.hpp"
@@ -84,6 +85,23 @@ std::vector<PaperBound> fsdp_bounds(const BoundInputs& in, const FsdpOptions& o)
                  std::max(passes, (gathers + 1) * wire) + update)};
 }
 
+// Model sizes that are whole at once: the unit that computes and those gathered ahead, the largest that meet, or all of
+// them; and one unit's gradient.
+double whole_units(const ModelShape& model, const FsdpOptions& o) {
+  std::vector<std::int64_t> units;
+  for (const Bucket& unit : buckets_by_size(model, o.unit_bytes, o.unit_bytes, 4))
+    units.push_back(model.range_elements(unit.range));
+  const std::size_t together = std::min(units.size(), 1 + o.prefetch);
+  std::int64_t most = 0;
+  for (std::size_t u = 0; u + together <= units.size(); ++u)
+    most = std::max(most, std::accumulate(units.begin() + static_cast<std::ptrdiff_t>(u),
+                                          units.begin() + static_cast<std::ptrdiff_t>(u + together),
+                                          std::int64_t{0}));
+  const std::int64_t gradient = *std::max_element(units.begin(), units.end());
+  const auto all = static_cast<double>(model.elements);
+  return (o.reshard ? static_cast<double>(most) / all : 1) + static_cast<double>(gradient) / all;
+}
+
 Schedule make_fsdp(ObjectReader& options, const ScheduleContext& context) {
   FsdpOptions o;
   o.unit_bytes = options.bytes("unit", o.unit_bytes);
@@ -103,12 +121,8 @@ Schedule make_fsdp(ObjectReader& options, const ScheduleContext& context) {
   s.rounds_formula =
       fmt::format("T (every iteration), {} S (N-1)/N bytes each [paper]", o.reshard ? 3 : 2);
   s.warm_up = 1;  // so that the gather at the end is not measured
-  s.sharded.weights = o.reshard;
-  s.sharded.gradient = s.sharded.optimizer = true;
-  // The unit that computes and those that are gathered ahead are whole.
-  const double model = 4 * static_cast<double>(context.model->elements);
-  if (o.reshard)
-    s.extra_copies = std::min(1.0, static_cast<double>(1 + o.prefetch) * o.unit_bytes / model);
+  s.sharded.weights = s.sharded.gradient = s.sharded.optimizer = true;
+  s.extra_copies = whole_units(*context.model, o);
   return s;
 }
 

@@ -133,19 +133,20 @@ Listing list_defaults() {
   return list;
 }
 
-struct Kind {
+struct ListKind {
   const char* name;
   Listing (*list)();
 };
-constexpr Kind kKinds[] = {{"models", list_models},       {"clusters", list_clusters},
-                           {"stacks", list_stacks},       {"profiles", list_profiles},
-                           {"schedules", list_schedules}, {"experiments", list_experiments},
-                           {"gpus", list_gpus},           {"measurements", list_measurements},
-                           {"defaults", list_defaults}};
+constexpr ListKind kListKinds[] = {
+    {"models", list_models},       {"clusters", list_clusters},
+    {"stacks", list_stacks},       {"profiles", list_profiles},
+    {"schedules", list_schedules}, {"experiments", list_experiments},
+    {"gpus", list_gpus},           {"measurements", list_measurements},
+    {"defaults", list_defaults}};
 
 Listing listing(const std::string& kind) {
   std::vector<std::string> names;
-  for (const Kind& known : kKinds) {
+  for (const ListKind& known : kListKinds) {
     if (kind == known.name) return known.list();
     names.emplace_back(known.name);
   }

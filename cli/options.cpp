@@ -46,7 +46,9 @@ ExperimentOptions::ExperimentOptions(CLI::App& command) {
        fmt::format("what a step computes in: {} (fp32)", fmt::join(precision_names(), ", ")));
   flag("--wire", wire_, "gradients on the wire: fp32, fp16 or bf16 (what they are computed in)");
   flag("--accumulation", accumulation_, "micro-batches per step (1)");
-  flag("--optimizer", optimizer_, "sgd or momentum (momentum)");
+  flag("--optimizer", optimizer_, "sgd, momentum or adam (momentum)");
+  flag("--recompute", recompute_,
+       "activations computed again in the backward pass: none, selective, full (none)");
   flag("--top-k", top_k_, "cost model of selection (the profile's)");
   flag("--gpus", gpus_, "GPUs that train: 0-7 (all)");
   flag("--servers", servers_, "number of parameter servers (all hosts that may be one)");
@@ -103,6 +105,7 @@ void ExperimentOptions::override(Json& json) const {
   if (schedule_) job["schedule"] = schedule_from_option(*schedule_);
   if (all_reduce_) job["all_reduce"] = all_reduce_from_option(*all_reduce_);
   put(job, "optimizer", optimizer_);
+  put(job, "recompute", recompute_);
   put(job, "top_k", top_k_);
   put(job, "gpus", gpus_);
   put(job, "servers", servers_);

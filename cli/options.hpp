@@ -26,7 +26,7 @@ class ExperimentOptions {
   std::string file_;
   std::optional<std::string> model_, precision_, cluster_, stack_, profile_, schedule_, all_reduce_,
       fidelity_, network_, jitter_, optimizer_, top_k_, batch_split_, gpus_, baseline_, one_gpu_,
-      step_, gpu_, wire_;
+      step_, gpu_, wire_, recompute_;
   std::optional<std::int64_t> batch_, accumulation_, steps_, seed_, servers_;
   std::optional<double> slow_while_sending_;
   std::vector<std::string> set_;

@@ -19,7 +19,7 @@ double seconds_since(HostClock::time_point date) {
   return std::chrono::duration<double>(HostClock::now() - date).count();
 }
 
-std::string bar(double share) {
+std::string progress_bar(double share) {
   const auto done = static_cast<std::size_t>(
       std::lround(std::clamp(share, 0.0, 1.0) * static_cast<double>(kBarCells)));
   return "[" + std::string(done, '#') + std::string(kBarCells - done, '.') + "]";
@@ -36,7 +36,8 @@ std::string clock_time(double seconds) {
 std::string progress_line(const TrainingProgress& progress, double samples, double elapsed_s) {
   const double share = static_cast<double>(progress.step) /
                        static_cast<double>(std::max<std::int64_t>(1, progress.steps));
-  std::string line = fmt::format("{} step {} of {}", bar(share), progress.step, progress.steps);
+  std::string line =
+      fmt::format("{} step {} of {}", progress_bar(share), progress.step, progress.steps);
   if (progress.loss) line += fmt::format("  loss {:.4f}", *progress.loss);
   line += fmt::format("  cluster {}", seconds_like(progress.date_s, progress.date_s));
   if (elapsed_s > 0 && progress.passes > 0) {
@@ -48,10 +49,11 @@ std::string progress_line(const TrainingProgress& progress, double samples, doub
 }
 
 std::string progress_line(const CompareProgress& progress, double elapsed_s) {
-  std::string line = fmt::format("{} {} of {} simulations",
-                                 bar(static_cast<double>(progress.done) /
-                                     static_cast<double>(std::max<std::size_t>(1, progress.all))),
-                                 progress.done, progress.all);
+  std::string line =
+      fmt::format("{} {} of {} simulations",
+                  progress_bar(static_cast<double>(progress.done) /
+                               static_cast<double>(std::max<std::size_t>(1, progress.all))),
+                  progress.done, progress.all);
   if (progress.stored > 0) line += fmt::format(", {} of them found", progress.stored);
   const std::size_t made = progress.done - progress.stored;
   if (made > 0 && progress.done < progress.all)
@@ -82,6 +84,20 @@ ProgressReport training_progress(const Experiment& experiment) {
 std::function<void(const CompareProgress&)> comparison_progress() {
   return [started = HostClock::now()](const CompareProgress& progress) {
     show_progress(progress_line(progress, seconds_since(started)));
+  };
+}
+
+std::function<void(std::int64_t)> steps_progress(std::int64_t steps) {
+  if (!progress_wanted()) return {};
+  return [steps, started = HostClock::now(),
+          shown = HostClock::time_point()](std::int64_t done) mutable {
+    if (done < steps && seconds_since(shown) < kRefresh_s) return;
+    shown = HostClock::now();
+    const double each_s = seconds_since(started) / static_cast<double>(done);
+    show_progress(fmt::format("{} step {} of {}  {} an iteration  {} left",
+                              progress_bar(static_cast<double>(done) / static_cast<double>(steps)),
+                              done, steps, seconds_like(each_s, each_s),
+                              clock_time(each_s * static_cast<double>(steps - done))));
   };
 }
 

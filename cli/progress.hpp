@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -20,5 +21,8 @@ std::string progress_line(const CompareProgress& progress, double elapsed_s);
 /// where that is not wanted.
 ProgressReport training_progress(const Experiment& experiment);
 std::function<void(const CompareProgress&)> comparison_progress();
+/// Of a run in real time from here on, told how many of its steps are done; empty where that is not
+/// wanted.
+std::function<void(std::int64_t)> steps_progress(std::int64_t steps);
 
 }  // namespace paceline

@@ -9,6 +9,7 @@
 #include "base/csv.hpp"
 #include "base/units.hpp"
 #include "economy_text.hpp"
+#include "memory_text.hpp"
 #include "platforms/stack.hpp"
 #include "table.hpp"
 #include "training_report.hpp"
@@ -151,23 +152,6 @@ std::string traffic_line(const RunResult& result) {
     text += fmt::format("            busiest link {}: {:.1f} % of {}{}\n", link.name,
                         100 * link.utilisation, format_bandwidth(link.bandwidth),
                         result.other_jobs.empty() ? "" : ", traffic of all jobs");
-  }
-  return text;
-}
-
-std::string memory_lines(const JobOutcome& job) {
-  std::string text;
-  for (const MemoryUse& use : job.memory) {
-    const double share = use.card_bytes > 0 ? use.total_bytes() / use.card_bytes : 0;
-    text +=
-        use.card_bytes > 0
-            ? fmt::format("  memory    at least {} of {} on a {} ({:.0f} %), activations {}\n",
-                          format_bytes(use.total_bytes()), format_bytes(use.card_bytes), use.gpu,
-                          100 * share, format_bytes(use.activations_bytes))
-            : fmt::format(
-                  "  memory    at least {} on a {}, whose memory is not known, activations "
-                  "{}\n",
-                  format_bytes(use.total_bytes()), use.gpu, format_bytes(use.activations_bytes));
   }
   return text;
 }

@@ -17,7 +17,7 @@ namespace {
 
 using Align = Table::Align;
 
-std::string percent(double share) {
+std::string accuracy_percent(double share) {
   return fmt::format("{:.2f}", 100 * share);
 }
 
@@ -37,8 +37,10 @@ std::string loss_at(const TrainingOutcome& training, std::int64_t step) {
 std::string target_line(const TrainingOutcome& training) {
   if (!training.target) return "";
   if (!training.time_to_target_s)
-    return fmt::format("  target    {} % accuracy was not reached\n", percent(*training.target));
-  return fmt::format("  target    {} % accuracy after {} ({} steps)\n", percent(*training.target),
+    return fmt::format("  target    {} % accuracy was not reached\n",
+                       accuracy_percent(*training.target));
+  return fmt::format("  target    {} % accuracy after {} ({} steps)\n",
+                     accuracy_percent(*training.target),
                      seconds_like(*training.time_to_target_s, *training.time_to_target_s),
                      *training.steps_to_target);
 }
@@ -71,7 +73,7 @@ std::string compression_line(const TrainingOutcome& training) {
   const CompressionTotal& last = totals.rbegin()->second;
   std::string text =
       fmt::format("  left out  {} % of what could be sent (squares), residual {:.3g}, at the end",
-                  percent(last.error), last.residual_norm);
+                  accuracy_percent(last.error), last.residual_norm);
   double most = 0;
   std::string where;
   for (const auto& [step, total] : totals)
@@ -122,7 +124,7 @@ std::string training_report(const JobOutcome& job) {
   for (const EvaluationPoint& point : training.evaluations)
     table.row({"", seconds_like(point.time_s, job.total_time_s), std::to_string(point.step),
                loss_at(training, point.step), fmt::format("{:.4f}", point.loss),
-               percent(point.accuracy), fmt::format("{:.3g}", point.spread)});
+               accuracy_percent(point.accuracy), fmt::format("{:.3g}", point.spread)});
   std::string text = table.text(2);
   text += target_line(training);
   text += staleness_line(training);
@@ -156,7 +158,7 @@ std::string training_comparison(const Comparison& comparison) {
     cells.push_back(std::to_string(job.steps));
     cells.push_back(number(training.final_training_loss));
     cells.push_back(number(training.final_loss));
-    cells.push_back(training.final_accuracy ? percent(*training.final_accuracy) : "");
+    cells.push_back(training.final_accuracy ? accuracy_percent(*training.final_accuracy) : "");
     cells.push_back(number(training.final_spread));
     cells.push_back(training.target && !training.time_to_target_s
                         ? "not reached"
@@ -179,11 +181,11 @@ std::string targets_report(const Comparison& comparison) {
     any = true;
     const TrainingOutcome& training = *row.result.job.training;
     std::vector<std::string> cells = row.labels;
-    cells.push_back(percent(*training.target));
+    cells.push_back(accuracy_percent(*training.target));
     cells.push_back(training.time_to_target_s ? fmt::format("{:.4g}", *training.time_to_target_s)
                                               : "not reached");
     cells.push_back(training.steps_to_target ? std::to_string(*training.steps_to_target) : "");
-    cells.push_back(training.final_accuracy ? percent(*training.final_accuracy) : "");
+    cells.push_back(training.final_accuracy ? accuracy_percent(*training.final_accuracy) : "");
     table.row(std::move(cells));
   }
   return any ? table.text() : "";

@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/json.hpp"
+#include "base/units.hpp"
 #include "cli/plot/svg_scatter.hpp"
 #include "commands.hpp"
 #include "experiments/validate.hpp"
@@ -29,7 +30,7 @@ struct ValidateOptions {
 
 constexpr std::size_t kWorst = 3;
 
-std::string percent(double share) {
+std::string error_percent(double share) {
   return fmt::format("{:.1f}", 100 * share);
 }
 
@@ -45,17 +46,18 @@ std::string sets_table(const std::vector<ReplayedSet>& sets) {
     table.column(name, Table::Align::right);
   for (const ReplayedSet& set : sets) {
     const ErrorSummary judged = set.judged(), training = set.training(), scaling = set.scaling();
-    table.row({set.set.name, fmt::format("{}", judged.rows), of_none(judged, percent(judged.mean)),
-               of_none(judged, percent(judged.median)), of_none(judged, percent(judged.p90)),
-               of_none(judged, fmt::format("{:+.1f}", 100 * set.bias())),
-               fmt::format("{}", training.rows), of_none(training, percent(training.mean)),
-               of_none(training, percent(training.p90)), fmt::format("{}", scaling.rows),
-               of_none(scaling, percent(scaling.mean)),
-               of_none(judged, fmt::format("{:.0f}", 100 * set.coverage())),
-               !set.set.bar
-                   ? "-"
-                   : fmt::format("{}, {}{}", percent(set.set.bar->mean), percent(set.set.bar->p90),
-                                 set.within_bar() ? "" : " BEYOND")});
+    table.row(
+        {set.set.name, fmt::format("{}", judged.rows), of_none(judged, error_percent(judged.mean)),
+         of_none(judged, error_percent(judged.median)), of_none(judged, error_percent(judged.p90)),
+         of_none(judged, fmt::format("{:+.1f}", 100 * set.bias())),
+         fmt::format("{}", training.rows), of_none(training, error_percent(training.mean)),
+         of_none(training, error_percent(training.p90)), fmt::format("{}", scaling.rows),
+         of_none(scaling, error_percent(scaling.mean)),
+         of_none(judged, fmt::format("{:.0f}", 100 * set.coverage())),
+         !set.set.bar
+             ? "-"
+             : fmt::format("{}, {}{}", error_percent(set.set.bar->mean),
+                           error_percent(set.set.bar->p90), set.within_bar() ? "" : " BEYOND")});
   }
   return table.text();
 }
@@ -69,10 +71,11 @@ std::string rows_table(const std::vector<const ReplayedRow*>& rows) {
   for (const ReplayedRow* row : rows) {
     const double scale = row->row.measured_s;
     const auto scaling = row->scaling_error();
-    table.row({row->row.id(), seconds_like(row->row.measured_s, scale),
-               seconds_like(row->predicted_s, scale),
-               seconds_like(kNinetyPercent * row->sigma_s, scale),
-               fmt::format("{:+.1f}", 100 * row->error()),
+    const auto text = [&](double value) {
+      return is_memory(row->row.measure) ? format_bytes(value) : seconds_like(value, scale);
+    };
+    table.row({row->row.id(), text(row->row.measured_s), text(row->predicted_s),
+               text(kNinetyPercent * row->sigma_s), fmt::format("{:+.1f}", 100 * row->error()),
                scaling ? fmt::format("{:+.1f}", 100 * *scaling) : "-",
                row->row.training                             ? "fitted on"
                : row->row.category == RowCategory::predicted ? ""
@@ -113,7 +116,7 @@ ScatterChart scatter(const std::vector<ReplayedSet>& sets) {
   for (const ReplayedSet& set : sets) {
     ScatterGroup group{set.set.name, {}};
     for (const ReplayedRow& row : set.rows)
-      if (row.row.category != RowCategory::reported)
+      if (row.row.category != RowCategory::reported && !is_memory(row.row.measure))
         group.points.push_back({1e3 * row.row.measured_s, 1e3 * row.predicted_s, row.row.training});
     if (!group.points.empty()) chart.groups.push_back(std::move(group));
   }

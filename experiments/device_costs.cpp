@@ -6,9 +6,8 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
-#include "base/units.hpp"
 #include "calibrate/analytic/analytic.hpp"
-#include "calibrate/profile/step_costs.hpp"
+#include "calibrate/profile/recompute.hpp"
 #include "experiments/one_gpu.hpp"
 #include "models/graph.hpp"
 #include "platforms/gpu_file.hpp"
@@ -17,7 +16,6 @@ namespace paceline {
 namespace {
 
 constexpr std::string_view kInvented = "reference";  // the device of profiles that are arithmetic
-constexpr double kBytesPerElement = 4;               // of fp32
 
 // An object of profiles by the name of the GPU.
 bool is_map(const Json& profile) {
@@ -53,7 +51,7 @@ Profile profile_of(const Json& choice, const JobDescription& job, const GpuSpec&
     throw InputError(fmt::format("{}: missing key 'batch' (samples per GPU)", who(job)));
   if (given)
     return one_gpu_profile(*job.model, gpu, given->step_s(*job.batch * job.accumulation),
-                           *job.batch, job.accumulation, job.momentum, job.precision);
+                           *job.batch, job.accumulation, job.optimizer, job.precision);
   if (choice == "analytic") return analytic_profile(*job.model, gpu, *job.batch, job.precision);
   if (choice.is_string()) return with_card(load_profile(choice.get<std::string>()), gpu);
   return with_card(read_profile(choice, "profile"), gpu);
@@ -81,11 +79,27 @@ ModelShape shape_of(const StepCosts& costs, const Model& model) {
   return shape;
 }
 
+// A step that was measured as a whole has what it computed again in it.
+StepCosts costs_with_recompute(const JobDescription& job, const Profile& profile) {
+  StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
+  const double without = step.forward_s() + step.backward_s();
+  add_recompute(step, *job.model, job.recompute);
+  const bool measured = profile.batches.front().whole_net.has_value();
+  const double factor =
+      measured && without > 0 ? without / (step.forward_s() + step.backward_s()) : 1;
+  if (factor < 1)
+    for (TensorCost& tensor : step.tensors) {
+      tensor.forward_s *= factor;
+      tensor.backward_s *= factor;
+    }
+  return step;
+}
+
 DeviceCosts device_costs(const JobDescription& job, const GpuSpec& card) {
   const std::string& gpu = card.name;
   const Json choice = choice_for(job, gpu);
   const Profile profile = profile_of(choice, job, card);
-  const StepCosts step = step_costs(*job.model, profile, batch_of(job, profile));
+  const StepCosts step = costs_with_recompute(job, profile);
   DeviceCosts costs;
   costs.shape = shape_of(step, *job.model);
   costs.operations = std::make_shared<const OperationCosts>(operation_costs(profile));
@@ -137,54 +151,6 @@ std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCost
   if (job.training && job.precision != Precision::fp32)
     warnings.push_back(fmt::format("values are computed in fp32; {} is that of the times",
                                    to_string(job.precision)));
-  return warnings;
-}
-
-std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
-                                   const Schedule& schedule) {
-  std::map<std::string, MemoryUse> by_gpu;
-  if (!job.batch) return {};
-  const double copy = kBytesPerElement * static_cast<double>(job.model->parameters());
-  const ElementBytes bytes = element_bytes(job.precision);
-  const auto copies = [&](double of_element) { return of_element / kBytesPerElement * copy; };
-  const double all =
-      training_memory_bytes(*job.model, *job.batch, job.momentum ? 1 : 0, kBytesPerElement);
-  for (const Endpoint gpu : job.gpus) {
-    const Device& device = cluster.device(gpu);
-    MemoryUse& use = by_gpu[device.gpu];
-    use = {device.gpu, device.memory_bytes(), copy, copy, job.momentum ? copy : 0, 0, 0};
-    use.activations_bytes = bytes.activations / kBytesPerElement * (all - use.total_bytes());
-    use.weights_bytes = copies(bytes.weights);
-    use.gradients_bytes = copies(bytes.gradients);
-    use.optimizer_bytes += copies(bytes.master);
-    const double share = 1 / static_cast<double>(job.gpus.size());
-    if (schedule.sharded.weights) use.weights_bytes *= share;
-    if (schedule.sharded.gradient) use.gradients_bytes *= share;
-    if (schedule.sharded.optimizer) use.optimizer_bytes *= share;
-    use.schedule_bytes = schedule.extra_copies * copy;
-  }
-  std::vector<MemoryUse> uses;
-  for (auto& [gpu, use] : by_gpu) uses.push_back(std::move(use));
-  return uses;
-}
-
-std::vector<std::string> memory_warnings(const std::vector<MemoryUse>& uses,
-                                         const JobDescription& job) {
-  std::vector<std::string> warnings;
-  for (const MemoryUse& use : uses) {
-    if (use.card_bytes <= 0 || use.total_bytes() <= use.card_bytes) continue;
-    const std::pair<double, const char*> shares[] = {
-        {use.weights_bytes, "weights"},
-        {use.gradients_bytes, "gradients"},
-        {use.optimizer_bytes, "optimiser state"},
-        {use.activations_bytes, "activations"},
-        {use.schedule_bytes, "copies that the schedule keeps"}};
-    const auto& [bytes, what] = *std::max_element(std::begin(shares), std::end(shares));
-    warnings.push_back(fmt::format(
-        "does not fit: {} needs at least {} of memory, a {} has {}; the largest share: {} ({})",
-        job.model->title(), format_bytes(use.total_bytes()), use.gpu, format_bytes(use.card_bytes),
-        what, format_bytes(bytes)));
-  }
   return warnings;
 }
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "algorithms/model_shape.hpp"
-#include "algorithms/schedule.hpp"
 #include "calibrate/profile/operation_costs.hpp"
 #include "experiments/experiment.hpp"
 #include "experiments/result.hpp"
@@ -34,13 +33,5 @@ std::map<std::string, DeviceCosts> costs_by_gpu(const JobDescription& job, const
 /// Likewise of its precision, and of values, which are fp32.
 std::vector<std::string> profile_warnings(const std::map<std::string, DeviceCosts>& by_gpu,
                                           const JobDescription& job);
-
-/// Per kind of GPU, with what the schedule keeps beside, or keeps a share of. Empty if the batch is
-/// not known.
-std::vector<MemoryUse> memory_uses(const JobDescription& job, const Cluster& cluster,
-                                   const Schedule& schedule);
-/// "does not fit: ...", naming the largest share, for those that do not.
-std::vector<std::string> memory_warnings(const std::vector<MemoryUse>& uses,
-                                         const JobDescription& job);
 
 }  // namespace paceline

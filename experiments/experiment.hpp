@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "calibrate/profile/precision.hpp"
 #include "experiments/training.hpp"
+#include "models/activation_memory.hpp"
 #include "platforms/spec.hpp"
 #include "platforms/stack.hpp"
 #include "sim/job_options.hpp"
@@ -17,8 +18,6 @@
 #include "sim/network/transport.hpp"
 
 namespace paceline {
-
-class Model;
 
 /// How the samples of a step are dealt to workers of different speed.
 enum class BatchSplit : std::uint8_t { equal, proportional };
@@ -36,6 +35,7 @@ struct JobDescription : JobOptions {
   Json schedule;                      ///< {"name": ..., its options...}
   std::optional<std::int64_t> steps;  ///< absent: enough of the schedule's cycles
   std::optional<std::string> top_k;   ///< cost model of selection; absent: the profile's
+  Recompute recompute = Recompute::none;  ///< in the backward pass
   BatchSplit batch_split = BatchSplit::equal;
   std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one
   std::optional<TrainingDescription> training;  ///< on real values; absent: time only

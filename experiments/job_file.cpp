@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kMostMicroBatches = 1 << 16, kMostBatch = 1 << 30,
                        kMostSteps = 1'000'000'000'000;
 constexpr double kLatestStart = 30 * 86400.0;
-const std::vector<std::string> kOptimizers{"sgd", "momentum"};
+const std::vector<std::string> kOptimizers{"sgd", "momentum", "adam"};
 const std::vector<std::string> kSplits{"equal", "proportional"};
 
 Json profile_choice(const Json& value, ObjectReader& r) {
@@ -218,7 +218,8 @@ static void job_fields(F& f, JobDescription& job, std::size_t available) {
   f.optional("steps", job.steps, field::Whole{1, kMostSteps});
   f.unless("start", job.start_s, 0, field::Duration{});
   f.stated("slow_while_sending", job.slow_while_sending, field::Number{0, 0.99});
-  f.stated("optimizer", job.momentum, field::Choice{kOptimizers});
+  f.stated("optimizer", job.optimizer, field::Choice{kOptimizers});
+  f.stated("recompute", job.recompute, field::Choice{recompute_names()});
   f.optional("top_k", job.top_k, field::Choice{selector_names()});
   f.stated("batch_split", job.batch_split, field::Choice{kSplits});
   f.optional("servers", job.servers, field::Whole{1});

@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "models/hugging_face.hpp"
 #include "models/model_file.hpp"
 #include "models/model_options.hpp"
 #include "models/zoo.hpp"
@@ -47,8 +48,10 @@ std::string without_batch(const std::string& text, ObjectReader& r, JobDescripti
 void find_model(ObjectReader& r, JobDescription& job) {
   const Json& value = r.raw("model");
   if (value.is_object()) {
-    job.model =
-        std::make_shared<const Model>(read_model(value, r.file() + ": " + r.path() + ".model"));
+    const std::string where = r.file() + ": " + r.path() + ".model";
+    job.model = std::make_shared<const Model>(
+        is_hugging_face_config(value) ? read_hugging_face_config(value, {where, {}})
+                                      : read_model(value, where));
     job.model_json = write_model(*job.model);
     return;
   }

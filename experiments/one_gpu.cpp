@@ -43,7 +43,7 @@ std::optional<OneGpuTime> OneGpuTime::from_text(std::string_view text) {
 }
 
 Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, std::int64_t batch,
-                        std::int64_t accumulation, bool momentum, Precision precision) {
+                        std::int64_t accumulation, Optimizer optimizer, Precision precision) {
   Profile profile;
   profile.source = ProfileSource::published;
   profile.uncertainty = kRepeats;
@@ -52,7 +52,7 @@ Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, s
   profile.precision = to_string(precision);
   profile.model = model.name();
   const double update =
-      operation_costs(profile).sgd_update(static_cast<double>(model.parameters()), momentum);
+      operation_costs(profile).optimizer_update(static_cast<double>(model.parameters()), optimizer_slots(optimizer));
   const double pass = (step_s - update) / static_cast<double>(accumulation);
   if (!(pass > 0))
     throw InputError(fmt::format(

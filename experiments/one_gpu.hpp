@@ -7,6 +7,7 @@
 #include "calibrate/profile/precision.hpp"
 #include "calibrate/profile/profile.hpp"
 #include "models/graph.hpp"
+#include "sim/job_options.hpp"
 
 namespace paceline {
 
@@ -35,7 +36,7 @@ class OneGpuTime {
 /// `published`, for want of one of its own (device_costs.cpp says "given"). Throws InputError if
 /// the update alone takes longer.
 Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, std::int64_t batch,
-                        std::int64_t accumulation, bool momentum,
+                        std::int64_t accumulation, Optimizer optimizer,
                         Precision precision = Precision::fp32);
 
 }  // namespace paceline

@@ -11,6 +11,7 @@
 #include "algorithms/registry.hpp"
 #include "base/error.hpp"
 #include "experiments/device_costs.hpp"
+#include "experiments/memory.hpp"
 #include "sim/network/collective_plans.hpp"
 #include "sim/network/network.hpp"
 
@@ -186,7 +187,7 @@ PreparedJob prepare_job(const JobDescription& job, const Experiment& experiment,
   prepared.one_gpu_time_s =
       (static_cast<double>(job.accumulation) * first.use.step_s + update) / prepared.fastest;
 
-  prepared.memory = memory_uses(job, cluster, spec.schedule);
+  prepared.memory = memory_uses(job, experiment.stack, cluster, spec.schedule);
   prepared.assumptions = assumptions_of(*spec.costs, spec, cluster);
   prepared.warnings = profile_warnings(by_gpu, job);
   if (std::string warning = warm_up_warning(spec); !warning.empty())

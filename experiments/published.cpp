@@ -16,8 +16,8 @@ namespace {
 
 constexpr const char* kFormat = "paceline-published-1";
 const std::vector<std::string> kCategories{"predicted", "driven", "reported"};
-const std::vector<std::string> kMeasures{"iteration", "passes", "forward", "backward",
-                                         "all_reduce"};
+const std::vector<std::string> kMeasures{"iteration",  "passes", "forward",  "backward",
+                                         "all_reduce", "memory", "allocated"};
 const std::vector<std::string> kRates{"job", "gpu"};
 
 // What a series takes from its set, and a row from its series.
@@ -80,10 +80,9 @@ class SeriesReader {
     read_inherited(r_, inherited_);
     experiment_ = merged(experiment, object_or_empty(r_, "experiment"));
     if (r_.has("one_gpu")) {
-      const std::string text = r_.string("one_gpu");
-      one_gpu_s_ = time_of(r_, "one_gpu", text, 1, experiment_);
+      one_gpu_ = r_.string("one_gpu");
       if (inherited_.category != RowCategory::predicted && !experiment_.contains("profile"))
-        experiment_["profile"] = text;
+        experiment_["profile"] = *one_gpu_;
     }
   }
 
@@ -91,10 +90,13 @@ class SeriesReader {
     std::vector<PublishedRow> rows;
     for (ObjectReader& reader : r_.objects("rows")) rows.push_back(row(reader));
     r_.finish();
-    for (const PublishedRow& row : rows)
-      if (row.gpus == 1 && row.measure == RowMeasure::iteration && !one_gpu_s_)
-        one_gpu_s_ = row.measured_s;
-    for (PublishedRow& row : rows) row.one_gpu_measured_s = one_gpu_s_;
+    if (one_gpu_) return rows;
+    const auto one = std::find_if(rows.begin(), rows.end(), [](const PublishedRow& row) {
+      return row.gpus == 1 && row.measure == RowMeasure::iteration;
+    });
+    if (one == rows.end()) return rows;
+    const double one_gpu_s = one->measured_s;
+    for (PublishedRow& row : rows) row.one_gpu_measured_s = one_gpu_s;
     return rows;
   }
 
@@ -109,6 +111,7 @@ class SeriesReader {
     row.why = own.why;
     row.measure = own.measure;
     row.training = r.boolean("training", false);
+    row.base = r.boolean("base", false);
     row.gpus = r.integer("gpus", 1);
     row.experiment = merged(experiment_, object_or_empty(r, "experiment"));
     row.experiment["gpus"] = fmt::format("0-{}", row.gpus - 1);
@@ -119,8 +122,11 @@ class SeriesReader {
       row.name += fmt::format(", {}", elements);
     }
     row.name = r.string("name", row.name);
-    row.measured_s =
-        time_of(r, "measured", r.string("measured"), own.of_each ? 1 : row.gpus, row.experiment);
+    row.measured_s = is_memory(row.measure) ? r.bytes("measured")
+                                            : time_of(r, "measured", r.string("measured"),
+                                                      own.of_each ? 1 : row.gpus, row.experiment);
+    if (one_gpu_)  // of the row's batch and accumulation
+      row.one_gpu_measured_s = time_of(r_, "one_gpu", *one_gpu_, 1, row.experiment);
     if (row.category != RowCategory::predicted && row.why.empty())
       r.fail(fmt::format("a row that is {} needs a \"why\"", to_string(row.category)));
     if (row.training && row.category == RowCategory::reported)
@@ -144,7 +150,7 @@ class SeriesReader {
   ObjectReader& r_;
   Inherited inherited_;
   Json experiment_;
-  std::optional<double> one_gpu_s_;
+  std::optional<std::string> one_gpu_;
 };
 
 }  // namespace

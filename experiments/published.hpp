@@ -19,8 +19,21 @@ enum class RowCategory : std::uint8_t {
 };
 std::string to_string(RowCategory category);
 
-/// What was timed; passes: forward and backward, without update and communication.
-enum class RowMeasure : std::uint8_t { iteration, passes, forward, backward, all_reduce };
+/// What was measured. passes: forward and backward, without update and communication; memory: of
+/// the GPU that holds most, allocated: without the framework's context. The latter two in bytes.
+enum class RowMeasure : std::uint8_t {
+  iteration,
+  passes,
+  forward,
+  backward,
+  all_reduce,
+  memory,
+  allocated
+};
+/// Bytes, not seconds.
+constexpr bool is_memory(RowMeasure measure) {
+  return measure == RowMeasure::memory || measure == RowMeasure::allocated;
+}
 std::string to_string(RowMeasure measure);
 
 /// One measurement, and the experiment that replays it.
@@ -30,8 +43,9 @@ struct PublishedRow {
   std::string why;        ///< of a row that is not predicted
   bool training = false;  ///< constants may be fitted on it; it is never judged
   RowMeasure measure = RowMeasure::iteration;
-  double measured_s = 0;                     ///< of `measure`
+  double measured_s = 0;                     ///< of `measure`: seconds, or bytes
   std::optional<double> one_gpu_measured_s;  ///< of the same series, an iteration of one GPU
+  bool base = false;  ///< scaling of the others in the series is over this row, not over one GPU
   std::int64_t gpus = 1;
   Json experiment;  ///< "paceline-experiment-1", of one point
 

@@ -113,6 +113,7 @@ void fields(V& v, MemoryUse& m) {
   v("optimizer_bytes", m.optimizer_bytes);
   v("activations_bytes", m.activations_bytes);
   v("schedule_bytes", m.schedule_bytes);
+  v("framework_bytes", m.framework_bytes);
 }
 
 template <class V>

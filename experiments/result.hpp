@@ -95,7 +95,7 @@ struct EvaluatedBound {
   std::optional<bool> reference;  ///< true: of another way to run it, never exceeded
 };
 
-/// Lower estimate of the memory of one GPU.
+/// Of one GPU, by the law of docs/memory.md.
 struct MemoryUse {
   std::string gpu;
   double card_bytes = 0;
@@ -103,10 +103,12 @@ struct MemoryUse {
   double gradients_bytes = 0;
   double optimizer_bytes = 0;
   double activations_bytes = 0;
-  double schedule_bytes = 0;  ///< copies that the schedule keeps
+  double schedule_bytes = 0;  ///< copies and whole units that the schedule keeps
+  std::optional<double> framework_bytes;  ///< context, copies of its own; absent in older results
 
   [[nodiscard]] double total_bytes() const {
-    return weights_bytes + gradients_bytes + optimizer_bytes + activations_bytes + schedule_bytes;
+    return weights_bytes + gradients_bytes + optimizer_bytes + activations_bytes + schedule_bytes +
+           framework_bytes.value_or(0);
   }
 };
 

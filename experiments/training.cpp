@@ -27,7 +27,8 @@ const Default kDefaultMomentum{"training.momentum", 0.9, "", "of SGD"};
 const Default kDefaultEvaluations{"training.evaluations", 10, "", "in the course of a training"};
 
 double momentum_of(const JobDescription& job) {
-  return job.training->momentum.value_or(job.momentum ? double{kDefaultMomentum} : 0);
+  return job.training->momentum.value_or(
+      job.optimizer == Optimizer::sgd ? 0 : double{kDefaultMomentum});
 }
 
 // The weights and what goes with them, of all workers and servers; the least that a run takes.
@@ -77,7 +78,11 @@ void check_job(const JobDescription& job) {
   if (!job.batch) fail("training on real values needs a \"batch\"");
   if (job.batch_split != BatchSplit::equal)
     fail("training on real values deals equal batches: \"batch_split\" must be \"equal\"");
-  if (!job.momentum && momentum_of(job) > 0)
+  if (job.optimizer == Optimizer::adam)
+    fail(
+        "values are trained by \"sgd\" or \"momentum\" (or a schedule of its own optimiser, "
+        "1-bit-adam)");
+  if (job.optimizer == Optimizer::sgd && momentum_of(job) > 0)
     fail("\"momentum\" with \"optimizer\": \"sgd\", which has none");
   if (job.training->nesterov && momentum_of(job) <= 0) fail("\"nesterov\" needs \"momentum\"");
   if (!job.training->backend.empty()) {

@@ -10,13 +10,26 @@
 #include "base/isolated.hpp"
 #include "base/json.hpp"
 #include "base/statistics.hpp"
+#include "experiments/memory.hpp"
 #include "experiments/run.hpp"
 
 namespace paceline {
 namespace {
 
-double time_of(RowMeasure measure, const JobOutcome& job) {
+double memory_of(RowMeasure measure, const JobOutcome& job) {
+  double most = 0;
+  for (const MemoryUse& use : job.memory)
+    most = std::max(most,
+                    use.total_bytes() -
+                        (measure == RowMeasure::allocated ? use.framework_bytes.value_or(0) : 0));
+  return most;
+}
+
+double value_of(RowMeasure measure, const JobOutcome& job) {
   switch (measure) {
+    case RowMeasure::memory:
+    case RowMeasure::allocated:
+      return memory_of(measure, job);
     case RowMeasure::passes:
       return job.time.compute_s();
     case RowMeasure::forward:
@@ -70,9 +83,10 @@ Json row_json(const ReplayedRow& row) {
   if (!row.row.why.empty()) json["why"] = row.row.why;
   json["training"] = row.row.training;
   json["measures"] = to_string(row.row.measure);
-  json["measured_s"] = row.row.measured_s;
-  json["predicted_s"] = row.predicted_s;
-  json["sigma_s"] = row.sigma_s;
+  const std::string unit = is_memory(row.row.measure) ? "_bytes" : "_s";
+  json["measured" + unit] = row.row.measured_s;
+  json["predicted" + unit] = row.predicted_s;
+  json["sigma" + unit] = row.sigma_s;
   json["error"] = row.error();
   if (const auto scaling = row.scaling_error()) json["scaling_error"] = *scaling;
   json["covered"] = row.covered();
@@ -86,14 +100,16 @@ Json row_json(const ReplayedRow& row) {
 Replay replay(const PublishedRow& row) {
   try {
     const RunResult result = run_alone(read_experiment(row.experiment, row.id()));
-    return {time_of(row.measure, result.job), result.job.uncertainty_s, result.job.one_gpu_time_s,
-            result.fidelity, result.stack};
+    const double value = value_of(row.measure, result.job);
+    return {value, is_memory(row.measure) ? value * memory_sigma() : result.job.uncertainty_s,
+            result.job.one_gpu_time_s, result.fidelity, result.stack};
   } catch (const InputError& error) {
     throw InputError(fmt::format("{}: {}", row.id(), error.what()));
   }
 }
 
 std::optional<double> ReplayedRow::scaling_error() const {
+  if (base_ratio > 0 && !row.base) return predicted_s / row.measured_s / base_ratio - 1;
   if (!row.one_gpu_measured_s || row.gpus < 2 || row.measure != RowMeasure::iteration ||
       one_gpu_s <= 0)
     return std::nullopt;
@@ -166,7 +182,11 @@ std::vector<ReplayedSet> replay(std::vector<PublishedSet> sets, const ReplaySett
   for (PublishedSet& set : sets) {
     ReplayedSet filled;
     for (PublishedRow& row : set.rows)
-      filled.rows.push_back({replay_from(*result++), std::move(row)});
+      filled.rows.push_back({replay_from(*result++), std::move(row), 0});
+    for (ReplayedRow& row : filled.rows)
+      for (const ReplayedRow& other : filled.rows)
+        if (other.row.base && other.row.series == row.row.series)
+          row.base_ratio = other.predicted_s / other.row.measured_s;
     set.rows.clear();
     filled.set = std::move(set);
     replayed.push_back(std::move(filled));

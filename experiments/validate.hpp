@@ -12,7 +12,7 @@ namespace paceline {
 
 /// What the simulator says of a row.
 struct Replay {
-  double predicted_s = 0;  ///< of an iteration, or of the all-reduce
+  double predicted_s = 0;  ///< of an iteration, or of the all-reduce; bytes of memory
   double sigma_s = 0;      ///< stated with it: one standard deviation
   double one_gpu_s = 0;    ///< of an iteration on one GPU
   std::string fidelity, stack;
@@ -28,7 +28,11 @@ struct ReplayedRow : Replay {
 
   /// Of the time: 0.05 says 5 % slower than measured.
   [[nodiscard]] double error() const { return predicted_s / row.measured_s - 1; }
-  /// Of T_N / T_1, where the series has a single GPU's time and this row more GPUs.
+  /// Predicted over measured time of the row of the series that is its base; 0: none.
+  double base_ratio = 0;
+
+  /// Of T_N / T_1, where the series has a single GPU's time and this row more GPUs; or of T_N over
+  /// the time of the series' base.
   [[nodiscard]] std::optional<double> scaling_error() const;
   /// Whether the measured time is in the stated interval of 90 %.
   [[nodiscard]] bool covered() const;

@@ -3,9 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
-#include <functional>
 #include <iostream>
 #include <memory>
 #include <new>
@@ -24,6 +22,7 @@
 #include "mpi/measured.hpp"
 #include "mpi/sweep.hpp"
 #include "options.hpp"
+#include "progress.hpp"
 #include "report.hpp"
 #include "table.hpp"
 
@@ -126,22 +125,6 @@ std::string of_rank(const std::string& file, int rank) {
          fmt::format("{}.{}{}", path.stem().string(), rank, path.extension().string());
 }
 
-// Of rank 0, whose steps are everybody's sooner or later.
-std::function<void(std::int64_t)> steps_shown(std::int64_t steps) {
-  using HostClock = std::chrono::steady_clock;
-  return [steps, started = HostClock::now(),
-          shown = HostClock::time_point()](std::int64_t done) mutable {
-    const HostClock::time_point now = HostClock::now();
-    if (done < steps && now - shown < std::chrono::milliseconds(200)) return;
-    shown = now;
-    const double elapsed_s = std::chrono::duration<double>(now - started).count();
-    show_progress(fmt::format("step {} of {}  {} an iteration  {} left", done, steps,
-                              format_duration(elapsed_s / static_cast<double>(done)),
-                              format_duration(elapsed_s * static_cast<double>(steps - done) /
-                                              static_cast<double>(done))));
-  };
-}
-
 void run(const RunOptions& options, const World& world) {
   const ExperimentText text = options.experiment.text();
   const Experiment experiment = read_experiment(text.json, text.file);
@@ -158,8 +141,7 @@ void run(const RunOptions& options, const World& world) {
   static std::atomic<bool> stop = false;
   rank.stop = &stop;
   first_interrupt_sets(stop);
-  if (world.rank() == 0 && progress_wanted())
-    rank.passed = steps_shown(prepared.simulation.jobs.front().steps);
+  if (world.rank() == 0) rank.passed = steps_progress(prepared.simulation.jobs.front().steps);
   const CpuTimes before = cpu_times();
   RankJob job(prepared.simulation.jobs.front(), *prepared.simulation.cluster, world, rank);
   try {

@@ -59,6 +59,15 @@ constexpr std::array kStackFields{
     StackField{"own_server_over_port", StackUnit::flag, &Stack::own_server_over_port, 0, 1,
                "messages to a server on the own host take its network port, out and in, where a "
                "job has more than one node"},
+    StackField{"memory_context", StackUnit::bytes, &Stack::memory_context, 0, 1e12,
+               "memory of a GPU that the framework takes before it holds anything: context, "
+               "handles, scratch"},
+    StackField{"memory_weight_copy", StackUnit::flag, &Stack::memory_weight_copy, 0, 1,
+               "the framework keeps one more fp32 copy of the weights on each GPU"},
+    StackField{"memory_relu_inputs", StackUnit::flag, &Stack::memory_relu_inputs, 0, 1,
+               "both sides of a ReLU are kept for the backward pass, not its output alone"},
+    StackField{"memory_attention_scores", StackUnit::flag, &Stack::memory_attention_scores, 0, 1,
+               "attention keeps its matrix of scores: it is not fused"},
     StackField{"step_jitter", StackUnit::share, &Stack::step_jitter, Jitter::kLeastCv,
                Jitter::kMostCv,
                "coefficient of variation of a worker's step, lognormal, where neither experiment "

@@ -45,6 +45,11 @@ struct Stack {
   StackConstant local_reduction_bandwidth{kInfinity};  ///< B/s; stated: nodes reduce first
   StackConstant summation_bandwidth{kInfinity};        ///< B/s
   StackConstant own_server_over_port{0};               ///< 1: yes
+  // The memory of a GPU; docs/memory.md
+  StackConstant memory_context{0};           ///< bytes; not stated: the law's default
+  StackConstant memory_weight_copy{0};       ///< 1: yes
+  StackConstant memory_relu_inputs{0};       ///< 1: yes
+  StackConstant memory_attention_scores{0};  ///< 1: yes
   // Everything
   StackConstant step_jitter{0};  ///< coefficient of variation, lognormal
   StackConstant unexplained{0};  ///< one sigma over a step's time, of several GPUs

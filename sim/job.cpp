@@ -14,7 +14,7 @@
 namespace paceline {
 
 double update_s(const JobSpec& spec, double elements) {
-  const double step = spec.costs->sgd_update(elements, spec.momentum);
+  const double step = spec.costs->optimizer_update(elements, optimizer_slots(spec.optimizer));
   return spec.clips ? spec.costs->kernel("clip_norm", elements) + step : step;
 }
 

@@ -9,6 +9,12 @@
 
 namespace paceline {
 
+/// What applies gradients: it keeps nothing, one or two numbers for each weight.
+enum class Optimizer : std::uint8_t { sgd, momentum, adam };
+constexpr int optimizer_slots(Optimizer optimizer) {
+  return static_cast<int>(optimizer);
+}
+
 /// What a user says of a job and the simulator takes as it stands.
 struct JobOptions {
   std::string name = "job";
@@ -16,7 +22,7 @@ struct JobOptions {
   std::int64_t accumulation = 1;  ///< micro-batches per step
   AllReduceOptions all_reduce;
   double payload_bits = 32;       ///< per dense element on the wire
-  bool momentum = true;           ///< optimiser keeps one slot
+  Optimizer optimizer = Optimizer::momentum;
   double start_s = 0;             ///< date on the cluster's clock at which it begins
   double slow_while_sending = 0;  ///< CoCoD's "a": share of compute lost while on the wire
 };

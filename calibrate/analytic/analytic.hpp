@@ -24,7 +24,7 @@ std::vector<std::size_t> timed_operations(const Model& model);
 /// bandwidth. No pass is faster than one kernel launch. All is multiplied by 1.24, what frameworks
 /// need over the bare kernels: the factor with which nine networks measured on the 1080 Ti come out
 /// best, so their errors are in-sample. The optimiser's update is not in it:
-/// OperationCosts::sgd_update. Throws InputError if batch < 1, if the GPU has no such precision, or if what is needed of a GPU that is in
+/// OperationCosts::optimizer_update. Throws InputError if batch < 1, if the GPU has no such precision, or if what is needed of a GPU that is in
 /// no table is not given.
 Profile analytic_profile(const Model& model, const GpuSpec& gpu, std::int64_t batch,
                          Precision precision = Precision::fp32);

@@ -163,10 +163,10 @@ double OperationCosts::elementwise(double bytes_moved) const {
   return launch() + bytes_moved / *model_.memory_bandwidth;
 }
 
-double OperationCosts::sgd_update(double elements, bool momentum) const {
-  if (const auto seconds = measured(momentum ? "sgd_momentum" : "sgd", elements, 0))
-    return *seconds;
-  return elementwise((momentum ? 5 : 3) * kElement * elements);
+double OperationCosts::optimizer_update(double elements, int slots) const {
+  constexpr const char* kMeasured[] = {"sgd", "sgd_momentum", "adam"};
+  if (const auto seconds = measured(kMeasured[slots], elements, 0)) return *seconds;
+  return elementwise((3 + 2 * slots) * kElement * elements);
 }
 
 double OperationCosts::top_k_floor(double elements) const {

@@ -82,8 +82,9 @@ class OperationCosts {
   }
   /// A streaming kernel that reads and writes `bytes_moved` in all.
   [[nodiscard]] double elementwise(double bytes_moved) const;
-  /// SGD in place: 3 passes (read parameter and gradient, write parameter); with momentum 5.
-  [[nodiscard]] double sgd_update(double elements, bool momentum = true) const;
+  /// The optimiser in place: 3 passes (read parameter and gradient, write parameter), and 2 for each
+  /// slot of its state: none, momentum, or Adam's two.
+  [[nodiscard]] double optimizer_update(double elements, int slots = 1) const;
 
   /// The sparsification of one tensor with error feedback: accumulate, find the k largest, extract
   /// them. torch_legacy is s n log2 n and nothing else, the model that the papers' times follow.

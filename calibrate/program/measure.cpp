@@ -154,7 +154,7 @@ void check(const CheckArguments& arguments) {
   for (const BatchTimes& times : profile.batches) {
     if (interrupted) break;
     const double predicted = step_costs(model, profile, *times.batch).step_s() +
-                             operations.sgd_update(static_cast<double>(model.parameters()));
+                             operations.optimizer_update(static_cast<double>(model.parameters()));
     const TrainingLoopTime measured =
         time_training_loop(model, device.backend(), *times.batch, device.options);
     const double median = measured.step.median_s, error = predicted / median - 1;

@@ -110,7 +110,7 @@ void add_rows(const CsvTable& table, std::size_t row, const Model& model, const 
   };
   if (table.text(row, "quantity") == "images/s") {
     const double update =
-        operation_costs(profile).sgd_update(static_cast<double>(model.parameters()));
+        operation_costs(profile).optimizer_update(static_cast<double>(model.parameters()));
     add("step", double(batch) / std::stod(value), costs.step_s() + update);
   } else {
     const auto comma = value.find(',');

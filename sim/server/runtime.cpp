@@ -202,8 +202,8 @@ Tensor ServerRuntime::update(const Tensor& weights, const Tensor& gradient, std:
                            engine->update(host_backend(), rate, in[1], velocity->change(), out);
                          }));
   }
-  // Weights, gradient and, with momentum, velocity are read; weights and velocity written.
-  const double passes = job_.spec.momentum ? 5 : 3;
+  // Weights, gradient and the optimiser's state are read; weights and state written.
+  const double passes = 3 + 2 * optimizer_slots(job_.spec.optimizer);
   const double clipping = job_.spec.clips ? find_kernel("clip_norm").bytes_per_element *
                                                 static_cast<double>(weights.elements())
                                           : 0;

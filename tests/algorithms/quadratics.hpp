@@ -187,7 +187,7 @@ inline JobResult train(const std::string& name, const Json& options, std::int64_
   spec.schedule = find_schedule(name).make(reader, {&model, 1});
   if (spec.schedule.server) spec.servers = {cluster->host_of(kWorkers)};
   spec.values = engine;
-  spec.momentum = false;
+  spec.optimizer = Optimizer::sgd;
   spec.learning_rate = [](std::int64_t) { return kRate; };
   SimulationSpec simulation;
   simulation.cluster = cluster;

@@ -59,7 +59,7 @@ JobResult simulated_run(const Setting& s, const ModelShape& model, const Costs& 
   job.model = model;
   job.costs = costs.operations();
   job.steps = s.steps;
-  job.momentum = false;
+  job.optimizer = Optimizer::sgd;
   for (std::size_t i = 0; i < s.workers; ++i) job.gpus.push_back(static_cast<Endpoint>(i));
   job.servers = {cluster->host_of(s.workers)};
   ObjectReader reader(s.options, "test", "$.schedule.options");

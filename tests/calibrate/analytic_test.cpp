@@ -59,7 +59,7 @@ double relative_error(const Published& row) {
   const Profile profile = analytic_profile(model, find_gpu(row.gpu), row.batch);
   double seconds = step_costs(model, profile, row.batch).step_s();
   if (row.with_update)
-    seconds += operation_costs(profile).sgd_update(static_cast<double>(model.parameters()));
+    seconds += operation_costs(profile).optimizer_update(static_cast<double>(model.parameters()));
   fmt::print("{:<16}{:<14}{:>5}{:>9.1f} ms{:>9.1f} ms{:>+7.1f} %\n", row.gpu, row.model, row.batch,
              row.seconds * 1e3, seconds * 1e3, 100 * (seconds / row.seconds - 1));
   return seconds / row.seconds - 1;

@@ -50,7 +50,7 @@ TEST(Measure, LenetGivesAProfileThatPredictsItsOwnTraining) {
     EXPECT_GT(costs.backward_s(), 0);
   }
   const double predicted = step_costs(model, profile, 16).step_s() +
-                           operation_costs(profile).sgd_update(double(model.parameters()));
+                           operation_costs(profile).optimizer_update(double(model.parameters()));
   const double measured = time_training_loop(model, *backend, 16, quick()).step.median_s;
   EXPECT_LT(predicted, 2 * measured);
   EXPECT_GT(predicted, measured / 2);

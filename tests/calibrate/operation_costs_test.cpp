@@ -85,8 +85,8 @@ TEST(OperationCosts, TopKRefusesMoreThanThereIs) {
 TEST(OperationCosts, SgdUpdateMovesThreeOrFivePasses) {
   const OperationCosts costs = operation_costs(find_gpu("1080 Ti"));
   const double bandwidth = 0.8 * 484e9;
-  EXPECT_DOUBLE_EQ(costs.sgd_update(1e6, true) - costs.launch(), 20e6 / bandwidth);
-  EXPECT_DOUBLE_EQ(costs.sgd_update(1e6, false) - costs.launch(), 12e6 / bandwidth);
+  EXPECT_DOUBLE_EQ(costs.optimizer_update(1e6, 1) - costs.launch(), 20e6 / bandwidth);
+  EXPECT_DOUBLE_EQ(costs.optimizer_update(1e6, 0) - costs.launch(), 12e6 / bandwidth);
 }
 
 TEST(OperationCosts, CopiesUseTheCardsOwnBus) {
@@ -141,7 +141,7 @@ TEST(OperationCosts, AMeasuredKernelIsPricedByItsOwnLine) {
   EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 1), 24e-6);
   EXPECT_DOUBLE_EQ(costs.dequantize(1e7, 16), 34e-6);
   EXPECT_DOUBLE_EQ(costs.scatter_add(1e6), 106e-6);
-  EXPECT_DOUBLE_EQ(costs.sgd_update(1e7), 85e-6);
+  EXPECT_DOUBLE_EQ(costs.optimizer_update(1e7), 85e-6);
   EXPECT_DOUBLE_EQ(costs.elementwise(24e7), 125e-6);  // as axpy's 12 bytes per element
   // 12.5 bytes per element, by no kernel of their own: as axpy's 12.
   EXPECT_DOUBLE_EQ(costs.quantize(1e7, 4), 5e-6 + 12.5 / 12 * 60e-6);

@@ -255,7 +255,7 @@ TEST(Profile, ShippedMgWfbpTimesAreThePapers) {
 TEST(Profile, ReferenceOperationsAreFreeAndSurviveWriting) {
   const Profile profile = load_profile("reference-wfbp");
   const OperationCosts costs = operation_costs(profile);
-  EXPECT_EQ(costs.sgd_update(25e6), 0);
+  EXPECT_EQ(costs.optimizer_update(25e6), 0);
   EXPECT_EQ(costs.top_k(1e6, 1000, costs.default_top_k()), 0);
   EXPECT_EQ(costs.copy_h2d(1e9), 0);
   EXPECT_EQ(costs.host_update(1e9, std::numeric_limits<double>::infinity()), 0);

@@ -60,7 +60,9 @@ Logged logged(const std::string& schedule, Json json = small()) {
 TEST(Overlap, IsThatOfTheIntervals) {
   for (const std::string& schedule : kSchedules) {
     SCOPED_TRACE(schedule);
-    const auto [result, log] = logged(schedule);
+    const Logged run = logged(schedule);
+    const auto& result = run.result;
+    const auto& log = run.log;
     std::vector<Interval> computed, sent, either;
     for (const auto& o : log.operations) computed.emplace_back(o.started, o.ended);
     for (const auto& t : log.transfers) sent.emplace_back(t.started, t.ended);

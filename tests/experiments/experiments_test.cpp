@@ -315,7 +315,8 @@ TEST(Bounds, SparsifiedSchedulesDoNotBeatTheirOwnFormula) {
 TEST(Bounds, OneAllReduceAfterBackwardIsAReferenceOfWaitFreeBackPropagation) {
   Json json = small();
   json["schedule"] = {{"name", "s-sgd"}, {"overlap", "mg-wfbp"}};
-  for (const Json& bound : to_json(run_alone(read_experiment(json, "test.json"))).at("bounds"))
+  const Json result = to_json(run_alone(read_experiment(json, "test.json")));
+  for (const Json& bound : result.at("bounds"))
     EXPECT_EQ(bound.contains("reference"), bound.at("name") == "no overlap") << bound;
 }
 

@@ -112,6 +112,16 @@ TEST(Published, ARowIsItsSeriesAndSetWithItsOwn) {
   EXPECT_EQ(row.experiment.at("all_reduce"), "ring");
 }
 
+// A rate of one GPU, and the row's own accumulation: half of the micro-batches, half of the time.
+TEST(Published, TheSingleGpuIsOfTheRowsOwnBatch) {
+  Json json = tiny_set();
+  json["series"][0]["experiment"]["accumulation"] = 4;
+  json["series"][0]["rows"][2]["experiment"] = {{"accumulation", 2}};
+  const PublishedSet set = read_published(json, "tiny", "tiny.json");
+  EXPECT_NEAR(*set.rows[1].one_gpu_measured_s, 4 * 0.16, 1e-15);
+  EXPECT_NEAR(*set.rows[2].one_gpu_measured_s, 2 * 0.16, 1e-15);
+}
+
 TEST(Published, SummariesAreOfTheJudgedRows) {
   const ReplayedSet set = replay({read_published(tiny_set(), "tiny", "tiny.json")}, {}).front();
   ASSERT_EQ(set.rows.size(), 4U);
@@ -206,6 +216,9 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/wfbp",
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/single",
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/mgwfbp",
+          "mxnet-titanx-memory/SqueezeNet/batch 10",
+          "mxnet-titanx-memory/ResNet-18/batch 10",
+          "mxnet-titanx-memory/ResNet-18/batch 40",
           "pytorch-ddp-2019/resnet50/2 GPUs",
           "single-gpu/Lambda TF 2.2, GTX 1080 Ti/ResNet-50",
           "single-gpu/Lambda TF 2.2, GTX 1080 Ti/VGG-16",
@@ -233,7 +246,9 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
           "80GB/bert-large-encoder:seq=384, tf32, batch 32",
           "tensorflow-one-node-2017/GCE n1-standard-32 8xK80(GK210), VGG-16, batch 32/8 GPUs",
           "tensorflow-servers-2017/Distributed TF (PS), ResNet-101/16 GPUs",
-          "tensorflow-servers-2017/EC2 p2.8xlarge, ResNet-50/32 GPUs"}));
+          "tensorflow-servers-2017/EC2 p2.8xlarge, ResNet-50/32 GPUs",
+          "torchtitan-memory/8 GPUs, selective/compile",
+          "torchtitan-memory/8 GPUs, full, compile, float8/FSDP 8, CP 1"}));
 }
 
 TEST(Published, EveryShippedRowCanBeSaid) {

@@ -12,6 +12,8 @@ PLACES = re.compile(
     r"|\b(?:deb\.debian|pypi|files\.pythonhosted|crates|registry\.npmjs|anaconda|proxy\.golang|ghcr|quay|docker)"
     r"\.(?:org|io|com)\b"
     r"|\b(?:artifactory|nexus|mirror|registry|proxy)\.[\w-]+\.(?:com|org|net|io|dev)\b")
+# Until C++23 a range-for keeps what its expression is, not what that is a part of.
+DANGLING = re.compile(r"\bfor \([^;()]*[^:;()]:\s+(?:\w+::)*\w+\((?:[^;{}]*)\)\s*\.(?:at|items|value|front|back)\(")
 EXEMPT_PLACES = {"tests/lint/hygiene.py"}  # the patterns themselves
 
 
@@ -29,5 +31,8 @@ def check(files):
                 yield file.finding(match.start(), "place", f"'{match.group()}' is one machine's or one network's")
         if file.suffix in CPP | {".py"} and file.text.count("\n") > LONGEST:
             yield file.finding(0, "long-file", f"{file.text.count(chr(10))} lines; more than {LONGEST} hide two things")
+        if file.suffix in CPP:
+            for match in DANGLING.finditer(file.text):
+                yield file.finding(match.start(), "dangling-range", "a part of what a call returns, which is gone: name it first")
         if file.suffix in {".hpp", ".cuh", ".h"} and not re.search(r"^#pragma once$", file.text, re.M):
             yield file.finding(0, "pragma-once", "a header begins with #pragma once")
