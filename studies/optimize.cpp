@@ -92,9 +92,10 @@ Json search_of(const Study& study, const Optimization& plan, std::uint64_t evalu
   return json;
 }
 
-class Optimizer {
+class SettingSearch {
  public:
-  Optimizer(const Study& study, Store& store, Optimization plan, const OptimizeSettings& settings)
+  SettingSearch(const Study& study, Store& store, Optimization plan,
+                const OptimizeSettings& settings)
       : study_(study),
         store_(store),
         settings_(settings),
@@ -151,7 +152,7 @@ class Optimizer {
 };
 
 // number, error, objective, constraints' columns.
-std::string Optimizer::select(std::uint64_t first, std::uint64_t last) const {
+std::string SettingSearch::select(std::uint64_t first, std::uint64_t last) const {
   const auto sql = [&](const std::string& column) {
     const bool axis =
         std::find(result_.axes.begin(), result_.axes.end(), column) != result_.axes.end();
@@ -172,8 +173,8 @@ std::optional<double> number_in(const SqlValue& value) {
   return std::nullopt;
 }
 
-void Optimizer::read_evaluations(std::uint64_t first, std::vector<Evaluation>& evaluations,
-                                 const std::vector<std::size_t>& which) {
+void SettingSearch::read_evaluations(std::uint64_t first, std::vector<Evaluation>& evaluations,
+                                     const std::vector<std::size_t>& which) {
   ask(store_, {.study = result_.study, .sql = select(first, first + which.size() - 1)},
       {[](const std::vector<std::string>&) {},
        [&](const std::vector<SqlValue>& row) {
@@ -195,7 +196,7 @@ void Optimizer::read_evaluations(std::uint64_t first, std::vector<Evaluation>& e
        }});
 }
 
-Optimum Optimizer::optimum(std::uint64_t number, bool allowed) {
+Optimum SettingSearch::optimum(std::uint64_t number, bool allowed) {
   Optimum optimum;
   optimum.number = number;
   optimum.labels = visited_.labels(number);
@@ -210,14 +211,14 @@ Optimum Optimizer::optimum(std::uint64_t number, bool allowed) {
   return optimum;
 }
 
-void Optimizer::consider(const Evaluation& evaluation, std::uint64_t number) {
+void SettingSearch::consider(const Evaluation& evaluation, std::uint64_t number) {
   if (!evaluation.allowed() || (found_ && !evaluation.better_than(best_))) return;
   best_ = evaluation;
   found_ = optimum(number, true);
 }
 
-std::vector<Evaluation> Optimizer::look_at(const Rows& beside,
-                                           const std::vector<Setting>& settings) {
+std::vector<Evaluation> SettingSearch::look_at(const Rows& beside,
+                                               const std::vector<Setting>& settings) {
   const std::uint64_t first = visited_.combinations();
   std::vector<Evaluation> evaluations(settings.size());
   std::vector<std::size_t> which;  // of the settings are run
@@ -245,7 +246,7 @@ std::vector<Evaluation> Optimizer::look_at(const Rows& beside,
   return evaluations;
 }
 
-void Optimizer::check_figure(std::uint64_t enough) const {
+void SettingSearch::check_figure(std::uint64_t enough) const {
   if (with_ == 0 && without_ >= enough)
     throw InputError(
         fmt::format("no result has '{}' ({} looked at): a cost needs prices in the cluster, an "
@@ -254,7 +255,7 @@ void Optimizer::check_figure(std::uint64_t enough) const {
                     result_.objective.column, without_));
 }
 
-void Optimizer::search_beside(const Rows& rows) {
+void SettingSearch::search_beside(const Rows& rows) {
   numbers_.clear();
   found_.reset();
   std::vector<SearchAxis> axes;
@@ -312,7 +313,7 @@ Optimization planned(const Study& study, const OptimizeSettings& settings) {
 
 Optimization optimize(const Study& study, Store& store, const Optimization& plan,
                       const OptimizeSettings& settings) {
-  return Optimizer(study, store, plan, settings).run();
+  return SettingSearch(study, store, plan, settings).run();
 }
 
 }  // namespace paceline
