@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/defaults.hpp"
 #include "sim/simulation.hpp"
 
 namespace paceline {
@@ -11,7 +12,10 @@ namespace paceline {
 /// before a slow one has done two. So many steps the mean worker does in it, or more. LeNet-5 on
 /// eight, of which one has the server on its own host: 33 % from the pace of 3200 steps with 4, 8 %
 /// with 19, 2 % with 75 (DC-ASGD 4.5 %), 1 % with 200.
-inline constexpr double kEnoughTogether = 64;
+inline const Default kEnoughTogether{
+    "measure.steps_together", 64, "",
+    "steps of the mean asynchronous worker in the time in which all work, before figures per "
+    "iteration are of a longer run; found on LeNet-5 with 8 workers"};
 
 /// If `run`, of `spec`, has fewer, its figures per iteration become those of the same job with more
 /// steps, on time alone: 80, 160 and so on, the first that are enough. What `spec`'s own steps come
