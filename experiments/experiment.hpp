@@ -32,9 +32,9 @@ struct JobDescription : JobOptions {
   std::optional<std::int64_t> batch;  ///< samples per GPU and micro-batch; absent: as the profile's
   /// "analytic", the name of a shipped profile, the JSON of one, or an object of such by GPU name.
   Json profile = "analytic";
-  Json schedule;                      ///< {"name": ..., its options...}
-  std::optional<std::int64_t> steps;  ///< absent: enough of the schedule's cycles
-  std::optional<std::string> top_k;   ///< cost model of selection; absent: the profile's
+  Json schedule;                          ///< {"name": ..., its options...}
+  std::optional<std::int64_t> steps;      ///< absent: enough of the schedule's cycles
+  std::optional<std::string> top_k;       ///< cost model of selection; absent: the profile's
   Recompute recompute = Recompute::none;  ///< in the backward pass
   BatchSplit batch_split = BatchSplit::equal;
   std::optional<std::int64_t> servers;  ///< parameter servers; absent: every host that may be one

@@ -49,9 +49,9 @@ void find_model(ObjectReader& r, JobDescription& job) {
   const Json& value = r.raw("model");
   if (value.is_object()) {
     const std::string where = r.file() + ": " + r.path() + ".model";
-    job.model = std::make_shared<const Model>(
-        is_hugging_face_config(value) ? read_hugging_face_config(value, {where, {}})
-                                      : read_model(value, where));
+    job.model = std::make_shared<const Model>(is_hugging_face_config(value)
+                                                  ? read_hugging_face_config(value, {where, {}})
+                                                  : read_model(value, where));
     job.model_json = write_model(*job.model);
     return;
   }

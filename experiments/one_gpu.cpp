@@ -51,8 +51,8 @@ Profile one_gpu_profile(const Model& model, const GpuSpec& gpu, double step_s, s
   profile.card = gpu;
   profile.precision = to_string(precision);
   profile.model = model.name();
-  const double update =
-      operation_costs(profile).optimizer_update(static_cast<double>(model.parameters()), optimizer_slots(optimizer));
+  const double update = operation_costs(profile).optimizer_update(
+      static_cast<double>(model.parameters()), optimizer_slots(optimizer));
   const double pass = (step_s - update) / static_cast<double>(accumulation);
   if (!(pass > 0))
     throw InputError(fmt::format(

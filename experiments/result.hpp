@@ -103,7 +103,7 @@ struct MemoryUse {
   double gradients_bytes = 0;
   double optimizer_bytes = 0;
   double activations_bytes = 0;
-  double schedule_bytes = 0;  ///< copies and whole units that the schedule keeps
+  double schedule_bytes = 0;              ///< copies and whole units that the schedule keeps
   std::optional<double> framework_bytes;  ///< context, copies of its own; absent in older results
 
   [[nodiscard]] double total_bytes() const {

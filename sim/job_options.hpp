@@ -21,7 +21,7 @@ struct JobOptions {
   std::vector<Endpoint> gpus;     ///< by rank
   std::int64_t accumulation = 1;  ///< micro-batches per step
   AllReduceOptions all_reduce;
-  double payload_bits = 32;       ///< per dense element on the wire
+  double payload_bits = 32;  ///< per dense element on the wire
   Optimizer optimizer = Optimizer::momentum;
   double start_s = 0;             ///< date on the cluster's clock at which it begins
   double slow_while_sending = 0;  ///< CoCoD's "a": share of compute lost while on the wire

@@ -116,7 +116,8 @@ double WorkerRuntime::update_s(const Gradients& gradients) const {
   const OperationCosts& costs = *job_.spec.costs;
   std::int64_t elements = 0;
   for (const auto& gradient : gradients) elements += gradient.elements();
-  const double step = costs.optimizer_update(static_cast<double>(elements), optimizer_slots(job_.spec.optimizer));
+  const double step =
+      costs.optimizer_update(static_cast<double>(elements), optimizer_slots(job_.spec.optimizer));
   if (!job_.spec.clips) return step;
   double clipping = 0;
   for (const auto& gradient : gradients)
