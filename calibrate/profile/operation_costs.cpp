@@ -164,8 +164,8 @@ double OperationCosts::elementwise(double bytes_moved) const {
 }
 
 double OperationCosts::optimizer_update(double elements, int slots) const {
-  constexpr const char* kMeasured[] = {"sgd", "sgd_momentum", "adam"};
-  if (const auto seconds = measured(kMeasured[slots], elements, 0)) return *seconds;
+  constexpr const char* updates[] = {"sgd", "sgd_momentum", "adam"};
+  if (const auto seconds = measured(updates[slots], elements, 0)) return *seconds;
   return elementwise((3 + 2 * slots) * kElement * elements);
 }
 
