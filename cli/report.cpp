@@ -414,7 +414,7 @@ std::string run_report(const RunResult& result, const std::vector<std::string>& 
 }
 
 std::string comparison_report(const Comparison& comparison) {
-  constexpr std::size_t kBarCells = 24;
+  constexpr std::size_t kBarWidth = 24;
   Table table;
   for (const std::string& axis : comparison.axes) table.column(axis);
   for (const char* header : {"iteration ms", "compute", "exposed", "waiting", "hidden %",
@@ -463,7 +463,7 @@ std::string comparison_report(const Comparison& comparison) {
                           : "");
     if (!over.empty())
       cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
-    cells.push_back(stacked_bar(shares_of(job.time), kBarCells));
+    cells.push_back(stacked_bar(shares_of(job.time), kBarWidth));
     table.row(std::move(cells));
   }
   return common_heading(comparison) + table.text() +

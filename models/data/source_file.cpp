@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <memory>
 #include <system_error>
 
@@ -11,7 +12,7 @@
 namespace paceline {
 namespace {
 
-constexpr std::size_t kPiece = 1 << 20;
+constexpr std::size_t kSmallestPiece = 1 << 12, kLargestPiece = 1 << 20;
 constexpr std::size_t kMostBytes = std::size_t{4} << 30;  // all of it is held in memory
 
 struct Close {
@@ -30,15 +31,17 @@ SourceFile::SourceFile(std::filesystem::path path) : path_(std::move(path)) {
     if (bytes > kMostBytes)
       throw InputError(fmt::format("{}: is larger than 4 GiB", path_.string()));
   };
-  check_size(std::filesystem::file_size(path_, error));
+  const std::uintmax_t packed = std::filesystem::file_size(path_, error);
+  check_size(packed);
+  const std::size_t piece = std::clamp<std::uintmax_t>(packed, kSmallestPiece, kLargestPiece);
   // zlib hands plain files through unchanged.
   const std::unique_ptr<gzFile_s, Close> file(gzopen(path_.c_str(), "rb"));
   if (!file) throw InputError(fmt::format("{}: cannot be opened", path_.string()));
   while (true) {
     const std::size_t before = bytes_.size();
     check_size(before);
-    bytes_.resize(before + kPiece);
-    const int count = gzread(file.get(), bytes_.data() + before, kPiece);
+    bytes_.resize(before + piece);
+    const int count = gzread(file.get(), bytes_.data() + before, static_cast<unsigned>(piece));
     bytes_.resize(before + static_cast<std::size_t>(std::max(count, 0)));
     int code = Z_OK;
     const char* reason = gzerror(file.get(), &code);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ostream>
@@ -12,7 +13,7 @@
 namespace paceline {
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr std::uint64_t kPiece = 1 << 16;
 
 using Checksum = std::uint32_t;
 
@@ -51,7 +52,7 @@ ArchiveReader::ArchiveReader(std::filesystem::path file)
   if (error || size < sizeof(Checksum)) damaged();
   left_ = size - sizeof(Checksum);
   unsigned long checksum = ::crc32_z(0, nullptr, 0);
-  std::vector<char> piece(kPiece);
+  std::vector<char> piece(std::min(left_, kPiece));
   for (std::uint64_t rest = left_; rest > 0;) {
     const std::size_t count = std::min<std::uint64_t>(rest, piece.size());
     if (std::fread(piece.data(), 1, count, stream_.get()) != count) damaged();

@@ -70,19 +70,20 @@ void HostDeviceVector<T>::note(std::size_t begin, std::size_t end, Newest newest
 template <class T>
 void HostDeviceVector<T>::copy_piece(DeviceMemory* where, std::size_t begin, std::size_t end,
                                      Newest newest) {
-  T* const host = host_.get() + begin;
-  T* const device = static_cast<T*>(device_.get()) + begin;
+  // Where only one side has memory so far, the other one's address is not asked for.
+  const auto host = [&] { return host_.get() + begin; };
+  const auto device = [&] { return static_cast<T*>(device_.get()) + begin; };
   const std::size_t bytes = (end - begin) * sizeof(T);
   if (where == nullptr) {
     if (newest == Newest::nowhere)
-      std::fill_n(host, end - begin, T{});
+      std::fill_n(host(), end - begin, T{});
     else
-      on_->run([&](kernels::Backend& on) { on.copy_to_host(host, device, bytes); });
+      on_->run([&](kernels::Backend& on) { on.copy_to_host(host(), device(), bytes); });
   } else if (newest == Newest::nowhere) {
     const std::vector<T> zeros(end - begin);
-    on_->run([&](kernels::Backend& on) { on.copy_from_host(device, zeros.data(), bytes); });
+    on_->run([&](kernels::Backend& on) { on.copy_from_host(device(), zeros.data(), bytes); });
   } else {
-    on_->run([&](kernels::Backend& on) { on.copy_from_host(device, host, bytes); });
+    on_->run([&](kernels::Backend& on) { on.copy_from_host(device(), host(), bytes); });
   }
 }
 

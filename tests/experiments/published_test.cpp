@@ -216,6 +216,7 @@ TEST(Published, TrainingRowsAreTheseAndNotJudged) {
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/wfbp",
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/single",
           "mgwfbp-v100/ResNet-152, fp32, 10GbE/mgwfbp",
+          "mxnet-servers-2017/EC2 p2.16xlarge, Inception-v3/16 GPUs",
           "mxnet-titanx-memory/SqueezeNet/batch 10",
           "mxnet-titanx-memory/ResNet-18/batch 10",
           "mxnet-titanx-memory/ResNet-18/batch 40",

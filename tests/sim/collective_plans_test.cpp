@@ -6,96 +6,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <set>
 
-#include "sim/network/collectives/plan.hpp"
+#include "tests/sim/plan_replay.hpp"
 
 namespace paceline {
 namespace {
-
-using Sum = std::vector<std::uint8_t>;  // how often each rank's contribution is in it
-
-enum class Receipt : bool { add, overwrite };
-
-class Replay {
- public:
-  Replay(std::uint32_t ranks, std::size_t segments) : data_(ranks) {
-    for (std::uint32_t r = 0; r < ranks; ++r)
-      data_[r].assign(segments, [&] {
-        Sum own(ranks, 0);
-        own[r] = 1;
-        return own;
-      }());
-    next_ = data_;
-  }
-  /// In the round under way; what is sent is what the sender held before the round.
-  void move(std::uint32_t from, std::uint32_t to, std::size_t segment, Receipt receipt) {
-    Sum& target = next_[to][segment];
-    const Sum& sent = data_[from][segment];
-    if (receipt == Receipt::overwrite)
-      target = sent;
-    else
-      for (std::size_t i = 0; i < sent.size(); ++i)
-        target[i] = static_cast<std::uint8_t>(target[i] + sent[i]);
-  }
-  void end_round() { data_ = next_; }
-  [[nodiscard]] const Sum& at(std::uint32_t rank, std::size_t segment) const {
-    return data_[rank][segment];
-  }
-  [[nodiscard]] bool everyone_has_everything() const {
-    for (const auto& rank : data_)
-      for (const Sum& sum : rank)
-        if (!std::all_of(sum.begin(), sum.end(), [](std::uint8_t n) { return n == 1; }))
-          return false;
-    return true;
-  }
-
- private:
-  std::vector<std::vector<Sum>> data_, next_;  // [rank][segment]
-};
-
-/// The plan's rounds with their repetitions written out.
-std::vector<const PlanRound*> unrolled(const Plan& plan) {
-  std::vector<const PlanRound*> rounds;
-  for (const PlanRound& round : plan.rounds)
-    rounds.insert(rounds.end(), static_cast<std::size_t>(round.repeat), &round);
-  return rounds;
-}
-
-void expect_single_ported(const Plan& plan) {
-  for (const PlanRound& round : plan.rounds) {
-    std::set<std::uint32_t> senders, receivers;
-    for (const PlanMessage& m : round.messages) {
-      EXPECT_NE(m.from, m.to);
-      EXPECT_LT(m.from, plan.ranks);
-      EXPECT_LT(m.to, plan.ranks);
-      EXPECT_TRUE(senders.insert(m.from).second) << m.from << " sends twice in one round";
-      EXPECT_TRUE(receivers.insert(m.to).second) << m.to << " receives twice in one round";
-    }
-  }
-}
-
-std::uint32_t modulo(std::int64_t value, std::uint32_t n) {
-  const std::int64_t m = n;
-  return static_cast<std::uint32_t>((value % m + m) % m);
-}
-
-// Ring: in round k rank r passes on segment r - k, summed; after N-1 rounds it owns r + 1.
-void replay_ring_round(
-    const PlanRound& round, std::int64_t k, std::uint32_t n, double share,
-    const std::function<std::uint32_t(std::uint32_t)>& place,
-    const std::function<void(const PlanMessage&, std::uint32_t, Receipt)>& move) {
-  for (const PlanMessage& m : round.messages) {
-    EXPECT_DOUBLE_EQ(m.share, share);
-    EXPECT_EQ(place(m.to), (place(m.from) + 1) % n);
-    const bool reducing = k < static_cast<std::int64_t>(n) - 1;
-    const std::int64_t segment =
-        reducing ? place(m.from) - k : place(m.from) + 1 - (k - (static_cast<std::int64_t>(n) - 1));
-    move(m, modulo(segment, n), reducing ? Receipt::add : Receipt::overwrite);
-  }
-}
 
 TEST(Plans, RingSumsEverySegmentEverywhere) {
   for (std::uint32_t n = 1; n <= 40; ++n) {
@@ -375,44 +292,6 @@ TEST(Plans, DoubleBinaryTreeSumsEveryChunkEverywhere) {
       }
       EXPECT_TRUE(replay.everyone_has_everything());
     }
-  }
-}
-
-TEST(Plans, HierarchicalSumsEverySegmentEverywhere) {
-  for (const auto& shape : std::vector<std::pair<std::uint32_t, std::uint32_t>>{
-           {1, 1}, {1, 4}, {4, 1}, {2, 2}, {4, 4}, {2, 8}, {3, 5}, {7, 3}}) {
-    const std::uint32_t nodes = shape.first, per_node = shape.second;
-    const Plan plan = plan_hierarchical(nodes, per_node);
-    expect_single_ported(plan);
-    const std::uint32_t n = nodes * per_node;
-    Replay replay(n, n);  // segment l of a node's GPUs in `nodes` parts
-    const auto rounds = unrolled(plan);
-    const std::uint32_t inside = per_node - 1, between = 2 * (nodes - 1);
-    ASSERT_EQ(rounds.size(), 2 * inside + between);
-    const auto local = [per_node](std::uint32_t r) { return r % per_node; };
-    const auto node = [per_node](std::uint32_t r) { return r / per_node; };
-    for (std::size_t k = 0; k < rounds.size(); ++k) {
-      const bool on_network = k >= inside && k < inside + between;
-      if (on_network) {
-        replay_ring_round(*rounds[k], static_cast<std::int64_t>(k - inside), nodes, 1.0 / n, node,
-                          [&](const PlanMessage& m, std::uint32_t part, Receipt receipt) {
-                            EXPECT_EQ(local(m.from), local(m.to));
-                            const std::uint32_t owned = (local(m.from) + 1) % per_node;
-                            replay.move(m.from, m.to, owned * nodes + part, receipt);
-                          });
-      } else {
-        // The second half of the inner ring's rounds comes after the network's.
-        const std::size_t inner = k < inside ? k : k - between;
-        replay_ring_round(*rounds[k], static_cast<std::int64_t>(inner), per_node, 1.0 / per_node,
-                          local, [&](const PlanMessage& m, std::uint32_t segment, Receipt receipt) {
-                            EXPECT_EQ(node(m.from), node(m.to));
-                            for (std::uint32_t part = 0; part < nodes; ++part)
-                              replay.move(m.from, m.to, segment * nodes + part, receipt);
-                          });
-      }
-      replay.end_round();
-    }
-    EXPECT_TRUE(replay.everyone_has_everything()) << nodes << " x " << per_node;
   }
 }
 

@@ -1,19 +1,13 @@
-#include "base/error.hpp"
 #include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
 namespace {
 
-// Between nodes where these are alike, else between all GPUs. Small messages go whole: chunks would
-// only add latencies.
+// Small messages go whole: chunks would only add latencies.
 Plan tree(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
   AllReduceOptions whole = options;
   whole.chunks = 1;
-  try {
-    return AllReduce::hierarchical_tree.plan(whole, node_of);
-  } catch (const InputError&) {
-    return AllReduce::double_binary_tree.plan(whole, node_of);
-  }
+  return AllReduce::hierarchical_tree.plan(whole, node_of);
 }
 
 Plan ring(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {

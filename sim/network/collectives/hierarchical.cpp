@@ -1,73 +1,127 @@
-#include <set>
+#include <algorithm>
+#include <map>
+#include <utility>
 
-#include "base/error.hpp"
 #include "sim/network/collectives/plan.hpp"
 
 namespace paceline {
 namespace {
 
-// Ranks of each node. Those of a node must be one run, and all runs equally long.
-std::uint32_t ranks_per_node(const std::vector<std::uint32_t>& node_of) {
-  const auto ranks = static_cast<std::uint32_t>(node_of.size());
-  std::uint32_t per_node = 1;
-  while (per_node < ranks && node_of[per_node] == node_of[0]) ++per_node;
-  std::set<std::uint32_t> seen;
-  for (std::uint32_t r = 0; r < ranks; ++r) {
-    const std::uint32_t first = r / per_node * per_node;
-    if (ranks % per_node != 0 || node_of[r] != node_of[first] ||
-        (r == first && !seen.insert(node_of[r]).second))
-      throw InputError(
-          "hierarchical all-reduce needs the same number of GPUs on every node, in consecutive "
-          "ranks");
+// The ranks of each node in their order, nodes in the order of their first ranks.
+using Nodes = std::vector<std::vector<std::uint32_t>>;
+
+Nodes nodes_of(const std::vector<std::uint32_t>& node_of) {
+  Nodes nodes;
+  std::map<std::uint32_t, std::size_t> place;
+  for (std::uint32_t r = 0; r < node_of.size(); ++r) {
+    const auto at = place.try_emplace(node_of[r], nodes.size()).first;
+    if (at->second == nodes.size()) nodes.emplace_back();
+    nodes[at->second].push_back(r);
   }
-  return per_node;
+  return nodes;
 }
 
-// Inside the nodes, between those of equal local rank as `between` has it for nodes, and inside.
-Plan around(const Plan& between, std::uint32_t per_node, const char* name) {
-  const std::uint32_t nodes = between.ranks;
-  Plan plan{name, nodes * per_node, {}};
-  const auto intra = [&](std::uint32_t stage) {
-    if (per_node < 2) return;
-    PlanRound round{static_cast<std::int64_t>(per_node) - 1, stage, false, {}};
-    for (std::uint32_t n = 0; n < nodes; ++n)
-      for (std::uint32_t l = 0; l < per_node; ++l)
-        round.messages.push_back(
-            {n * per_node + l, n * per_node + (l + 1) % per_node, 1.0 / per_node});
-    plan.rounds.push_back(std::move(round));
-  };
-  intra(0);
-  std::uint32_t last = 0;
+Nodes alike(std::uint32_t nodes, std::uint32_t per_node) {
+  std::vector<std::uint32_t> node_of(std::size_t{nodes} * per_node);
+  for (std::uint32_t r = 0; r < node_of.size(); ++r) node_of[r] = r / per_node;
+  return nodes_of(node_of);
+}
+
+// What nodes send each other in `between`, by the ranks at this place in them, in `parts` parts.
+void add_between(Plan& plan, const Plan& between, const Nodes& nodes, std::size_t parts) {
+  const std::uint32_t first = plan.rounds.empty() ? 0 : plan.rounds.back().stage + 1;
   for (const PlanRound& of_nodes : between.rounds) {
-    PlanRound round{of_nodes.repeat, last = of_nodes.stage + 1, per_node > 1, {}};
+    PlanRound round{of_nodes.repeat, first + of_nodes.stage, parts > 1, {}};
     for (const PlanMessage& m : of_nodes.messages)
-      for (std::uint32_t l = 0; l < per_node; ++l)
-        round.messages.push_back({m.from * per_node + l, m.to * per_node + l, m.share / per_node});
+      for (std::size_t l = 0; l < parts; ++l)
+        round.messages.push_back(
+            {nodes[m.from][l], nodes[m.to][l], m.share / static_cast<double>(parts)});
     plan.rounds.push_back(std::move(round));
   }
-  intra(last + 1);
+}
+
+// Reduce-scatter inside the nodes, `between` for those of equal local rank, all-gather inside.
+void add_by_parts(Plan& plan, const Plan& between, const Nodes& nodes) {
+  const std::size_t per_node = nodes.empty() ? 1 : nodes.front().size();
+  const auto inside = [&] {
+    if (per_node < 2) return;
+    PlanRound round{static_cast<std::int64_t>(per_node) - 1,
+                    plan.rounds.empty() ? 0 : plan.rounds.back().stage + 1,
+                    false,
+                    {}};
+    for (const auto& ranks : nodes)
+      for (std::size_t l = 0; l < per_node; ++l)
+        round.messages.push_back(
+            {ranks[l], ranks[(l + 1) % per_node], 1 / static_cast<double>(per_node)});
+    plan.rounds.push_back(std::move(round));
+  };
+  inside();
+  add_between(plan, between, nodes, per_node);
+  inside();
+}
+
+// Nodes of unequal size: down the chain of a node's ranks to its first in `pieces`, pipelined,
+// `between` for the first ones, and up the chains again. So does Horovod where nodes are not alike.
+void add_by_first_ranks(Plan& plan, const Plan& between, const Nodes& nodes, std::int64_t pieces) {
+  std::size_t longest = 0;
+  for (const auto& ranks : nodes) longest = std::max(longest, ranks.size());
+  const auto chains = [&](bool to_first) {
+    const std::uint32_t stage = plan.rounds.empty() ? 0 : plan.rounds.back().stage + 1;
+    const std::int64_t rounds = static_cast<std::int64_t>(longest) - 2 + pieces;
+    for (std::int64_t k = 0; k < rounds; ++k) {
+      PlanRound round{1, stage, false, {}};
+      for (const auto& ranks : nodes) {
+        const auto hops = static_cast<std::int64_t>(ranks.size()) - 1;
+        for (std::int64_t hop = 0; hop < hops; ++hop) {
+          if (k < hop || k >= hop + pieces) continue;  // piece k - hop is on this hop
+          const auto near = static_cast<std::size_t>(to_first ? hops - 1 - hop : hop);
+          const std::uint32_t from = ranks[near + (to_first ? 1 : 0)];
+          const std::uint32_t to = ranks[near + (to_first ? 0 : 1)];
+          round.messages.push_back({from, to, 1 / static_cast<double>(pieces)});
+        }
+      }
+      plan.rounds.push_back(std::move(round));
+    }
+  };
+  chains(true);
+  add_between(plan, between, nodes, 1);
+  chains(false);
+}
+
+Plan around(const Plan& between, const Nodes& nodes, std::int64_t pieces, const char* name) {
+  Plan plan{name, 0, {}};
+  for (const auto& ranks : nodes) plan.ranks += static_cast<std::uint32_t>(ranks.size());
+  const bool equal = std::all_of(nodes.begin(), nodes.end(), [&](const auto& ranks) {
+    return ranks.size() == nodes.front().size();
+  });
+  if (equal)
+    add_by_parts(plan, between, nodes);
+  else
+    add_by_first_ranks(plan, between, nodes, pieces);
   return plan;
 }
 
-Plan rings(const AllReduceOptions&, const std::vector<std::uint32_t>& node_of) {
-  const std::uint32_t per_node = ranks_per_node(node_of);
-  return plan_hierarchical(static_cast<std::uint32_t>(node_of.size()) / per_node, per_node);
+Plan rings(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
+  const Nodes nodes = nodes_of(node_of);
+  return around(plan_ring(static_cast<std::uint32_t>(nodes.size())), nodes, options.chunks,
+                "hierarchical");
 }
 
 Plan trees(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of) {
-  const std::uint32_t per_node = ranks_per_node(node_of);
-  return plan_hierarchical_tree(static_cast<std::uint32_t>(node_of.size()) / per_node, per_node,
-                                options.chunks);
+  const Nodes nodes = nodes_of(node_of);
+  return around(plan_double_binary_tree(static_cast<std::uint32_t>(nodes.size()), options.chunks),
+                nodes, options.chunks, "hierarchical tree");
 }
 
 }  // namespace
 
 Plan plan_hierarchical(std::uint32_t nodes, std::uint32_t per_node) {
-  return around(plan_ring(nodes), per_node, "hierarchical");
+  return around(plan_ring(nodes), alike(nodes, per_node), 1, "hierarchical");
 }
 
 Plan plan_hierarchical_tree(std::uint32_t nodes, std::uint32_t per_node, std::int64_t chunks) {
-  return around(plan_double_binary_tree(nodes, chunks), per_node, "hierarchical tree");
+  return around(plan_double_binary_tree(nodes, chunks), alike(nodes, per_node), chunks,
+                "hierarchical tree");
 }
 
 extern const AllReduceAlgorithm kHierarchical{3, "hierarchical", rings};

@@ -80,8 +80,9 @@ struct AllReduceOptions {
   std::int64_t chunks = 8;  ///< of each tree's half of the data (double binary tree)
 };
 
-/// `node_of[r]` is the node of rank r: only `hierarchical` looks at it; it needs the same number of
-/// ranks, in consecutive order, on every node (throws InputError).
+/// `node_of[r]` is the node of rank r: only the hierarchical ones look at it. Where nodes have as many
+/// ranks each, they divide the data among a node's ranks; else the first rank of each node sends for
+/// it, with pipelined chains of `chunks` pieces inside (as Horovod where nodes are not alike).
 Plan plan_all_reduce(const AllReduceOptions& options, const std::vector<std::uint32_t>& node_of);
 
 /// Ring: 2(N-1) rounds of S/N to the next rank (Patarasuk and Yuan 2009).
