@@ -29,7 +29,7 @@ std::string layers_report(const LayerTable& table) {
   return text.text(2) +
          fmt::format(
              "  milliseconds from the begin of {}, on the first worker; sent: what its gradient's "
-             "collectives bring, exposed: while nothing is computed\n",
+             "collectives, pushes and pulls carry, exposed: while nothing is computed\n",
              table.steps == 1 ? "an iteration" : fmt::format("a cycle of {} steps", table.steps));
 }
 

@@ -45,6 +45,8 @@ void JobContext::record_collective(const Channel::Carried& carried, double bytes
 
 void JobContext::record_message(Recorder::Track direction, std::uint32_t rank, Endpoint host,
                                 const Shard& shard, double left_s, double bytes) const {
+  if (layers != nullptr && rank == 0)
+    layers->transfers.push_back({shard.offset, shard.elements, bytes, left_s, clock.now()});
   if (recorder == nullptr) return;
   const char* what = direction == Recorder::pushes ? "push" : "pull";
   recorder->span(spec.gpus[rank], direction + shard.server,

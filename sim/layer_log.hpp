@@ -7,8 +7,8 @@
 
 namespace paceline {
 
-/// What the first worker of a run computed and the collectives it took part in, with what they were
-/// about: what a table by layer is made of (experiments/layers.hpp). Dates in seconds.
+/// What the first worker of a run computed, and the collectives, pushes and pulls it took part in,
+/// with what they were about: what a table by layer is made of (experiments/layers.hpp). Dates in seconds.
 struct LayerLog {
   /// One operation of the compute stream.
   struct Operation {
@@ -16,7 +16,7 @@ struct LayerLog {
     double started, ended;
     double work;  ///< seconds at rate 1
   };
-  /// One collective: `bytes` of it all, for a range of the flat parameter vector.
+  /// One collective (`bytes` of it all), push or pull, for a range of the flat parameter vector.
   struct Transfer {
     std::int64_t offset, elements;
     double bytes;

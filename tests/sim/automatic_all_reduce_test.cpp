@@ -71,10 +71,12 @@ TEST(AutomaticAllReduce, TreesStandBetweenNodes) {
             plan_double_binary_tree(16, 8).rounds.size());
 }
 
-// Unequal nodes have no place for hierarchies.
-TEST(AutomaticAllReduce, UnequalNodesTakeATreeOfGpus) {
+// Through the first ranks of unequal nodes: a hop down, the tree of two nodes, a hop up.
+TEST(AutomaticAllReduce, UnequalNodesTakeATreeOfTheirFirstGpus) {
   const AllReduceOptions options{AllReduce::automatic, 8};
-  EXPECT_EQ(options.algorithm.plan_of_small(options, {0, 0, 1}).name, "double_binary_tree");
+  const Plan plan = options.algorithm.plan_of_small(options, {0, 0, 1});
+  EXPECT_EQ(plan.name, "hierarchical tree");
+  EXPECT_EQ(plan.rounds.size(), 2 + plan_double_binary_tree(2, 1).rounds.size());
 }
 
 Program two_sizes(Worker& w) {
