@@ -1,7 +1,6 @@
 #include "sim/network/flat/network.hpp"
 
 #include <algorithm>
-#include <limits>
 
 namespace paceline {
 namespace {
@@ -10,15 +9,15 @@ namespace {
 constexpr double kLeastBytes = 0.5 / 1024;
 
 // Dates that differ only by rounding are one.
-constexpr double kRounding = 1e-12;
+constexpr double kSameDate = 1e-12;
 
 }  // namespace
 
 FlatNetwork::FlatNetwork(const Cluster& cluster, Clock& clock)
-    : clock_(clock), routes_(cluster), links_(cluster.links().size()) {
-  for (LinkId link = 0; link < links_.size(); ++link)
-    links_[link].capacity = cluster.links()[link].bandwidth;
-}
+    : clock_(clock),
+      routes_(cluster),
+      rates_(cluster, routes_),
+      lone_(cluster.links().size(), kNone) {}
 
 void FlatNetwork::transfer(Endpoint from, Endpoint to, double bytes, Clock::Fire fire, void* self,
                            std::uint64_t argument) {
@@ -63,10 +62,13 @@ bool FlatNetwork::join_equal(RouteTable::Id route, double bytes, const Arrival& 
     return false;
   flow.more_arrivals.push_back(arrival);
   ++flow.weight;
-  if (flow.listed)
-    for (const LinkId link : routes_.links(route)) mark(link);
-  else
+  if (flow.listed) {
+    rates_.remove(id);
+    rates_.add(id, route, flow.weight);
+    solve_soon();
+  } else {
     set_timer(id);
+  }
   return true;
 }
 
@@ -75,14 +77,14 @@ void FlatNetwork::start_alone(FlowId id) {
   const RouteTable::Id route = flows_[id].route;
   std::size_t taken = 0;  // a link that stands twice on the route is not idle the second time
   const std::size_t hops = routes_.links(route).size();
-  while (taken < hops && links_[routes_.links(route)[taken]].idle())
-    links_[routes_.links(route)[taken++]].lone = id;
+  while (taken < hops && idle(routes_.links(route)[taken]))
+    lone_[routes_.links(route)[taken++]] = id;
   if (taken == hops) return set_timer(id);
-  for (std::size_t i = 0; i < taken; ++i) links_[routes_.links(route)[i]].lone = kNone;
+  for (std::size_t i = 0; i < taken; ++i) lone_[routes_.links(route)[i]] = kNone;
   for (std::size_t i = 0; i < hops; ++i) {
     const LinkId link = routes_.links(route)[i];
     leave_alone(link);
-    if (links_[link].lone != kNone) list(links_[link].lone);
+    if (lone_[link] != kNone) list(lone_[link]);
   }
   list(id);
 }
@@ -94,10 +96,9 @@ void FlatNetwork::transfer_all(const Set& set, double bytes, Clock::Fire fire, v
   const std::uint32_t number = new_set();
   const std::vector<LinkId>& links = set.links();
   std::size_t taken = 0;
-  while (taken < links.size() && links_[links[taken]].idle())
-    links_[links[taken++]].lone = kSet | number;
+  while (taken < links.size() && idle(links[taken])) lone_[links[taken++]] = kSet | number;
   if (taken < links.size()) {  // a link is shared, be it by two transfers of the set
-    for (std::size_t i = 0; i < taken; ++i) links_[links[i]].lone = kNone;
+    for (std::size_t i = 0; i < taken; ++i) lone_[links[i]] = kNone;
     free_sets_.push_back(number);
     FluidNetwork::transfer_all(set, bytes, fire, self, argument);
     return;
@@ -136,13 +137,13 @@ double FlatNetwork::time_alone(const Set& set, std::size_t transfer, double byte
   if (first == t->links_end) return 0;  // no link on the way: at once, whatever one flow may get
   double narrowest = t->most;
   for (std::size_t i = first; i < t->links_end; ++i)
-    narrowest = std::min(narrowest, links_[set.links()[i]].capacity);
+    narrowest = std::min(narrowest, rates_.capacity(set.links()[i]));
   return t->share * bytes / narrowest;
 }
 
 void FlatNetwork::end_set(std::uint32_t number) {
   SetRun& run = sets_[number];
-  for (const LinkId link : run.set->links()) links_[link].lone = kNone;
+  for (const LinkId link : run.set->links()) lone_[link] = kNone;
   ++run.generation;
   free_sets_.push_back(number);
   const Arrival arrival = run.arrival;
@@ -154,7 +155,7 @@ void FlatNetwork::take_apart(std::uint32_t number) {
   const SetRun run = sets_[number];
   ++sets_[number].generation;
   free_sets_.push_back(number);
-  for (const LinkId link : run.set->links()) links_[link].lone = kNone;
+  for (const LinkId link : run.set->links()) lone_[link] = kNone;
   const double gone = clock_.now() - run.started;
   const std::vector<Set::Transfer>& transfers = run.set->transfers();
   Together* waits =
@@ -162,7 +163,7 @@ void FlatNetwork::take_apart(std::uint32_t number) {
   for (std::size_t i = 0; i < transfers.size(); ++i) {
     const Set::Transfer& t = transfers[i];
     const double whole = time_alone(*run.set, i, run.bytes);
-    if (whole <= gone * (1 + kRounding)) {
+    if (whole <= gone * (1 + kSameDate)) {
       clock_.at(clock_.now(), one_arrived, waits);
       continue;
     }
@@ -175,17 +176,16 @@ void FlatNetwork::take_apart(std::uint32_t number) {
 
 // A set's link becomes one of its transfers' alone.
 void FlatNetwork::leave_alone(LinkId link) {
-  if (links_[link].lone != kNone && (links_[link].lone & kSet) != 0)
-    take_apart(links_[link].lone & ~kSet);
+  if (lone_[link] != kNone && (lone_[link] & kSet) != 0) take_apart(lone_[link] & ~kSet);
 }
 
 // ---- flows
 
 void FlatNetwork::set_timer(FlowId id) {
   Flow& flow = flows_[id];
-  double narrowest = std::numeric_limits<double>::infinity();
+  double narrowest = kInfinity;
   for (const LinkId link : routes_.links(flow.route))
-    narrowest = std::min(narrowest, links_[link].capacity);
+    narrowest = std::min(narrowest, rates_.capacity(link));
   progress(flow);
   flow.rate = std::min(narrowest / flow.weight, routes_.most(flow.route));
   clock_.after(
@@ -210,52 +210,28 @@ void FlatNetwork::list(FlowId id) {
   flow.rate = 0;
   ++flow.generation;
   flow.listed = true;
-  const std::span<const LinkId> links = routes_.links(flow.route);
-  flow.places.resize(links.size());
-  for (std::uint32_t hop = 0; hop < links.size(); ++hop) {
-    LinkState& link = links_[links[hop]];
-    link.lone = kNone;
-    flow.places[hop] = static_cast<std::uint32_t>(link.flows.size());
-    link.flows.push_back({id, hop});
-    mark(links[hop]);
-  }
-}
-
-void FlatNetwork::mark(LinkId link) {
-  if (!links_[link].dirty) {
-    links_[link].dirty = true;
-    dirty_.push_back(link);
-  }
-  if (solve_due_) return;
-  solve_due_ = true;
-  clock_.at(
-      clock_.now(), [](void* self, std::uint64_t) { static_cast<FlatNetwork*>(self)->solve(); },
-      this);
+  for (const LinkId link : routes_.links(flow.route)) lone_[link] = kNone;
+  rates_.add(id, flow.route, flow.weight);
+  solve_soon();
 }
 
 void FlatNetwork::set_bandwidth(LinkId link, double bytes_per_second) {
   leave_alone(link);
-  LinkState& state = links_[link];
-  state.capacity = bytes_per_second;
-  if (state.lone != kNone) set_timer(state.lone);
-  if (!state.flows.empty()) mark(link);
+  rates_.set_capacity(link, bytes_per_second);
+  if (lone_[link] != kNone) set_timer(lone_[link]);
+  solve_soon();
 }
 
 void FlatNetwork::remove(FlowId id) {
   Flow& flow = flows_[id];
   ++flow.generation;
   flow.under_way = false;
-  flow.component = kNone;
-  const std::span<const LinkId> links = routes_.links(flow.route);
-  for (std::size_t hop = 0; hop < links.size(); ++hop) {
-    LinkState& link = links_[links[hop]];
-    link.lone = kNone;
-    if (!flow.listed) continue;
-    const Crossing last = link.flows.back();
-    link.flows[flow.places[hop]] = last;
-    flows_[last.flow].places[last.hop] = flow.places[hop];
-    link.flows.pop_back();
-    if (!link.flows.empty()) mark(links[hop]);
+  if (flow.listed) {
+    rates_.remove(id);
+    ends_.remove(id);
+    solve_soon();
+  } else {
+    for (const LinkId link : routes_.links(flow.route)) lone_[link] = kNone;
   }
   flow.listed = false;
   free_flows_.push_back(id);
@@ -289,163 +265,53 @@ void FlatNetwork::fire_arrivals() {
   arrivals_.clear();
 }
 
-// The flows of the component that end now; the others are solved again, at this date.
-void FlatNetwork::end_component(ComponentId id) {
-  const double until = clock_.now() * (1 + kRounding);
+// The listed flows that end now.
+void FlatNetwork::end_due() {
+  const double until = clock_.now() * (1 + kSameDate);
+  if (awaited_ <= until) awaited_ = kInfinity;
   ending_.clear();
-  for (const FlowId flow : components_[id].flows) {
-    flows_[flow].component = kNone;
-    if (flows_[flow].date <= until) ending_.push_back(flow);
+  while (!ends_.empty() && ends_.first().date <= until) {
+    ending_.push_back(ends_.first().flow);
+    ends_.remove(ends_.first().flow);
   }
-  dissolve(id);
   std::sort(ending_.begin(), ending_.end(),
             [this](FlowId a, FlowId b) { return flows_[a].number < flows_[b].number; });
   for (const FlowId flow : ending_) {
     take_arrivals(flows_[flow]);
     remove(flow);
   }
+  await_first();
   fire_arrivals();
 }
 
-// ---- shares
+// ---- rates of the flows that share links
+
+void FlatNetwork::solve_soon() {
+  if (solve_due_ || !rates_.open()) return;
+  solve_due_ = true;
+  clock_.at(
+      clock_.now(), [](void* self, std::uint64_t) { static_cast<FlatNetwork*>(self)->solve(); },
+      this);
+}
 
 void FlatNetwork::solve() {
   solve_due_ = false;
-  ++epoch_;
-  for (const LinkId first : dirty_) {
-    links_[first].dirty = false;
-    if (links_[first].seen == epoch_ || links_[first].flows.empty()) continue;
-    const ComponentId id = new_component();
-    gather(first, id);
-    share(components_[id]);
-    set_rates(id);
+  for (const FlowId id : rates_.solve()) {
+    Flow& flow = flows_[id];
+    if (!flow.listed || rates_.rate(id) == flow.rate) continue;
+    progress(flow);
+    flow.rate = rates_.rate(id);
+    ends_.set(id, flow.since + flow.left / flow.rate);
   }
-  dirty_.clear();
+  await_first();
 }
 
-FlatNetwork::ComponentId FlatNetwork::new_component() {
-  if (free_components_.empty()) {
-    components_.emplace_back();
-    free_components_.push_back(static_cast<ComponentId>(components_.size() - 1));
-  }
-  const ComponentId id = free_components_.back();
-  free_components_.pop_back();
-  components_[id].alive = true;
-  return id;
-}
-
-void FlatNetwork::dissolve(ComponentId id) {
-  components_[id].alive = false;
-  components_[id].flows.clear();
-  ++components_[id].generation;
-  free_components_.push_back(id);
-}
-
-// All flows connected to this link, and in span_ the links.
-void FlatNetwork::gather(LinkId first, ComponentId into) {
-  span_.assign(1, first);
-  links_[first].seen = epoch_;
-  std::vector<FlowId>& found = components_[into].flows;
-  for (std::size_t i = 0; i < span_.size(); ++i) {
-    LinkState& link = links_[span_[i]];
-    link.left = link.capacity;
-    link.open = 0;
-    for (const Crossing& crossing : link.flows) {
-      Flow& flow = flows_[crossing.flow];
-      link.open += flow.weight;
-      if (flow.component == into) continue;
-      if (flow.component != kNone && components_[flow.component].alive) dissolve(flow.component);
-      flow.component = into;
-      flow.next_rate = -1;
-      found.push_back(crossing.flow);
-      for (const LinkId other : routes_.links(flow.route))
-        if (links_[other].seen != epoch_) {
-          links_[other].seen = epoch_;
-          span_.push_back(other);
-        }
-    }
-  }
-}
-
-// Progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2): the rates of all flows rise
-// together; a link that is full fixes those of the flows on it, and a flow that has reached its own
-// most is fixed at that.
-void FlatNetwork::share(const Component& component) {
-  std::size_t open = component.flows.size();
-  active_ = span_;
-  limited_.clear();
-  for (const FlowId flow : component.flows)
-    if (routes_.most(flows_[flow].route) < kInfinity) limited_.push_back(flow);
-  std::sort(limited_.begin(), limited_.end(), [this](FlowId a, FlowId b) {
-    return routes_.most(flows_[a].route) < routes_.most(flows_[b].route);
-  });
-  std::size_t limited = 0;
-  while (open > 0) {
-    double level = std::numeric_limits<double>::infinity();
-    std::erase_if(active_, [this, &level](LinkId l) {
-      LinkState& link = links_[l];
-      if (link.open == 0) return true;
-      link.level = link.left / link.open;
-      level = std::min(level, link.level);
-      return false;
-    });
-    while (limited < limited_.size() && flows_[limited_[limited]].next_rate >= 0) ++limited;
-    if (limited < limited_.size() && routes_.most(flows_[limited_[limited]].route) <= level) {
-      const double most = routes_.most(flows_[limited_[limited]].route);
-      for (; limited < limited_.size(); ++limited) {
-        Flow& flow = flows_[limited_[limited]];
-        if (routes_.most(flow.route) > most) break;
-        if (flow.next_rate >= 0) continue;
-        fix(flow, most);
-        --open;
-      }
-      continue;
-    }
-    // All that are full at this level (up to rounding) together: equal links give equal rates.
-    full_.clear();
-    for (const LinkId l : active_)
-      if (links_[l].level <= level * (1 + kRounding)) full_.push_back(l);
-    for (const LinkId l : full_) {
-      if (links_[l].open == 0) continue;
-      for (const Crossing& crossing : links_[l].flows) {
-        Flow& flow = flows_[crossing.flow];
-        if (flow.next_rate >= 0) continue;
-        fix(flow, level);
-        --open;
-      }
-    }
-  }
-}
-
-void FlatNetwork::fix(Flow& flow, double rate) {
-  flow.next_rate = rate;
-  for (const LinkId link : routes_.links(flow.route)) {
-    links_[link].left = std::max(0.0, links_[link].left - rate * flow.weight);
-    links_[link].open -= flow.weight;
-  }
-}
-
-// From now on; and the date of the first to end.
-void FlatNetwork::set_rates(ComponentId id) {
-  Component& component = components_[id];
-  double first = std::numeric_limits<double>::infinity();
-  for (const FlowId f : component.flows) {
-    Flow& flow = flows_[f];
-    if (flow.next_rate != flow.rate) {
-      progress(flow);
-      flow.rate = flow.next_rate;
-      flow.date = flow.since + flow.left / flow.rate;
-    }
-    first = std::min(first, flow.date);
-  }
+void FlatNetwork::await_first() {
+  if (solve_due_ || ends_.empty() || ends_.first().date >= awaited_) return;
+  awaited_ = ends_.first().date;
   clock_.at(
-      first,
-      [](void* self, std::uint64_t timer) {
-        auto* network = static_cast<FlatNetwork*>(self);
-        const auto due = static_cast<ComponentId>(timer);
-        if (network->components_[due].generation == timer >> 32) network->end_component(due);
-      },
-      this, ticket(id, component.generation));
+      awaited_, [](void* self, std::uint64_t) { static_cast<FlatNetwork*>(self)->end_due(); },
+      this);
 }
 
 }  // namespace paceline

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "sim/network/flat/end_dates.hpp"
+#include "sim/network/flat/max_min.hpp"
 #include "sim/network/flat/routes.hpp"
 #include "sim/network/network.hpp"
 
@@ -11,10 +13,10 @@ namespace paceline {
 /// Max-min fair flows in flat arrays, driven by the clock alone: what SimGrid's network answers
 /// (the tests hold one against the other), at the cost that the traffic itself asks for.
 ///
-/// A flow that has all of its links to itself is a timer, and so is a set of flows that do. Flows
-/// that share links are solved together with all that they are connected to through links, once for
-/// each date at which any of them begins or ends. Equal flows that start together on one route are
-/// one flow with a weight.
+/// A flow that has all of its links to itself is a timer, and so is a set of flows that do. The rates
+/// of flows that share links are solved once for each date at which any of them begins or ends, as
+/// far as that reaches (max_min.hpp). Equal flows that start together on one route are one flow with
+/// a weight.
 class FlatNetwork final : public FluidNetwork {
  public:
   FlatNetwork(const Cluster& cluster, Clock& clock);
@@ -28,7 +30,6 @@ class FlatNetwork final : public FluidNetwork {
 
  private:
   using FlowId = std::uint32_t;
-  using ComponentId = std::uint32_t;
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
   struct Arrival {
@@ -41,17 +42,13 @@ class FlatNetwork final : public FluidNetwork {
     double left = 0;   // bytes, at `since`
     double rate = 0;   // bytes/s from then on
     double since = 0;  // s
-    double date = 0;   // of its end at that rate; of a flow that shares links
     RouteTable::Id route = 0;
     std::uint32_t weight = 1;
-    std::uint32_t generation = 0;   // of its timer
-    ComponentId component = kNone;  // kNone: not solved yet, or a timer
-    double next_rate = 0;
+    std::uint32_t generation = 0;  // of its timer
     double bytes = 0, started = 0;
     std::uint64_t number = 0;  // in order of start
     bool under_way = false;
-    bool listed = false;                 // stands in its links' lists: shares, or has shared, one
-    std::vector<std::uint32_t> places;   // listed: in the lists of its links
+    bool listed = false;                 // in rates_: shares, or has shared, a link
     std::vector<Arrival> more_arrivals;  // of the equal ones: weight - 1
   };
   // A set whose transfers have all of their links to themselves: one timer.
@@ -61,29 +58,7 @@ class FlatNetwork final : public FluidNetwork {
     Arrival arrival{};
     std::uint32_t generation = 0;  // of its timer
   };
-  static constexpr std::uint32_t kSet = 1U << 31;  // LinkState::lone: a set's number
-  struct Crossing {
-    FlowId flow;
-    std::uint32_t hop;  // which of the flow's links
-  };
-  struct LinkState {
-    double capacity = 0;
-    FlowId lone = kNone;  // the one flow on it, a timer; or the set that it is of
-    bool dirty = false;   // flows have come or gone, or its bandwidth has changed
-    std::uint32_t seen = 0;
-    // While solving: what is left for the flows whose rate is open, their weight, and their share.
-    std::uint32_t open = 0;
-    double left = 0, level = 0;
-    std::vector<Crossing> flows;  // listed ones
-    [[nodiscard]] bool idle() const { return lone == kNone && flows.empty(); }
-  };
-  // Flows connected through the links that they share. Dissolved when one of them ends, or one
-  // joins.
-  struct Component {
-    std::vector<FlowId> flows;
-    std::uint32_t generation = 0;  // of its timer: the first of its flows to end
-    bool alive = false;
-  };
+  static constexpr std::uint32_t kSet = 1U << 31;  // in lone_: a set's number
 
   [[nodiscard]] static std::uint64_t ticket(std::uint32_t id, std::uint32_t generation) {
     return std::uint64_t{generation} << 32 | id;
@@ -99,38 +74,31 @@ class FlatNetwork final : public FluidNetwork {
   void set_timer(FlowId id);
   void list(FlowId id);
   void progress(Flow& flow) const;
-  void mark(LinkId link);
+  [[nodiscard]] bool idle(LinkId link) const { return lone_[link] == kNone && rates_.idle(link); }
   void remove(FlowId id);
   void end_alone(FlowId id);
-  void end_component(ComponentId id);
+  void end_due();
   void take_arrivals(Flow& flow);
   void fire_arrivals();
-
+  void solve_soon();
   void solve();
-  ComponentId new_component();
-  void dissolve(ComponentId id);
-  void gather(LinkId first, ComponentId into);
-  void share(const Component& component);
-  void fix(Flow& flow, double rate);
-  void set_rates(ComponentId id);
+  void await_first();
 
   Clock& clock_;
   RouteTable routes_;
-  std::vector<LinkState> links_;
+  MaxMinRates rates_;           // of the listed flows
+  EndDates ends_;               // of the listed flows
+  std::vector<FlowId> lone_;    // by link: the one flow on it, a timer; or the set that it is of
   std::vector<FlowId> newest_;  // by route
   std::vector<Flow> flows_;
   std::vector<FlowId> free_flows_;
   std::vector<SetRun> sets_;
   std::vector<std::uint32_t> free_sets_;
-  std::vector<Component> components_;
-  std::vector<ComponentId> free_components_;
-  std::vector<LinkId> dirty_;
   std::uint64_t started_ = 0;
-  std::uint32_t epoch_ = 0;
   bool solve_due_ = false;
+  double awaited_ = kInfinity;  // the earliest date for which there is a timer for end_due()
   // Scratch
-  std::vector<LinkId> span_, active_, full_;
-  std::vector<FlowId> ending_, limited_;
+  std::vector<FlowId> ending_;
   std::vector<Arrival> arrivals_;
 };
 
