@@ -15,6 +15,8 @@ namespace paceline {
 namespace {
 
 constexpr int kWait_ms = 60'000;  // for another process that writes
+constexpr int kCache_KiB =
+    65'536;  // of a reader, at most: a question may go through a store in any order
 
 // quantity('10Gbps') in SI base units, for questions; NULL of what is no number.
 void quantity(sqlite3_context* context, int, sqlite3_value** values) {
@@ -71,7 +73,7 @@ Database::Database(std::string file, Mode mode) : file_(std::move(file)), mode_(
                           nullptr, add_to_interval, end_interval);
   try {
     if (mode == Mode::read) {
-      execute("PRAGMA query_only = 1");
+      execute(fmt::format("PRAGMA cache_size = -{}; PRAGMA query_only = 1", kCache_KiB));
     } else {
       // After a kill -9 the log holds whole transactions; a power cut may cost the last ones, and nothing else.
       execute("PRAGMA journal_mode = WAL");
@@ -103,6 +105,24 @@ void Database::fail(const std::string& what) const {
 void Database::execute(const std::string& sql) {
   if (sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
     fail("the store cannot be used");
+}
+
+bool Database::unwritable() const {
+  return sqlite3_db_readonly(handle_, "main") == 1;
+}
+
+std::int64_t Database::last_insert() const {
+  return sqlite3_last_insert_rowid(handle_);
+}
+
+Transaction::~Transaction() {
+  // Where SQLite could not go on, it has done so itself: then there is none.
+  if (open_) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+void Transaction::commit() {
+  database_.execute("COMMIT");
+  open_ = false;
 }
 
 Statement::Statement(const Database& database, std::string_view sql) : database_(&database) {

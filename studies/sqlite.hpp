@@ -28,8 +28,10 @@ class Database {
   ~Database();
 
   void execute(const std::string& sql);
+  [[nodiscard]] std::int64_t last_insert() const;  ///< the number of the row
   [[nodiscard]] const std::string& file() const { return file_; }
   [[nodiscard]] Mode mode() const { return mode_; }
+  [[nodiscard]] bool unwritable() const;  ///< the file is
   [[nodiscard]] sqlite3* handle() const { return handle_; }
   [[noreturn]] void fail(const std::string& what) const;
 
@@ -69,6 +71,22 @@ class Statement {
   const Database* database_;
   sqlite3_stmt* statement_ = nullptr;
   std::string rest_;
+};
+
+/// Of one that writes: undone at its end unless it has been committed.
+class Transaction {
+ public:
+  explicit Transaction(Database& database) : database_(database) {
+    database_.execute("BEGIN IMMEDIATE");
+  }
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  void commit();
+
+ private:
+  Database& database_;
+  bool open_ = true;
 };
 
 /// `"name"` as SQL has it.

@@ -10,11 +10,10 @@
 #include "base/version.hpp"
 #include "studies/figures.hpp"
 #include "studies/interval.hpp"
+#include "studies/schema.hpp"
 
 namespace paceline {
 namespace {
-
-constexpr int kApplication = 0x5061636c, kSchema = 2;  // "Pacl"
 
 std::string compressed(const std::string& text) {
   uLongf size = compressBound(static_cast<uLong>(text.size()));
@@ -45,37 +44,6 @@ std::string expanded(const std::string& packed, const std::string& file) {
 
 Blob blob(const ResultKey& key) {
   return {std::string(key.begin(), key.end())};
-}
-
-std::string schema() {
-  std::string columns, marks;
-  for (const Figure& figure : figures())
-    columns += fmt::format(", {} {}", figure.name, figure.type);
-  return fmt::format(
-      "BEGIN IMMEDIATE;"
-      "CREATE TABLE IF NOT EXISTS study(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
-      "description TEXT NOT NULL,"
-      " version TEXT NOT NULL, axes TEXT NOT NULL, points INTEGER NOT NULL, experiment TEXT NOT "
-      "NULL,"
-      " definition BLOB NOT NULL);"
-      "CREATE TABLE IF NOT EXISTS point(study INTEGER NOT NULL REFERENCES study ON DELETE CASCADE, "
-      "number INTEGER NOT NULL,"
-      " labels TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY(study, number)) WITHOUT ROWID;"
-      "CREATE INDEX IF NOT EXISTS point_key ON point(study, key);"
-      "CREATE TABLE IF NOT EXISTS baseline(study INTEGER NOT NULL REFERENCES study ON DELETE "
-      "CASCADE, number INTEGER NOT"
-      " NULL, key BLOB NOT NULL, asked INTEGER NOT NULL, PRIMARY KEY(study, number, key)) WITHOUT "
-      "ROWID;"
-      "CREATE TABLE IF NOT EXISTS result(key BLOB PRIMARY KEY, version TEXT NOT NULL, error "
-      "TEXT{}) WITHOUT ROWID;"
-      "CREATE TABLE IF NOT EXISTS detail(key BLOB PRIMARY KEY, json BLOB NOT NULL);"
-      "PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-      columns, kApplication, kSchema);
-}
-
-std::int64_t pragma(const Database& database, const char* name) {
-  Statement statement(database, fmt::format("PRAGMA {}", name));
-  return statement.step() ? statement.integer(0) : 0;
 }
 
 }  // namespace
@@ -111,59 +79,51 @@ StoredResult stored_error(const ResultKey& key, std::string error) {
 }
 
 Store::Store(const std::string& file, Database::Mode mode) : database_(file, mode) {
-  const std::int64_t application = pragma(database_, "application_id"),
-                     schema_version = pragma(database_, "user_version");
-  Statement tables(database_, "SELECT count(*) FROM sqlite_schema");
-  tables.step();
-  const bool empty = tables.integer(0) == 0;
-  if (!(empty && mode == Database::Mode::write) && application != kApplication)
-    throw InputError(fmt::format("{}: this is no store of 'paceline sweep'", file));
-  if (!empty && schema_version != kSchema)
-    throw InputError(
-        fmt::format("{}: a store of another version of paceline (format {}, expected {})", file,
-                    schema_version, kSchema));
-  tables.reset();
-  if (mode == Database::Mode::write) database_.execute(schema());
+  prepare_store(database_);
 }
 
 std::int64_t Store::begin(const Study& study) {
   const std::string definition = compressed(study.definition().dump());
-  database_.execute("BEGIN IMMEDIATE");
-  Statement same(database_,
-                 "SELECT id FROM study WHERE name = ? AND definition = ? AND version = ?");
-  same.bind(1, study.name).bind(2, Blob{definition}).bind(3, version());
-  std::int64_t id = same.step() ? same.integer(0) : 0;
+  Transaction transaction(database_);
+  Statement same(database_, "SELECT id, definition = ? AND version = ? FROM study WHERE name = ?");
+  same.bind(1, Blob{definition}).bind(2, version()).bind(3, study.name);
+  const bool known = same.step();
+  std::int64_t id = known ? same.integer(0) : 0;
+  const bool goes_on = known && same.integer(1) != 0;
   same.reset();
-  if (id != 0)  // a search goes on
+  if (goes_on) {  // of a search, with more points
     Statement(database_, "UPDATE study SET points = ?1 WHERE id = ?2 AND points <> ?1")
         .bind(1, static_cast<std::int64_t>(study.points()))
         .bind(2, id)
         .run();
-  if (id == 0) {
-    Statement(database_, "DELETE FROM study WHERE name = ?").bind(1, study.name).run();
-    Statement insert(
-        database_,
-        "INSERT INTO study(name, description, version, axes, points, experiment, definition)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?)");
-    insert.bind(1, study.name)
-        .bind(2, study.description)
-        .bind(3, version())
-        .bind(4, Json(study.axes()).dump());
-    insert.bind(5, static_cast<std::int64_t>(study.points()))
-        .bind(6, study.experiment.dump())
-        .bind(7, Blob{definition});
-    insert.run();
-    Statement last(database_, "SELECT last_insert_rowid()");
-    last.step();
-    id = last.integer(0);
+    transaction.commit();
+    return id;
   }
-  database_.execute("COMMIT");
+  if (known) {
+    Statement(database_, "DELETE FROM study WHERE id = ?").bind(1, id).run();
+    database_.execute("DROP TABLE " + point_table(id));
+  }
+  Statement insert(
+      database_,
+      "INSERT INTO study(name, description, version, axes, points, experiment, definition)"
+      " VALUES(?, ?, ?, ?, ?, ?, ?)");
+  insert.bind(1, study.name)
+      .bind(2, study.description)
+      .bind(3, version())
+      .bind(4, Json(study.axes()).dump())
+      .bind(5, static_cast<std::int64_t>(study.points()))
+      .bind(6, study.experiment.dump())
+      .bind(7, Blob{definition})
+      .run();
+  id = database_.last_insert();
+  make_point_table(database_, id, study.axes().size());
+  transaction.commit();
   return id;
 }
 
 std::vector<ResultKey> Store::keys() const {
   std::vector<ResultKey> keys;
-  Statement all(database_, "SELECT key FROM result WHERE error IS NULL");
+  Statement all(database_, "SELECT k.key FROM result r JOIN key k USING(id) WHERE error IS NULL");
   while (all.step()) {
     const std::string bytes = all.text(0);
     ResultKey key{};
@@ -173,49 +133,75 @@ std::vector<ResultKey> Store::keys() const {
   return keys;
 }
 
+namespace {
+
+// The number of a key, a new one where it is met first.
+class KeyNumbers {
+ public:
+  explicit KeyNumbers(const Database& database)
+      : database_(database),
+        find_(database, "SELECT id FROM key WHERE key = ?"),
+        add_(database, "INSERT INTO key(key) VALUES(?)") {}
+  std::int64_t of(const ResultKey& key) {
+    const bool known = find_.bind(1, blob(key)).step();
+    const std::int64_t number = known ? find_.integer(0) : 0;
+    find_.reset();
+    if (known) return number;
+    add_.bind(1, blob(key)).run();
+    return database_.last_insert();
+  }
+
+ private:
+  const Database& database_;
+  Statement find_, add_;
+};
+
+std::string insert_into(const std::string& table, std::size_t columns) {
+  std::string marks = "?";
+  for (std::size_t i = 1; i < columns; ++i) marks += ", ?";
+  return fmt::format("INSERT OR REPLACE INTO {} VALUES({})", table, marks);
+}
+
+void put_points(const Database& database, KeyNumbers& numbers, std::int64_t study, const Study& of,
+                const std::vector<StoredPoint>& points) {
+  Statement point(database, insert_into(point_table(study), 2 + of.axes().size())),
+      forget(database, "DELETE FROM baseline WHERE study = ? AND number = ?"),
+      baseline(database, insert_into("baseline", 4));
+  for (const StoredPoint& stored : points) {
+    const auto number = static_cast<std::int64_t>(stored.number);
+    point.bind(1, number).bind(2, numbers.of(stored.key));
+    int column = 3;
+    for (const std::string& label : of.labels(stored.number)) point.bind(column++, label);
+    point.run();
+    forget.bind(1, study).bind(2, number).run();
+    for (const ResultKey& key : stored.baselines)
+      baseline.bind(1, study)
+          .bind(2, number)
+          .bind(3, numbers.of(key))
+          .bind(4, std::int64_t{stored.asked})
+          .run();
+  }
+}
+
+}  // namespace
+
 void Store::put(std::int64_t study, const Study& of, const std::vector<StoredPoint>& points,
                 const std::vector<StoredResult>& results) {
   if (points.empty() && results.empty()) return;
-  std::string marks;
-  for (std::size_t i = 0; i < figures().size(); ++i) marks += ", ?";
-  database_.execute("BEGIN IMMEDIATE");
-  try {
-    Statement result(database_, "INSERT OR REPLACE INTO result VALUES(?, ?, ?" + marks + ")"),
-        detail(database_, "INSERT OR REPLACE INTO detail(key, json) VALUES(?, ?)"),
-        point(database_, "INSERT OR REPLACE INTO point VALUES(?, ?, ?, ?)"),
-        forget(database_, "DELETE FROM baseline WHERE study = ? AND number = ?"),
-        baseline(database_, "INSERT OR REPLACE INTO baseline VALUES(?, ?, ?, ?)");
-    for (const StoredResult& stored : results) {
-      result.bind(1, blob(stored.key)).bind(2, version());
-      result.bind(3, stored.error.empty() ? SqlValue() : SqlValue(stored.error));
-      for (std::size_t i = 0; i < stored.figures.size(); ++i)
-        result.bind(static_cast<int>(4 + i), stored.figures[i]);
-      result.run();
-      if (stored.error.empty()) detail.bind(1, blob(stored.key)).bind(2, Blob{stored.json}).run();
-    }
-    for (const StoredPoint& stored : points) {
-      const auto number = static_cast<std::int64_t>(stored.number);
-      point.bind(1, study)
-          .bind(2, number)
-          .bind(3, Json(of.labels(stored.number)).dump())
-          .bind(4, blob(stored.key))
-          .run();
-      forget.bind(1, study).bind(2, number).run();
-      for (const ResultKey& key : stored.baselines)
-        baseline.bind(1, study)
-            .bind(2, number)
-            .bind(3, blob(key))
-            .bind(4, std::int64_t{stored.asked})
-            .run();
-    }
-    database_.execute("COMMIT");
-  } catch (...) {
-    try {
-      database_.execute("ROLLBACK");
-    } catch (const InputError&) {  // SQLite has done so where it could not go on
-    }
-    throw;
+  Transaction transaction(database_);
+  KeyNumbers numbers(database_);
+  put_points(database_, numbers, study, of, points);
+  Statement result(database_, insert_into("result", 3 + figures().size())),
+      detail(database_, "INSERT OR REPLACE INTO detail(key, json) VALUES(?, ?)");
+  for (const StoredResult& stored : results) {
+    result.bind(1, numbers.of(stored.key)).bind(2, version());
+    result.bind(3, stored.error.empty() ? SqlValue() : SqlValue(stored.error));
+    for (std::size_t i = 0; i < stored.figures.size(); ++i)
+      result.bind(static_cast<int>(4 + i), stored.figures[i]);
+    result.run();
+    if (stored.error.empty()) detail.bind(1, blob(stored.key)).bind(2, Blob{stored.json}).run();
   }
+  transaction.commit();
 }
 
 void Store::collect(const std::string& file) {
@@ -227,11 +213,18 @@ void Store::collect(const std::string& file) {
   }
   (void)Store(file, Database::Mode::read);  // it is one, of this version
   Statement(database_, "ATTACH ? AS other").bind(1, file).run();
-  database_.execute(
+  std::string columns;
+  for (const Figure& figure : figures()) columns += fmt::format(", {}", figure.name);
+  database_.execute(fmt::format(
       "BEGIN IMMEDIATE;"
-      "INSERT OR IGNORE INTO main.result SELECT * FROM other.result WHERE error IS NULL;"
+      "INSERT OR IGNORE INTO main.key(key) SELECT k.key FROM other.result r JOIN other.key k "
+      "USING(id) WHERE r.error IS NULL ORDER BY r.id;"
+      "INSERT OR IGNORE INTO main.result(id, version{0}) SELECT m.id, r.version{0} FROM "
+      "other.result r JOIN other.key k USING(id) JOIN main.key m ON m.key = k.key WHERE r.error IS "
+      "NULL ORDER BY m.id;"
       "INSERT OR IGNORE INTO main.detail SELECT * FROM other.detail;"
-      "COMMIT; DETACH other");
+      "COMMIT; DETACH other",
+      columns));
 }
 
 std::vector<Store::StudyInfo> Store::studies() const {
@@ -265,8 +258,9 @@ Store::StudyInfo Store::study(const std::string& name) const {
 
 std::uint64_t Store::done(const StudyInfo& study) const {
   Statement count(database_,
-                  "SELECT count(*) FROM point p JOIN result USING(key) WHERE p.study = ?");
-  count.bind(1, study.id).step();
+                  fmt::format("SELECT count(*) FROM {} p JOIN result r ON r.id = p.result",
+                              point_table(study.id)));
+  count.step();
   return static_cast<std::uint64_t>(count.integer(0));
 }
 
@@ -317,33 +311,34 @@ void Store::view_points(const StudyInfo& study) {
   viewed_ = study.id;
   std::string columns = "p.number";
   for (std::size_t i = 0; i < study.axes.size(); ++i)
-    columns +=
-        fmt::format(", json_extract(p.labels, '$[{}]') AS {}", i, axis_column(study.axes[i]));
+    columns += fmt::format(", p.{} AS {}", label_column(i), axis_column(study.axes[i]));
   columns += ", r.error";
   for (const Figure& figure : figures()) columns += fmt::format(", r.{}", figure.name);
+  const std::string table = point_table(study.id);
   const std::string baseline = fmt::format(
-      "(SELECT min(b.iteration_time_s) FROM main.baseline x JOIN main.result b ON b.key = x.key "
-      "WHERE x.study = {0} AND"
-      " x.number = p.number AND (x.asked OR EXISTS(SELECT 1 FROM main.point o WHERE o.study = {0} "
-      "AND o.key = x.key)))",
-      study.id);
+      "(SELECT min(b.iteration_time_s) FROM main.baseline x JOIN main.result b ON b.id = x.result "
+      "WHERE x.study = {} AND x.number = p.number AND (x.asked OR EXISTS(SELECT 1 FROM {} o WHERE "
+      "o.result = x.result)))",
+      study.id, table);
   database_.execute(
       "PRAGMA query_only = 0; DROP VIEW IF EXISTS temp.over_seeds; DROP VIEW IF EXISTS "
       "temp.points");
+  // CROSS JOIN: points in their order, each with its result. An ORDER BY would have every column of every row made
+  // before an aggregate sees any.
   database_.execute(fmt::format(
       "CREATE TEMP VIEW points AS SELECT {0}, {1} AS s_sgd_time_s, {1} / r.iteration_time_s AS"
-      " speedup_over_s_sgd FROM main.point p JOIN main.result r ON r.key = p.key WHERE p.study = "
-      "{2} ORDER BY p.number",
-      columns, baseline, study.id));
+      " speedup_over_s_sgd FROM {2} p CROSS JOIN main.result r ON r.id = p.result",
+      columns, baseline, table));
   database_.execute(seeds_view(study.axes));
   if (database_.mode() == Database::Mode::read) database_.execute("PRAGMA query_only = 1");
 }
 
 Json Store::result(std::uint64_t number) const {
   Statement detail(database_,
-                   "SELECT d.json FROM point p JOIN detail d ON d.key = p.key WHERE p.study = ? "
-                   "AND p.number = ?");
-  detail.bind(1, viewed_).bind(2, static_cast<std::int64_t>(number));
+                   fmt::format("SELECT d.json FROM {} p JOIN key k ON k.id = p.result JOIN detail "
+                               "d ON d.key = k.key WHERE p.number = ?",
+                               point_table(viewed_)));
+  detail.bind(1, static_cast<std::int64_t>(number));
   if (!detail.step()) return {};
   return Json::parse(expanded(detail.text(0), database_.file()));
 }

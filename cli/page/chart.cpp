@@ -15,6 +15,9 @@ using svg::text_at;
 
 constexpr std::size_t kSlanted = 20;              // characters of a slanting label
 constexpr double kWidth = 480, kCharacter = 7.4;  // of a label of 12 units
+constexpr double kOnAPhone =
+    14.0 / 12;                       // as many times as wide: kPageStyle has larger letters there
+constexpr std::size_t kNumber = 10;  // characters of a number with its unit: 21.54Gbps
 
 std::string cut(const std::string& text, std::size_t most) {
   if (text.size() <= most) return text;
@@ -76,9 +79,8 @@ class Across {
         free_from = at_[i] + 13;
         continue;
       }
-      const std::string label =
-          cut(positions[i].label, std::max<std::size_t>(7, 72 / positions.size()));
-      const double half = kCharacter * static_cast<double>(label.size()) / 2,
+      const std::string label = cut(positions[i].label, std::max(kNumber, 72 / positions.size()));
+      const double half = kOnAPhone * kCharacter * static_cast<double>(label.size()) / 2,
                    x = std::min(at_[i], kWidth - half);
       if (x - half < free_from) continue;
       text += text_at(x, y, "middle", label);
@@ -156,7 +158,7 @@ std::string svg(const Lines& lines) {
   text += across.labels(lines.positions, kBottom + 18, names(lines.positions));
   text += text_at((kLeft + kRight) / 2, height - 6, "middle", lines.across, " class=\"axis\"");
   text += fmt::format(
-      "<text class=\"axis\" transform=\"translate(12 {:.1f}) rotate(-90)\" "
+      "<text class=\"axis\" transform=\"translate(14 {:.1f}) rotate(-90)\" "
       "text-anchor=\"middle\">{}</text>\n",
       (kTop + kBottom) / 2, escaped(lines.up));
   for (const Line& line : lines.lines) {
@@ -217,7 +219,7 @@ std::string svg(const Map& map) {
       Across(columns, left + width / 2, kWidth - 4 - width / 2).labels(columns, bottom + 18, false);
   text += text_at((left + kWidth) / 2, height - 6, "middle", map.across, " class=\"axis\"");
   text += fmt::format(
-      "<text class=\"axis\" transform=\"translate(12 {:.1f}) rotate(-90)\" "
+      "<text class=\"axis\" transform=\"translate(14 {:.1f}) rotate(-90)\" "
       "text-anchor=\"middle\">{}</text>\n",
       (top + bottom) / 2, escaped(map.down));
   return text + "</svg>\n";

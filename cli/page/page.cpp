@@ -182,12 +182,16 @@ Section Page::map() const {
     std::swap(map.across, map.down);
   }
   Section section = with_legend("map", "Who is fastest where");
+  const std::string drawn = chart::svg(map);
+  const bool numbers =
+      drawn.find("</rect><text") != std::string::npos;  // many columns are too narrow
   section.figures.push_back(
-      {"", chart::svg(map),
-       fmt::format(
-           "Colour: the fastest {}. Number: how many times as fast as the next one; pale where "
-           "one sigma of what is not known exactly{} could turn it round.",
-           axis_name(found_.contender), found_.seeds() > 1 ? ", seeds among it," : "")});
+      {"", drawn,
+       fmt::format("Colour: the fastest {}{}; pale where one sigma of what is not known exactly{} "
+                   "could turn it round.",
+                   axis_name(found_.contender),
+                   numbers ? ". Number: how many times as fast as the next one" : "",
+                   found_.seeds() > 1 ? ", seeds among it," : "")});
   return section;
 }
 

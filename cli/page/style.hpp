@@ -34,8 +34,8 @@ svg text{fill:var(--text)}svg text.axis{fill:var(--soft)}
 .p0{fill:var(--s0)}.p1{fill:var(--s7)}.p2{fill:var(--s1)}.p3{fill:var(--s4)}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.5rem 0;font-size:.9rem}
 .legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;background:var(--c);margin-right:.4em}
-.wide{overflow-x:auto}.wide svg{min-width:720px}
-.table{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
+section>figure+figure{margin-top:1rem}.wide{overflow-x:auto}.wide svg{min-width:720px}
+.table{overflow-x:auto;overflow-wrap:normal}.table td{overflow-wrap:break-word}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td.n{white-space:nowrap}th,td{padding:.25rem .7rem .25rem 0;text-align:left;border-bottom:1px solid var(--grid);vertical-align:top}td.n,th.n{text-align:right}
 summary{cursor:pointer;padding:.3rem 0}:focus-visible{outline:2px solid var(--s0);outline-offset:2px}
 pre{white-space:pre-wrap;font-size:.8rem;background:var(--card);padding:.8rem;border-radius:8px}

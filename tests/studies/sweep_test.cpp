@@ -2,21 +2,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "experiments/run.hpp"
+#include "studies/figures.hpp"
 #include "studies/query.hpp"
+#include "tests/base/temporary_folder.hpp"
 #include "tests/experiments/small.hpp"
 
 namespace paceline {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -32,9 +31,6 @@ TEST(ResultKey, IsFnv1aOf128Bits) {
 
 class Sweeps : public ::testing::Test {
  protected:
-  Sweeps() { fs::create_directories(folder_); }
-  ~Sweeps() override { fs::remove_all(folder_); }
-
   static Study study_of(const std::vector<std::string>& vary, const Json& base = small(),
                         const std::string& name = "test") {
     Study study = Study::read(base, "test.json");
@@ -63,10 +59,9 @@ class Sweeps : public ::testing::Test {
     for (const std::uint64_t number : numbers) text += store.result(number).dump() + '\n';
     return text;
   }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
 
-  const fs::path folder_ =
-      fs::path(::testing::TempDir()) / ("paceline-sweep-" + std::to_string(::getpid()));
+  const TemporaryFolder folder_;
   const std::vector<std::string> axes_{"network.bandwidth=1Gbps,10Gbps,40Gbps",
                                        "schedule=s-sgd,s-sgd:overlap=ddp,lags-sgd"};
 };
@@ -212,6 +207,78 @@ TEST_F(Sweeps, StoresAreToldFromOtherFiles) {
               ThrowsMessage<InputError>(HasSubstr("no store")));
   EXPECT_THAT([&] { Store(path("absent.db"), Database::Mode::read); },
               ThrowsMessage<InputError>(HasSubstr("no such store")));
+}
+
+// A store of format 2, with its labels as JSON and keys in place of numbers, as it would be of the same studies.
+void make_old(Database& database, const Store& store) {
+  std::string figures;
+  for (const Figure& figure : paceline::figures()) figures += std::string(", r.") + figure.name;
+  database.execute(
+      "PRAGMA foreign_keys = 0; BEGIN;"
+      "CREATE TABLE point(study INTEGER NOT NULL REFERENCES study ON DELETE CASCADE, number "
+      "INTEGER NOT NULL,"
+      " labels TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY(study, number)) WITHOUT ROWID;"
+      "CREATE INDEX point_key ON point(study, key)");
+  for (const Store::StudyInfo& study : store.studies()) {
+    std::string labels;
+    for (std::size_t i = 0; i < study.axes.size(); ++i)
+      labels += (i == 0 ? "" : ", ") + ("label_" + std::to_string(i));
+    const std::string table = "point_" + std::to_string(study.id);
+    database.execute("INSERT INTO point SELECT " + std::to_string(study.id) +
+                     ", number, json_array(" + labels + "), k.key FROM " + table +
+                     " p JOIN key k ON k.id = p.result; DROP TABLE " + table);
+  }
+  database.execute(
+      "CREATE TABLE b(study INTEGER NOT NULL, number INTEGER NOT NULL, key BLOB NOT NULL, asked "
+      "INTEGER NOT NULL, "
+      "PRIMARY KEY(study, number, key)) WITHOUT ROWID;"
+      "INSERT INTO b SELECT study, number, k.key, asked FROM baseline x JOIN key k ON k.id = "
+      "x.result;"
+      "DROP TABLE baseline; ALTER TABLE b RENAME TO baseline;"
+      "CREATE TABLE r AS SELECT k.key, r.version, r.error" +
+      figures +
+      " FROM result r JOIN key k USING(id);"
+      "DROP TABLE result; ALTER TABLE r RENAME TO result; DROP TABLE key; PRAGMA user_version = 2; "
+      "COMMIT");
+}
+
+TEST_F(Sweeps, StoresOfAnEarlierVersionAreBroughtUp) {
+  Json base = small();
+  base["baseline"] = "s-sgd";
+  const Study study = study_of(axes_, base), other = study_of({"seed=1..3"}, small(), "it's");
+  (void)run(study);
+  (void)run(other);
+  const std::string whole = exported(), of_other = exported("store.db", "it's");
+  {
+    Store store(path("store.db"), Database::Mode::write);
+    make_old(store.database(), store);
+  }
+  {
+    const Database old(path("store.db"), Database::Mode::read);
+    Statement keys(old, "SELECT count(DISTINCT key), (SELECT count(*) FROM baseline) FROM point");
+    ASSERT_TRUE(keys.step());
+    EXPECT_GE(keys.integer(0), 12);
+    EXPECT_GT(keys.integer(1), 0);
+  }
+  EXPECT_EQ(exported(), whole);  // a reader does it
+  EXPECT_EQ(exported("store.db", "it's"), of_other);
+  EXPECT_EQ(run(study).simulations, 0U);
+  EXPECT_EQ(exported(), whole);
+}
+
+// 100,000 points are gone through once, and only what is asked for is read.
+TEST_F(Sweeps, QuestionsGoThroughPointsAndResultsInOneOrder) {
+  (void)run(study_of(axes_));
+  Store store(path("store.db"), Database::Mode::read);
+  store.view_points(store.study(""));
+  Statement plan(
+      store.database(),
+      "EXPLAIN QUERY PLAN SELECT schedule, avg(iteration_time_s) FROM points GROUP BY 1");
+  std::vector<std::string> steps;
+  while (plan.step()) steps.push_back(plan.text(3));
+  ASSERT_GE(steps.size(), 2U);
+  EXPECT_EQ(steps[0], "SCAN p");
+  EXPECT_EQ(steps[1], "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)");
 }
 
 // As on a full disk: SQLite may use no more pages than there are.

@@ -133,7 +133,7 @@ TEST_F(SweepCli, KilledAtAnyMomentItGoesOn) {
   EXPECT_GT(kept, 0);
   ASSERT_EQ(whole(study + "-o killed.db").code, 0);
   const std::string results =
-      "query --csv --sql 'SELECT count(*), count(DISTINCT key) FROM result' ";
+      "query --csv --sql 'SELECT count(*), count(DISTINCT key) FROM result JOIN key USING(id)' ";
   EXPECT_EQ(paceline(results + "killed.db").out, paceline(results + "whole.db").out);
   for (const std::string form : {"--csv", "--json", "--full"}) {
     const std::string undisturbed = paceline("query whole.db " + form).out;
