@@ -22,6 +22,7 @@ extern const ScheduleEntry streaming_diloco_entry;
 extern const ScheduleEntry zero_entry;
 extern const ScheduleEntry fsdp_entry;
 extern const ScheduleEntry dear_entry;
+extern const ScheduleEntry acco_entry;
 extern const ScheduleEntry sgp_entry;
 extern const ScheduleEntry ad_psgd_entry;
 extern const ScheduleEntry vrl_sgd_entry;
@@ -32,6 +33,7 @@ extern const ScheduleEntry sparse_loco_entry;
 extern const ScheduleEntry sign_sgd_entry;
 extern const ScheduleEntry one_bit_adam_entry;
 extern const ScheduleEntry cltk_entry;
+extern const ScheduleEntry demo_entry;
 extern const ScheduleEntry ps_s_sgd_entry;
 extern const ScheduleEntry asgd_entry;
 extern const ScheduleEntry dc_asgd_entry;
@@ -58,6 +60,7 @@ std::vector<ScheduleEntry> all_schedules() {
                                  zero_entry,
                                  fsdp_entry,
                                  dear_entry,
+                                 acco_entry,
                                  sgp_entry,
                                  ad_psgd_entry,
                                  vrl_sgd_entry,
@@ -68,6 +71,7 @@ std::vector<ScheduleEntry> all_schedules() {
                                  sign_sgd_entry,
                                  one_bit_adam_entry,
                                  cltk_entry,
+                                 demo_entry,
                                  ps_s_sgd_entry,
                                  asgd_entry,
                                  dc_asgd_entry,

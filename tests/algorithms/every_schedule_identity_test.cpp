@@ -45,6 +45,7 @@ std::vector<Case> cases() {
           {"zero", none},
           {"fsdp", {{"unit", "100kB"}}},
           {"dear", {{"group", "100kB"}}},
+          {"acco", none},
           {"sgp", none},
           {"sgp", {{"overlap", true}}},
           {"ad-psgd", none},
@@ -55,7 +56,8 @@ std::vector<Case> cases() {
           {"sparseloco", {{"period", 1}}},
           {"signsgd", none},
           {"1-bit-adam", {{"freeze_step", 2}}},
-          {"cltk", none, true}};
+          {"cltk", none, true},
+          {"demo", none}};
 }
 
 ModelShape matrices() {

@@ -12,6 +12,7 @@
 
 #include "base/json.hpp"
 #include "kernels/cpu_backend.hpp"
+#include "kernels/operations/dct.hpp"
 #include "kernels/operations/reference.hpp"
 #include "kernels/operations/signs.hpp"
 #include "kernels/operations/whole_vector.hpp"
@@ -92,6 +93,7 @@ std::vector<Case> cases() {
       {"zero", none, {}},
       {"fsdp", none, {}},
       {"dear", none, {}},
+      {"acco", {{"half", 2}}, {"scale", "combine", "adamw"}},
       {"sgp", none, {"scale", "combine"}},
       {"ad-psgd", none, {"combine"}},
       {"vrl-sgd", {{"period", 2}}, {"combine"}},
@@ -101,6 +103,7 @@ std::vector<Case> cases() {
       {"sparseloco", {{"period", 2}}, {"scale", "combine", "chunk_top_k", "scatter_add"}},
       {"signsgd", none, {"sign", "majority_vote"}},
       {"cltk", density, {"combine", "top_k", "split_by_mask"}},
+      {"demo", none, {"combine", "dct_top_k", "scatter_add", "dct_sign"}},
       {"1-bit-adam",
        {{"freeze_step", 4}},
        {"adam_means", "adam_step", "combine", "sign_compress", "mean_of_blocks"}},
@@ -148,7 +151,8 @@ TEST(Operations, OfEveryScheduleStandInTheList) {
   for (const std::string_view name :
        {kernels::PowerOfTwoQuantize::name, kernels::Sign::name, kernels::MajorityVote::name,
         kernels::MeanOfBlocks::name, kernels::SignCompress::name, kernels::ChunkTopK::name,
-        kernels::AdamMeans::name, kernels::AdamStep::name, kernels::SplitByMask::name})
+        kernels::AdamMeans::name, kernels::AdamStep::name, kernels::SplitByMask::name,
+        kernels::DctTopK::name, kernels::DctSign::name})
     listed.emplace(name);
   for (const kernels::OperationInfo& info : kernels::kOperations) listed.emplace(info.name);
   for (const Case& c : cases()) {
