@@ -17,6 +17,7 @@
 
 #include "base/error.hpp"
 #include "base/interrupt.hpp"
+#include "base/isolated_beside.hpp"
 #include "base/json.hpp"
 
 namespace paceline {
@@ -128,9 +129,13 @@ Json reap(Child& child) {
 
 }  // namespace
 
-void run_isolated(std::size_t count, const std::function<Json(std::size_t)>& task,
-                  unsigned parallel,
-                  const std::function<bool(std::size_t, const std::function<Json()>&)>& ended) {
+namespace {
+
+using Task = std::function<Json(std::size_t)>;
+using Ended = std::function<bool(std::size_t, const std::function<Json()>&)>;
+
+void run_all(std::size_t count, const Task& task, unsigned parallel, const Ended& ended,
+             const std::function<void()>& beside) {
   std::vector<Child> children;
   std::size_t next = 0;
   bool going_on = true;
@@ -139,7 +144,9 @@ void run_isolated(std::size_t count, const std::function<Json(std::size_t)>& tas
       children.push_back(start(task, next++));
     std::vector<pollfd> waits;
     for (const Child& child : children) waits.push_back({child.pipe, POLLIN, 0});
-    if (::poll(waits.data(), waits.size(), -1) < 0) continue;  // EINTR
+    const int ready = ::poll(waits.data(), waits.size(), beside ? 1 : -1);
+    if (beside) beside();
+    if (ready <= 0) continue;  // EINTR, or nothing yet
     for (std::size_t i = children.size(); i-- > 0;) {
       if (waits[i].revents == 0 || read_some(children[i])) continue;
       Json answer = reap(children[i]);
@@ -152,6 +159,24 @@ void run_isolated(std::size_t count, const std::function<Json(std::size_t)>& tas
       going_on = ended(index, value) && going_on;
     }
   }
+}
+
+}  // namespace
+
+void run_isolated(std::size_t count, const Task& task, unsigned parallel, const Ended& ended) {
+  run_all(count, task, parallel, ended, {});
+}
+
+Json run_isolated_beside(const std::function<Json()>& task, const std::function<void()>& beside) {
+  Json result;
+  run_all(
+      1, [&task](std::size_t) { return task(); }, 1,
+      [&result](std::size_t, const std::function<Json()>& answer) {
+        result = answer();
+        return true;
+      },
+      beside);
+  return result;
 }
 
 std::vector<Json> run_isolated(const std::vector<std::function<Json()>>& tasks, unsigned parallel,

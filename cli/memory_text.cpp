@@ -8,7 +8,7 @@ namespace paceline {
 namespace {
 
 // "activations 2.6 GB, weights, gradients and optimiser 307 MB, schedule 205 MB, framework 537 MB"
-std::string shares_of(const MemoryUse& use) {
+std::string memory_shares(const MemoryUse& use) {
   std::string text = fmt::format(
       "activations {}, weights, gradients and optimiser {}", format_bytes(use.activations_bytes),
       format_bytes(use.weights_bytes + use.gradients_bytes + use.optimizer_bytes));
@@ -29,7 +29,7 @@ std::string memory_lines(const JobOutcome& job) {
                           format_bytes(use.card_bytes), use.gpu,
                           100 * use.total_bytes() / use.card_bytes)
             : fmt::format("  memory    {} on a {}, whose memory is not known: ", total, use.gpu);
-    text += shares_of(use) + "\n";
+    text += memory_shares(use) + "\n";
   }
   return text;
 }

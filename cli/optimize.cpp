@@ -32,13 +32,6 @@ std::string wanted(const Optimization& found) {
   return text;
 }
 
-// "period 8, batch 32".
-std::string setting(const std::vector<std::string>& axes, const std::vector<std::string>& labels) {
-  std::vector<std::string> parts;
-  for (std::size_t i = 0; i < labels.size(); ++i) parts.push_back(axes[i] + " " + labels[i]);
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 std::string how_sure(const Optimum& optimum) {
   if (optimum.all) return "all there are";
   return optimum.no_neighbour ? "no neighbour is better" : "as far as that goes";
@@ -78,66 +71,11 @@ std::string report(const Optimization& found, const std::string& file) {
       found.study);
 }
 
-Json to_json(const Optimization& found, const std::string& file) {
-  const auto maybe = [](const std::optional<double>& value) {
-    return value ? Json(*value) : Json();
-  };
-  Json json{{"format", "paceline-optimum-1"},
-            {"study", found.study},
-            {"store", file},
-            {"objective",
-             {{"column", found.objective.column},
-              {"goal", found.objective.maximize ? "maximize" : "minimize"}}},
-            {"each", found.each},
-            {"simulations", found.simulations},
-            {"found", found.found},
-            {"constraints", Json::array()},
-            {"optima", Json::array()}};
-  for (const Constraint& constraint : found.constraints)
-    json["constraints"].push_back(
-        {{"column", constraint.column}, {constraint.at_most ? "most" : "least", constraint.bound}});
-  for (const Optimum& optimum : found.optima) {
-    Json labels = Json::object(), bounded = Json::object();
-    for (std::size_t i = 0; i < optimum.labels.size(); ++i)
-      labels[found.axes[i]] = optimum.labels[i];
-    for (std::size_t i = 0; i < optimum.bounded.size(); ++i)
-      bounded[found.constraints[i].column] = maybe(optimum.bounded[i]);
-    json["optima"].push_back({{"each", optimum.each},
-                              {"setting", std::move(labels)},
-                              {"number", optimum.number},
-                              {"value", maybe(optimum.value)},
-                              {"uncertainty_s", optimum.sigma_s},
-                              {"constrained", std::move(bounded)},
-                              {"settings", optimum.settings},
-                              {"all_settings", optimum.all},
-                              {"no_neighbour_better", optimum.no_neighbour}});
-  }
-  return json;
-}
-
-// What came nearest, where nothing is allowed.
-void complain_of_nothing(const Optimization& found) {
-  for (const Optimum& optimum : found.optima) {
-    if (optimum.value) continue;
-    const std::string beside = found.each.empty() ? "" : setting(found.each, optimum.each) + ": ";
-    if (optimum.labels.empty())
-      throw InputError(fmt::format("{}the filters leave no setting", beside));
-    std::string why;
-    for (std::size_t i = 0; i < optimum.bounded.size(); ++i)
-      if (optimum.bounded[i])
-        why += fmt::format("; {} asked for, {:.5g} there", found.constraints[i].text,
-                           *optimum.bounded[i]);
-    if (why.empty() && !found.first_failure.empty()) why = "; " + found.first_failure;
-    throw InputError(fmt::format("{}none of {} settings is allowed; nearest is {}{}", beside,
-                                 optimum.settings, setting(found.axes, optimum.labels), why));
-  }
-}
-
 void show(const Optimization& plan, const OptimizeProgress& progress) {
   std::string line = fmt::format("{} settings of at most {}", progress.settings, progress.most);
   if (progress.best != nullptr && progress.best->value)
     line += fmt::format(", best {} {:.5g} at {}", plan.objective.column, *progress.best->value,
-                        setting(plan.axes, progress.best->labels));
+                        setting_text(plan.axes, progress.best->labels));
   show_progress(line);
 }
 
@@ -160,7 +98,7 @@ void run(OptimizeOptions& options) {
   }
   end_progress();
   options.output.print({[&] { return report(found, file); }, [&] { return to_json(found, file); }});
-  complain_of_nothing(found);
+  require_optima(found);
 }
 
 }  // namespace

@@ -204,7 +204,7 @@ std::string provenance(const RunResult& result) {
 
 // Shares of compute, update, sparsification and arithmetic, exposed communication and copies,
 // waiting.
-std::vector<double> shares_of(const TimeSplit& time) {
+std::vector<double> time_shares(const TimeSplit& time) {
   const double whole = std::max(time.total_s(), 1e-300);
   return {time.compute_s() / whole,
           (time.update_s + time.sparsification_s + time.arithmetic_s + time.software_s) / whole, 0,
@@ -463,7 +463,11 @@ std::string comparison_report(const Comparison& comparison) {
                           : "");
     if (!over.empty())
       cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
+<<<<<<< HEAD
     cells.push_back(stacked_bar(shares_of(job.time), kBarWidth));
+=======
+    cells.push_back(stacked_bar(time_shares(job.time), kBarCells));
+>>>>>>> h-study
     table.row(std::move(cells));
   }
   return common_heading(comparison) + table.text() +

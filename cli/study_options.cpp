@@ -17,6 +17,20 @@ StudyOptions::StudyOptions(CLI::App& command) : experiment(command) {
   command.add_option("--name", name, "of the study in the store");
 }
 
+void StudyOptions::add_samples(CLI::App& command) {
+  command.add_flag("--zip", axes.zip, "the axes of --vary go together, value by value");
+  command
+      .add_option("--sample", axes.sample,
+                  "a Latin hypercube of so many points over the axes of --vary")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--sample-seed", axes.seed, "of the sample (1)");
+  command
+      .add_option(
+          "--seeds", axes.seeds,
+          "every point so many times: the axis seed=1..N, last ('query --over-seeds', 'report')")
+      ->check(CLI::PositiveNumber);
+}
+
 Study StudyOptions::study(StudyUse use) const {
   ExperimentText text{Json{{"format", "paceline-experiment-1"}}, "command line"};
   if (!experiment.file().empty()) text = load_study(experiment.file());

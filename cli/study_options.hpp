@@ -13,6 +13,8 @@ class StudyOptions {
  public:
   /// The flags fill this object, which must outlive the parsing.
   explicit StudyOptions(CLI::App& command);
+  /// --zip, --sample, --seeds: of a sweep, not of a search.
+  void add_samples(CLI::App& command);
   /// Throws InputError for what is wrong with it, but for values (Study::check_values).
   [[nodiscard]] Study study(StudyUse use) const;
 

@@ -1,4 +1,4 @@
-// paceline-mpi: `paceline run` on real ranks.
+// paceline-mpi: `paceline run` on real ranks, and `paceline sweep` by them.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -7,6 +7,7 @@
 #include <iostream>
 #include <memory>
 #include <new>
+#include <string_view>
 
 #include "answer.hpp"
 #include "base/error.hpp"
@@ -21,6 +22,7 @@
 #include "experiments/training.hpp"
 #include "mpi/measured.hpp"
 #include "mpi/sweep.hpp"
+#include "mpi/sweep_command.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -199,12 +201,12 @@ void add_run(CLI::App& app, const World& world) {
   command->callback([options, &world] { run(*options, world); });
 }
 
-struct SweepOptions {
+struct MessageOptions {
   std::string most = "4MiB", each = "0.3s", pause = "0s";
 };
 
-std::shared_ptr<SweepOptions> add_sweep(CLI::App& command) {
-  const auto options = std::make_shared<SweepOptions>();
+std::shared_ptr<MessageOptions> add_messages(CLI::App& command) {
+  const auto options = std::make_shared<MessageOptions>();
   command.add_option("--up-to", options->most, "largest message (4MiB)");
   command.add_option("--each", options->each, "time for each size (0.3s)");
   return options;
@@ -223,7 +225,7 @@ void add_ping_pong(CLI::App& app, const World& world) {
       "  mpirun -n 2 paceline-mpi ping-pong > link.csv\n"
       "  paceline calibrate network link.csv --kind point-to-point --base 16x1-1080ti-10gbe --out "
       "mine.json");
-  command->callback([options = add_sweep(*command), &world] {
+  command->callback([options = add_messages(*command), &world] {
     need_two(world);
     const auto found = ping_pong(world, parse_bytes(options->most), parse_duration(options->each));
     if (world.rank() != 0) return;
@@ -241,7 +243,7 @@ void add_all_reduce(CLI::App& app, const World& world) {
       "Example:\n"
       "  mpirun -n 8 paceline-mpi all-reduce > ring.csv\n"
       "  paceline calibrate network ring.csv --base 16x1-1080ti-10gbe --out mine.json");
-  const auto options = add_sweep(*command);
+  const auto options = add_messages(*command);
   command->add_option("--pause", options->pause, "of every rank before each, as if it computed");
   command->callback([options, &world] {
     need_two(world);
@@ -277,11 +279,14 @@ int complain(const paceline::World& world, int code, const std::string& message)
 
 int main(int argc, char** argv) {
   paceline::World world(&argc, &argv);
-  paceline::end_on_interrupt("paceline-mpi");
+  // What is kept of a study rank 0 says, alone.
+  if (world.rank() == 0 || argc < 2 || std::string_view(argv[1]) != "sweep")
+    paceline::end_on_interrupt("paceline-mpi");
   CLI::App app{"Paceline on real ranks: the same schedules over MPI", "paceline-mpi"};
   app.set_version_flag("--version", std::string("paceline-mpi ") + paceline::version());
   app.require_subcommand(1);
   paceline::add_run(app, world);
+  paceline::add_study(app, world);
   paceline::add_ping_pong(app, world);
   paceline::add_all_reduce(app, world);
   try {

@@ -72,4 +72,12 @@ Optimization planned(const Study& study, const OptimizeSettings& settings);
 Optimization optimize(const Study& study, Store& store, const Optimization& plan,
                       const OptimizeSettings& settings);
 
+/// "paceline-optimum-1": docs/sweep.md.
+Json to_json(const Optimization& found, const std::string& store);
+/// "period 8, batch 32".
+std::string setting_text(const std::vector<std::string>& axes,
+                         const std::vector<std::string>& labels);
+/// Throws InputError with what came nearest, where no setting is allowed.
+void require_optima(const Optimization& found);
+
 }  // namespace paceline

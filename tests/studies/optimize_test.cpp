@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "experiments/run.hpp"
 #include "studies/query.hpp"
 #include "studies/sweep.hpp"
+#include "tests/base/temporary_folder.hpp"
 #include "tests/experiments/small.hpp"
 
 namespace paceline {
@@ -25,9 +25,6 @@ using ::testing::ThrowsMessage;
 
 class Optimize : public ::testing::Test {
  protected:
-  Optimize() { fs::create_directories(folder_); }
-  ~Optimize() override { fs::remove_all(folder_); }
-
   static Study study_of(const std::vector<std::string>& vary, StudyUse use = StudyUse::search,
                         const Json& base = small()) {
     Study study = Study::read(base, "test.json", use);
@@ -38,13 +35,13 @@ class Optimize : public ::testing::Test {
   }
   Optimization run(const Study& study, const OptimizeSettings& settings,
                    const std::string& file = "store.db") {
-    Store store((folder_ / file).string(), Database::Mode::write);
+    Store store((folder_.path() / file).string(), Database::Mode::write);
     Optimization plan = planned(study, settings);
     plan.study = "test-optimum";
     return optimize(study, store, plan, settings);
   }
   std::string rows(const std::string& file, const std::string& sql) {
-    Store store((folder_ / file).string(), Database::Mode::read);
+    Store store((folder_.path() / file).string(), Database::Mode::read);
     std::string text;
     ask(store, {.study = store.studies().front().name, .sql = sql},
         {[](const std::vector<std::string>&) {},
@@ -57,8 +54,7 @@ class Optimize : public ::testing::Test {
     return run_alone(read_experiment(study.point(rows).experiment, "test.json")).job;
   }
 
-  const fs::path folder_ =
-      fs::path(::testing::TempDir()) / ("paceline-optimize-" + std::to_string(::getpid()));
+  const TemporaryFolder folder_;
   const std::vector<std::string> grid_{"schedule=cocod-sgd,local-sgd,s-sgd:overlap=ddp",
                                        "batch=4..64:4", "nodes[0].count=2..16"};
 };

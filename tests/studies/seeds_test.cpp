@@ -1,9 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -11,12 +9,12 @@
 #include "studies/interval.hpp"
 #include "studies/query.hpp"
 #include "studies/sweep.hpp"
+#include "tests/base/temporary_folder.hpp"
 #include "tests/experiments/small.hpp"
 
 namespace paceline {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -37,9 +35,6 @@ TEST(Interval, IsStudents) {
 
 class Seeds : public ::testing::Test {
  protected:
-  Seeds() { fs::create_directories(folder_); }
-  ~Seeds() override { fs::remove_all(folder_); }
-
   static Study study_of(const Study::Options& options) {
     Json base = small();
     base["jitter"] = {{"distribution", "lognormal"}, {"cv", 0.3}};
@@ -58,8 +53,7 @@ class Seeds : public ::testing::Test {
     return found;
   }
 
-  const fs::path folder_ =
-      fs::path(::testing::TempDir()) / ("paceline-seeds-" + std::to_string(::getpid()));
+  const TemporaryFolder folder_;
 };
 
 TEST_F(Seeds, AreAnAxis) {
