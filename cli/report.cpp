@@ -463,11 +463,7 @@ std::string comparison_report(const Comparison& comparison) {
                           : "");
     if (!over.empty())
       cells.push_back(job.speedup_over_s_sgd ? fmt::format("{:.2f}", *job.speedup_over_s_sgd) : "");
-<<<<<<< HEAD
-    cells.push_back(stacked_bar(shares_of(job.time), kBarWidth));
-=======
-    cells.push_back(stacked_bar(time_shares(job.time), kBarCells));
->>>>>>> h-study
+    cells.push_back(stacked_bar(time_shares(job.time), kBarWidth));
     table.row(std::move(cells));
   }
   return common_heading(comparison) + table.text() +
