@@ -20,8 +20,7 @@ BELOW = {
     "cli": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments",
             "studies"},
     "python": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "studies"},
-    "mpi": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "studies",
-            "cli"},
+    "mpi": {"base", "kernels", "models", "platforms", "calibrate", "algorithms", "sim", "experiments", "studies", "cli"},
 }
 # And each room of sim/ besides itself. What all workers and servers share, and logs without code, stand beside the rooms.
 ROOMS = {
