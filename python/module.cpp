@@ -13,6 +13,7 @@
 #include "experiments/compare.hpp"
 #include "experiments/run.hpp"
 #include "experiments/shipped.hpp"
+#include "studies/optimize.hpp"
 #include "studies/query.hpp"
 #include "studies/shipped.hpp"
 #include "studies/sweep.hpp"
@@ -92,17 +93,24 @@ std::string compare_all(const std::string& experiment, const std::string& keys,
   return to_json(compare(text.json, text.file, axes, settings)).dump();
 }
 
-std::string sweep_all(const std::string& described_study, const std::string& keys,
-                      const std::vector<std::string>& vary, std::string store,
-                      const std::string& name, unsigned jobs) {
+Study study_of(const std::string& described_study, const std::string& keys,
+               const std::vector<std::string>& vary, const std::string& name, StudyUse use) {
   const ExperimentText text = described(described_study, load_study);
-  Study study = Study::read(text.json, text.file);
+  Study study = Study::read(text.json, text.file, use);
   override(study.experiment, keys);
   study.add({.vary = vary});
   study.finish();
   if (!name.empty()) study.name = name;
-  if (study.name.empty())
-    study.name = text.file == kFile ? "sweep" : std::filesystem::path(text.file).stem().string();
+  if (study.name.empty() && text.file != kFile)
+    study.name = std::filesystem::path(text.file).stem().string();
+  if (study.name.empty()) study.name = use == StudyUse::sweep ? "sweep" : "search";
+  return study;
+}
+
+std::string sweep_all(const std::string& described_study, const std::string& keys,
+                      const std::vector<std::string>& vary, std::string store,
+                      const std::string& name, unsigned jobs) {
+  const Study study = study_of(described_study, keys, vary, name, StudyUse::sweep);
   study.check_values();
   if (store.empty()) store = study.name + ".db";
   Store file(store, Database::Mode::write);
@@ -119,6 +127,25 @@ std::string sweep_all(const std::string& described_study, const std::string& key
               {"first_failure", done.first_failure},
               {"simulations", done.simulations}}
       .dump();
+}
+
+std::string optimize_all(const std::string& described_study, const std::string& keys,
+                         const std::vector<std::string>& vary, std::string store,
+                         const std::string& name, OptimizeSettings settings) {
+  const Study study = study_of(described_study, keys, vary, name, StudyUse::search);
+  Optimization plan = planned(study, settings);
+  plan.study = name.empty() ? study.name + "-optimum" : name;
+  study.check_values();
+  if (store.empty()) store = study.name + ".db";
+  settings.parallel = jobs_of(settings.parallel);
+  settings.progress = [](const OptimizeProgress&) { check_signals(); };
+  Optimization found;
+  {
+    Store file(store, Database::Mode::write);
+    found = optimize(study, file, plan, settings);
+  }
+  require_optima(found);
+  return to_json(found, store).dump();
 }
 
 Json value_of(const SqlValue& value) {
@@ -175,6 +202,18 @@ PYBIND11_MODULE(_paceline, module) {
              arg("vary"), arg("jobs"));
   module.def("sweep", paceline::sweep_all, unlocked, arg("study"), arg("keys"), arg("vary"),
              arg("store"), arg("name"), arg("jobs"));
+  module.def(
+      "optimize",
+      [](const std::string& study, const std::string& keys, const std::vector<std::string>& vary,
+         const std::string& store, const std::string& name, const std::string& minimize,
+         const std::string& maximize, const std::vector<std::string>& subject_to,
+         const std::vector<std::string>& each, std::uint64_t evaluations, unsigned jobs) {
+        return paceline::optimize_all(
+            study, keys, vary, store, name,
+            {minimize, maximize, subject_to, each, evaluations, jobs, {}});
+      },
+      unlocked, arg("study"), arg("keys"), arg("vary"), arg("store"), arg("name"), arg("minimize"),
+      arg("maximize"), arg("subject_to"), arg("each"), arg("evaluations"), arg("jobs"));
   module.def("load", paceline::load, unlocked, arg("store"), arg("study"), arg("where"),
              arg("columns"), arg("sort"), arg("sql"), arg("full"));
 }

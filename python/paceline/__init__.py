@@ -13,7 +13,7 @@ import os as _os
 from ._paceline import CheckFailed, InputError, version as _version
 from . import _paceline
 
-__all__ = ["CheckFailed", "InputError", "compare", "frame", "load", "run", "sweep"]
+__all__ = ["CheckFailed", "InputError", "compare", "frame", "load", "optimize", "run", "sweep"]
 __version__ = _version()
 
 
@@ -51,6 +51,17 @@ def sweep(study=None, store=None, vary=None, jobs=0, name="", **keys):
     """Runs the points of a study (a name, a path or a dict; or an experiment with `vary`) that the store does not have yet,
     and returns how many there are, were found and failed. `store`: its file, NAME.db where nothing is said."""
     return _json.loads(_paceline.sweep(_text(study), _json.dumps(keys), _axes(vary), _text(store), name, jobs))
+
+
+def optimize(study=None, store=None, vary=None, minimize="", maximize="", subject_to=(), each=(), evaluations=200, jobs=0, name="",
+             **keys):
+    """The setting of a study's axes with the least or the largest figure (time, cost, energy, a column of load(), an axis of
+    numbers) under bounds ("memory<=11GiB"), for every value of the axes `each`: {"optima": [{"setting", "value", ...}]}, as
+    `paceline optimize --json` prints it. What was looked at stays in the store. InputError where no setting is allowed."""
+    bounds = [subject_to] if isinstance(subject_to, str) else list(subject_to)
+    axes = [each] if isinstance(each, str) else list(each)
+    return _json.loads(_paceline.optimize(_text(study), _json.dumps(keys), _axes(vary), _text(store), name, minimize, maximize,
+                                          bounds, axes, evaluations, jobs))
 
 
 def load(store, study="", where=(), columns=(), sort="", sql="", full=False):

@@ -63,6 +63,21 @@ class Module(unittest.TestCase):
         self.assertEqual(full[3]["labels"]["batch"], "32")
         self.assertEqual(paceline.load(self.store, sql="SELECT count(*) AS n FROM points"), [{"n": 10}])
 
+    def test_optimize_is_the_programs(self):
+        vary = {"network.bandwidth": "1Gbps..100Gbps:log9", "schedule": ["s-sgd:overlap=ddp", "cocod-sgd:period=5"]}
+        axes = ["--vary", "network.bandwidth=1Gbps..100Gbps:log9", "--vary", "schedule=s-sgd:overlap=ddp,cocod-sgd:period=5"]
+        asked = ["--minimize", "network.bandwidth", "--subject-to", "efficiency>=0.9"]
+        said = program("optimize", *FLAGS, *axes, *asked, "--each", "schedule", "-o", self.store, "--json")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        found = paceline.optimize(EXPERIMENT, self.store + "2", vary=vary, minimize="network.bandwidth",
+                                  subject_to="efficiency>=0.9", each="schedule")
+        expected = json.loads(said.stdout)
+        self.assertEqual(found.pop("store"), expected.pop("store") + "2")
+        self.assertEqual(found, expected)
+        self.assertEqual([row["setting"]["schedule"] for row in found["optima"]], vary["schedule"])
+        with self.assertRaisesRegex(paceline.InputError, "settings is allowed; nearest is"):
+            paceline.optimize(EXPERIMENT, self.store, vary=vary, minimize="time", subject_to=["efficiency>=2"])
+
     def test_raises_what_the_program_says(self):
         for keys, flags in (({"schedule": "s-sdg"}, ["-s", "s-sdg"]), ({"steps": 0}, ["--steps", "0"]),
                             ({"set": ["network.bandwith=1Gbps"]}, ["--set", "network.bandwith=1Gbps"])):
