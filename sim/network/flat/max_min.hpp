@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -21,6 +20,9 @@ namespace paceline {
 ///   - where a flow leaves or becomes slower, the flows that the link holds back;
 ///   - where a link is full at a rate, the flows on it that are faster.
 /// Neither lies below the rate that the filling has come to, so that it goes up once.
+///
+/// Flows that one link holds back have one rate: they are opened and fixed as a group, whose effect
+/// on other links stands in one array.
 class MaxMinRates {
  public:
   using FlowId = std::uint32_t;
@@ -33,46 +35,58 @@ class MaxMinRates {
   void remove(FlowId id);
   void set_capacity(LinkId link, double bytes_per_second);
   [[nodiscard]] double capacity(LinkId link) const { return links_[link].capacity; }
-  [[nodiscard]] bool idle(LinkId link) const { return links_[link].members.empty(); }
+  [[nodiscard]] bool idle(LinkId link) const { return members_[link].empty(); }
 
   /// Some rates are open: solve() is to be called before time goes on.
   [[nodiscard]] bool open() const { return open_ > 0; }
-  /// Fixes all rates. Those which were open, whose rates may have changed: valid until the next
-  /// change.
+  /// Fixes all rates. Those flows whose rates may have changed, some perhaps twice: valid until the
+  /// next change.
   const std::vector<FlowId>& solve();
   /// Bytes/s of each of the equal flows.
-  [[nodiscard]] double rate(FlowId id) const { return flows_[id].rate; }
+  [[nodiscard]] double rate(FlowId id) const {
+    const Flow& flow = flows_[id];
+    return flow.group < groups_.size() ? groups_[flow.group].rate : flow.rate;
+  }
 
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
+  // Flow::group of flows that no link holds back: open ones, and those at their most.
+  static constexpr std::uint32_t kLoose = UINT32_MAX, kAtMost = UINT32_MAX - 1;
 
   struct Flow {
-    double rate = 0;
     double most = 0;
+    double rate = 0;  // in no group: its own
+    double weight = 1;
     RouteTable::Id route = 0;
-    std::uint32_t weight = 1;
-    bool open = false;
-    bool opened = false;  // stands in opened_
+    std::uint32_t group = kLoose;  // the link that holds it back
+    std::uint32_t slot = 0;        // in its group
   };
   struct Crossing {
     FlowId flow;
     std::uint32_t hop;  // which of the flow's links
   };
   struct Link {
+    double left = 0;          // by the flows that are not open
+    double open_weight = 0;   // of the others
+    double passing_most = 0;  // none that is neither open nor of the link's group is faster
     double capacity = 0;
-    double left = 0;  // by the flows that are not open
-    // Those that this link holds back (all at bound_rate), then open flows, then the others, none of
-    // which is faster than passing_most.
-    std::vector<Crossing> members;
-    std::uint32_t bound_end = 0, open_end = 0;
-    std::uint32_t open_weight = 0;
-    double bound_rate = 0, passing_most = 0;
-    std::uint32_t changes = 0;  // of `left`, which round
-    // While filling
+    std::uint32_t changes = 0;    // of `left`, which round
     std::uint32_t place = kNone;  // in active_
     bool touched = false;         // its level is to be renewed
-
-    [[nodiscard]] double level() const { return left / open_weight; }
+  };
+  struct Effect {
+    LinkId link;
+    double weight;
+  };
+  // Flows that one link holds back.
+  struct Group {
+    double rate = 0;
+    double solved_rate = 0;  // after the last filling
+    double weight = 0;
+    bool open = false;
+    bool opened = false;  // stands in opened_
+    std::vector<FlowId> flows;
+    std::vector<Effect> effects;  // others_ to a flow: on the other links that it crosses
   };
   using Limit = std::pair<double, FlowId>;
 
@@ -80,33 +94,46 @@ class MaxMinRates {
     return routes_.links(flow.route);
   }
   [[nodiscard]] std::uint32_t& place(FlowId flow, std::size_t hop) {
-    return places_[flow * stride_ + hop];
+    return places_[flow * (others_ + 1) + hop];
   }
-  void swap(Link& link, std::uint32_t a, std::uint32_t b);
-  void make_places(FlowId id, std::size_t hops);
-  void list(FlowId id);
-  void open(FlowId id);
-  void release(Link& link);
+  [[nodiscard]] bool is_open(const Flow& flow) const {
+    return flow.group == kLoose || (flow.group != kAtMost && groups_[flow.group].open);
+  }
+  void make_room(FlowId id, std::size_t hops);
   void touch(LinkId id) {
     if (links_[id].touched) return;
     links_[id].touched = true;
     touched_.push_back(id);
   }
+  void put_effects(FlowId id, LinkId group);
+  void join(FlowId id, LinkId group);
+  void leave_group(FlowId id);
+  void take(const Flow& flow, double rate);
+  void open(FlowId id);
+  void open_group(LinkId id);
+  void release(LinkId id) {
+    if (!groups_[id].open && !groups_[id].flows.empty()) open_group(id);
+  }
   void renew_levels();
   void queue_limit(FlowId id);
-  bool open_faster(Link& link);
-  void fix(FlowId id, double rate, LinkId bottleneck);
+  bool open_faster(LinkId id);
+  void fix_at_most(FlowId id);
+  void gather_open(LinkId id);
+  void fix_group(LinkId id);
+  void report();
 
   const RouteTable& routes_;
-  std::vector<Link> links_;
+  std::vector<Link> links_;                     // and one that is none
+  std::vector<std::vector<Crossing>> members_;  // by link: all flows
+  std::vector<Group> groups_;                   // by link
   std::vector<Flow> flows_;
   std::vector<std::uint32_t> places_;  // by flow and hop: among the members of its links
-  std::size_t stride_ = 1;             // hops of a flow in places_
-  std::vector<FlowId> opened_;         // since the last filling
+  std::size_t others_ = 0;             // hops of a flow, but one
+  std::vector<LinkId> opened_;         // groups, since the last filling
   std::vector<FlowId> changed_;        // by the last filling
+  std::vector<FlowId> moved_;          // into another group, or to their most
   std::size_t open_ = 0;
-  // While filling
-  bool filling_ = false;
+  bool limited_ = false;                  // some flow has had a most
   double level_ = 0;                      // all open flows have come to this rate
   std::vector<LinkId> active_, touched_;  // active: those with open flows
   std::vector<double> levels_;            // of the active links: the rate at which each is full
