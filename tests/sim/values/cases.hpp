@@ -38,7 +38,6 @@ inline std::vector<Case> cases() {
           {"fsdp", {{"unit", "100B"}}},
           {"dear", {{"group", "100B"}}},
           {"acco"},
-          {"acco", {{"half", 2}}},
           {"sgp"},
           {"sgp", {{"overlap", true}}},
           {"ad-psgd", Json::object(), 0, true},
