@@ -20,6 +20,8 @@ constexpr Kind kKinds[]{
     {"paceline-model-1", "a model", "give it with --model"},
     {"paceline-cluster-1", "a cluster", "give it with --cluster"},
     {"paceline-profile-1", "a profile of step times", "give it with --profile"},
+    {"paceline-stack-1", "a software stack", "give it with --stack"},
+    {"paceline-study-1", "a study", "'paceline sweep FILE' takes it"},
     {"paceline-experiment-1", "an experiment", "'paceline run FILE' and 'compare FILE' take it"},
     {"paceline-result-1", "the result of a run", "'paceline show FILE' and 'plot FILE' take it"},
     {"paceline-comparison-1", "a comparison", "'paceline show FILE' and 'plot FILE' take it"},

@@ -7,6 +7,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <charconv>
+#include <set>
 #include <type_traits>
 
 #include "base/error.hpp"
@@ -122,7 +123,13 @@ void ExperimentOptions::override(Json& json) const {
   put(json, "network", network_);
   put(json, "baseline", baseline_);
   if (no_extrapolation_) json["extrapolate"] = false;
-  for (const std::string& assignment : set_) json["set"].push_back(assignment);
+  std::set<std::string> paths;
+  for (const std::string& assignment : set_) {
+    const std::string path = assignment.substr(0, assignment.find('='));
+    if (!paths.insert(path).second)
+      throw InputError(fmt::format("--set {}: '{}' is given twice", assignment, path));
+    json["set"].push_back(assignment);
+  }
 }
 
 const CLI::Validator& whole_number() {

@@ -417,7 +417,7 @@ std::string comparison_report(const Comparison& comparison) {
   constexpr std::size_t kBarWidth = 24;
   Table table;
   for (const std::string& axis : comparison.axes) table.column(axis);
-  for (const char* header : {"iteration ms", "compute", "exposed", "waiting", "hidden %",
+  for (const char* header : {"iteration ms", "compute", "other", "exposed", "waiting", "hidden %",
                              "samples/s", "speedup", "effic. %"})
     table.column(header, Align::right);
   const auto any = [&](auto RunResult::*figure) {
@@ -445,6 +445,7 @@ std::string comparison_report(const Comparison& comparison) {
     const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
     cells.push_back(ms(job.iteration_time_s));
     cells.push_back(ms(job.time.compute_s()));
+    cells.push_back(ms(job.time.update_s + job.time.sparsification_s + job.time.arithmetic_s));
     cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));
     cells.push_back(ms(job.time.waiting_s));
     cells.push_back(job.overlap && job.overlap->efficiency
@@ -468,7 +469,7 @@ std::string comparison_report(const Comparison& comparison) {
   }
   return common_heading(comparison) + table.text() +
          fmt::format(
-             "\n{} compute  {} update and the schedule's operations  {} exposed "
+             "\n{} compute  {} other: update and the schedule's operations  {} exposed "
              "communication  {} waiting; hidden: of the communication, behind computation\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
          footnotes(comparison) + "\n" + schedules_table(comparison) +

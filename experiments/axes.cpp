@@ -132,7 +132,10 @@ Json schedule_from_option(const std::string& option) {
     if (equals == std::string::npos || equals == 0)
       throw InputError(
           fmt::format("schedule '{}': expected NAME:KEY=VALUE:..., found '{}'", option, parts[i]));
-    schedule[parts[i].substr(0, equals)] = value_of(parts[i].substr(equals + 1));
+    const std::string key = parts[i].substr(0, equals);
+    if (schedule.contains(key))
+      throw InputError(fmt::format("schedule '{}': '{}' is given twice", option, key));
+    schedule[key] = value_of(parts[i].substr(equals + 1));
   }
   return schedule;
 }

@@ -82,7 +82,14 @@ struct StackForm {
 
 /// Another card in the nodes of the cluster: its PCIe, NVLink and network stay as they are.
 struct GpuForm {
+  const Overrides& set;
   void read(ObjectReader& r, std::string_view key, ClusterSpec& cluster) const {
+    for (const std::string& override : set.cluster) {
+      const std::string path = override.substr(0, override.find('='));
+      if (path.starts_with("nodes[") && path.ends_with("].gpu"))
+        r.fail_at(key, fmt::format("is the GPU of every node, and so is '{}': expected one of them",
+                                   override));
+    }
     const GpuSpec card = read_card(r, key);
     for (NodeGroup& group : cluster.nodes)
       if (group.gpus > 0) set_card(group, card);
@@ -134,7 +141,7 @@ void experiment_fields(F& f, Experiment& experiment) {
   f.unless("description", experiment.description, "", field::Text{});
   f.given("set", set, set);
   f.required("cluster", experiment.cluster, ClusterForm{set});
-  f.given("gpu", experiment.cluster, GpuForm{});
+  f.given("gpu", experiment.cluster, GpuForm{set});
   if constexpr (F::kReads) experiment.stack = load_stack(Stack{}.name, set.stack);
   f.stated("stack", experiment.stack, StackForm{set});
   f.stated("fidelity", experiment.fidelity, field::Choice{fidelity_names()});

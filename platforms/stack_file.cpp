@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.hpp"
+#include "base/format.hpp"
 #include "base/json.hpp"
 #include "base/units.hpp"
 #include "platforms/shipped_files.hpp"
@@ -113,7 +114,7 @@ Stack read_stack(const Json& json, const std::string& file,
     return stack;
   }
   ObjectReader reader(json, file);
-  reader.choice("format", {kStackFormat});
+  expect_format(reader, kStackFormat);
   Stack stack;
   stack.name = reader.string("name");
   stack.description = reader.string("description", "");

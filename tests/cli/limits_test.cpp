@@ -159,6 +159,23 @@ TEST_F(LimitsCli, AnotherKindOfFile) {
           "cluster; give it with --model");
   refuses("run -m lenet5 -b 8 -c 16x1-1080ti-1gbe -p lab.json", "expected a profile of step times");
   refuses("run lab.json", "this is a cluster");
+  refuses(
+      "run -m lenet5 -b 8 -c 16x1-1080ti-1gbe --stack lab.json",
+      "this is a cluster (paceline-cluster-1), expected a software stack; give it with --cluster");
+}
+
+// The later of the two won, and the other was ignored without a word.
+TEST_F(LimitsCli, WhatIsSaidTwice) {
+  refuses(lenet_ + "-s s-sgd:overlap=wfbp:overlap=none", "'overlap' is given twice");
+  refuses(lenet_ + "-s s-sgd:name=asgd", "'name' is given twice");
+  refuses(lenet_ + "--all-reduce double_binary_tree:chunks=4:chunks=8", "'chunks' is given twice");
+  refuses(lenet_ + "--set network.bandwidth=1Gbps --set network.bandwidth=2Gbps",
+          "--set network.bandwidth=2Gbps: 'network.bandwidth' is given twice");
+  refuses(lenet_ + "--gpu-spec V100 --set 'nodes[0].gpu=P100'",
+          "is the GPU of every node, and so is 'nodes[0].gpu=P100'");
+  refuses(
+      "compare -m lenet5 -b 8 -c 16x1-1080ti-10gbe --gpu-spec V100 --vary 'nodes[0].gpu=P100,T4'",
+      "is the GPU of every node");
 }
 
 TEST_F(LimitsCli, MisspeltOptionsAndHelp) {
