@@ -348,12 +348,20 @@ TEST(Hierarchical, EqualsItsClosedFormOnFourByFourOverPcie) {
   }
 }
 
-TEST(Hierarchical, RefusesUnequalNodes) {
-  EXPECT_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 0, 1}), InputError);
-  // Ranks of a node that do not follow one another.
-  EXPECT_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 1, 0, 1}), InputError);
-  EXPECT_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 0, 1, 1, 0, 0}), InputError);
-  EXPECT_NO_THROW(plan_all_reduce({AllReduce::hierarchical, 8}, {0, 0, 1, 1}));
+// Those of a node need not follow one another, nor be as many as on the others.
+TEST(Hierarchical, NodesAreFoundWhereverTheirRanksAre) {
+  const AllReduceOptions options{AllReduce::hierarchical, 8};
+  const Plan in_order = plan_all_reduce(options, {0, 0, 1, 1});
+  const Plan mixed = plan_all_reduce(options, {0, 1, 0, 1});
+  ASSERT_EQ(in_order.rounds.size(), mixed.rounds.size());
+  const std::uint32_t place[] = {0, 2, 1, 3};  // of the ranks in order
+  for (std::size_t r = 0; r < mixed.rounds.size(); ++r)
+    for (std::size_t m = 0; m < mixed.rounds[r].messages.size(); ++m) {
+      const PlanMessage &a = in_order.rounds[r].messages[m], &b = mixed.rounds[r].messages[m];
+      EXPECT_EQ(place[a.from], b.from);
+      EXPECT_EQ(place[a.to], b.to);
+      EXPECT_EQ(a.share, b.share);
+    }
 }
 
 // ---- an algorithm that contends with itself
