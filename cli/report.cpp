@@ -202,12 +202,15 @@ std::string provenance(const RunResult& result) {
   return text;
 }
 
-// Shares of compute, update, sparsification and arithmetic, exposed communication and copies,
-// waiting.
+// Of the compute stream, besides the passes.
+double other_s(const TimeSplit& time) {
+  return time.update_s + time.sparsification_s + time.arithmetic_s + time.software_s;
+}
+
+// Shares of compute, the other operations, exposed communication and copies, waiting.
 std::vector<double> time_shares(const TimeSplit& time) {
   const double whole = std::max(time.total_s(), 1e-300);
-  return {time.compute_s() / whole,
-          (time.update_s + time.sparsification_s + time.arithmetic_s + time.software_s) / whole, 0,
+  return {time.compute_s() / whole, other_s(time) / whole, 0,
           (time.exposed_communication_s + time.exposed_copies_s) / whole, time.waiting_s / whole};
 }
 
@@ -445,7 +448,7 @@ std::string comparison_report(const Comparison& comparison) {
     const auto ms = [&](double seconds) { return milliseconds(seconds, job.iteration_time_s, 1); };
     cells.push_back(ms(job.iteration_time_s));
     cells.push_back(ms(job.time.compute_s()));
-    cells.push_back(ms(job.time.update_s + job.time.sparsification_s + job.time.arithmetic_s));
+    cells.push_back(ms(other_s(job.time)));
     cells.push_back(ms(job.time.exposed_communication_s + job.time.exposed_copies_s));
     cells.push_back(ms(job.time.waiting_s));
     cells.push_back(job.overlap && job.overlap->efficiency
@@ -469,7 +472,7 @@ std::string comparison_report(const Comparison& comparison) {
   }
   return common_heading(comparison) + table.text() +
          fmt::format(
-             "\n{} compute  {} other: update and the schedule's operations  {} exposed "
+             "\n{} compute  {} other: update, the schedule's operations, software  {} exposed "
              "communication  {} waiting; hidden: of the communication, behind computation\n",
              bar_symbol(0), bar_symbol(1), bar_symbol(3), bar_symbol(4)) +
          footnotes(comparison) + "\n" + schedules_table(comparison) +

@@ -63,25 +63,19 @@ void add_by_parts(Plan& plan, const Plan& between, const Nodes& nodes) {
 // Nodes of unequal size: down the chain of a node's ranks to its first in `pieces`, pipelined,
 // `between` for the first ones, and up the chains again. So does Horovod where nodes are not alike.
 void add_by_first_ranks(Plan& plan, const Plan& between, const Nodes& nodes, std::int64_t pieces) {
-  std::size_t longest = 0;
-  for (const auto& ranks : nodes) longest = std::max(longest, ranks.size());
   const auto chains = [&](bool to_first) {
-    const std::uint32_t stage = plan.rounds.empty() ? 0 : plan.rounds.back().stage + 1;
-    const std::int64_t rounds = static_cast<std::int64_t>(longest) - 2 + pieces;
-    for (std::int64_t k = 0; k < rounds; ++k) {
-      PlanRound round{1, stage, false, {}};
-      for (const auto& ranks : nodes) {
-        const auto hops = static_cast<std::int64_t>(ranks.size()) - 1;
-        for (std::int64_t hop = 0; hop < hops; ++hop) {
-          if (k < hop || k >= hop + pieces) continue;  // piece k - hop is on this hop
-          const auto near = static_cast<std::size_t>(to_first ? hops - 1 - hop : hop);
-          const std::uint32_t from = ranks[near + (to_first ? 1 : 0)];
-          const std::uint32_t to = ranks[near + (to_first ? 0 : 1)];
-          round.messages.push_back({from, to, 1 / static_cast<double>(pieces)});
-        }
-      }
-      plan.rounds.push_back(std::move(round));
+    const PlanRound none{1, plan.rounds.empty() ? 0 : plan.rounds.back().stage + 1, false, {}};
+    std::vector<PlanRound> rounds;
+    for (const auto& ranks : nodes) {
+      const auto size = static_cast<std::uint32_t>(ranks.size());
+      const auto rank = [&](std::uint32_t r) { return ranks[to_first ? size - 1 - r : r]; };
+      const Plan chain = plan_chain_broadcast(size, 0, pieces);
+      if (rounds.size() < chain.rounds.size()) rounds.resize(chain.rounds.size(), none);
+      for (std::size_t k = 0; k < chain.rounds.size(); ++k)
+        for (const PlanMessage& m : chain.rounds[k].messages)
+          rounds[k].messages.push_back({rank(m.from), rank(m.to), m.share});
     }
+    plan.rounds.insert(plan.rounds.end(), rounds.begin(), rounds.end());
   };
   chains(true);
   add_between(plan, between, nodes, 1);
